@@ -1,0 +1,61 @@
+"""The one place that knows Numba's flags.
+
+Numba's disk cache does not notice edits in *other* files (numba#1833): an edited signal_engine.py would
+silently run the old strategy. So the cache directory is keyed by a digest of every compiled source file.
+
+`fastmath` stays off and core uses `math.*` only, so that a compiled run equals an uncompiled one bit for bit.
+"""
+
+import hashlib
+import importlib.util
+import os
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numba
+from platformdirs import user_cache_path
+
+_PACKAGE = Path(__file__).parent.parent
+_SOURCES = sorted([*_PACKAGE.glob("core/*.py"), *_PACKAGE.glob("sim/*.py")])
+_CACHE_ROOT = Path(os.environ.get("ETS_CACHE_DIR") or user_cache_path("elegant-trading-system") / "compiled")
+
+
+def _digest(paths: list[Path]) -> str:
+    return hashlib.sha256(b"".join(p.name.encode() + p.read_bytes() for p in paths)).hexdigest()
+
+
+#: Which code traded: printed in every run's manifest.
+SOURCE_DIGEST = _digest(_SOURCES)
+CACHE_DIR = _CACHE_ROOT / SOURCE_DIGEST[:16]
+numba.config.CACHE_DIR = str(CACHE_DIR)
+
+kernel = numba.njit(forceinline=True, cache=True, error_model="numpy", fastmath=False)
+"""For functions called per event from compiled code: inlined into their caller."""
+
+routine = numba.njit(cache=True, error_model="numpy", fastmath=False)
+"""For functions called rarely from compiled code: kept out of line, so that compiling stays cheap."""
+
+entry = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
+"""For functions called from Python with a slice of tape."""
+
+
+def instantiate(module_name: str, alias: str, **overrides: object) -> ModuleType:
+    """Load a second copy of a compiled module with some of its globals replaced (another decider, say).
+
+    The copy gets a cache directory of its own, keyed by the replaced modules' sources as well.
+    """
+    spec = importlib.util.find_spec(module_name)
+    assert spec is not None and spec.loader is not None, module_name
+    module = importlib.util.module_from_spec(spec)
+    module.__name__ = alias
+    module.__dict__.update(overrides)
+    sys.modules[alias] = module
+    files = [Path(str(o.__file__)) for o in overrides.values() if isinstance(o, ModuleType)]
+    before = numba.config.CACHE_DIR
+    numba.config.CACHE_DIR = str(_CACHE_ROOT / _digest([*_SOURCES, *files])[:16])
+    try:
+        spec.loader.exec_module(module)
+    finally:
+        numba.config.CACHE_DIR = before
+    return module

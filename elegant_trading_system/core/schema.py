@@ -1,0 +1,556 @@
+"""Every record that crosses a boundary: one line per field, unit in the name.
+
+Capacities are constants and counts are data, so that changing instruments or venues compiles nothing.
+All integers in state are int64; the narrow ones in PACKET are ids and counts only.
+"""
+
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+
+SCHEMA_VERSION = 1
+
+# --- capacities -------------------------------------------------------------------------------------------
+LISTINGS = 32
+GROUPS = 16
+GROUP_LISTINGS = 8
+VENUES = 8
+ASSETS = 32
+ORDERS = 64
+OUTBOX = 32
+IN_FLIGHT = 64
+REPLIES = 256
+CONSUMED = 128
+
+LADDER = 16384  # dense price slots per side of a book; a power of two
+WORD = 32  # slots per occupancy word
+FAR = 8192  # far levels per side kept outside the ladder; a power of two
+
+SECONDS = 2048  # 1 s buckets kept; fast + slow window must fit
+VWAP_BUCKETS = 256
+
+NS_PER_S = 1_000_000_000
+NEVER_NS = 2**62
+NO_X = -(2**62)  # "no level": worse than any price, see units.x_from_ticks
+
+
+def record(fields: list[tuple[Any, ...]]) -> np.dtype[Any]:
+    """Aligned dtype whose scalars allow `packet.kind`, compiled or not.
+
+    Hidden padding is refused: its bytes are undefined, so digests would not repeat.
+    Names such as `size` or `flags` are refused: uncompiled, NumPy answers to them first.
+    """
+    plain = np.dtype(fields, align=True)
+    assert plain.names is not None
+    shadowed = [name for name in plain.names if hasattr(np.record, name)]
+    assert not shadowed, shadowed
+    assert plain.itemsize == sum(plain[name].itemsize for name in plain.names), plain
+    return np.dtype((np.record, plain))
+
+
+# --- enums ------------------------------------------------------------------------------------------------
+class Kind(IntEnum):
+    """What a packet tells. Below 16: the market, seen by all. 16 to 31: ours alone. From 32: the system."""
+
+    DEPTH = 1  # rows replace levels (absolute lots; 0 removes)
+    SNAPSHOT = 2  # rows are the whole book; it becomes LIVE
+    TRADE = 3  # rows are prints, by aggressor side; an INDEX listing prints its value on the buy side
+    STATUS = 4  # code is the listing's new BookState
+    BAR = 5  # history: four rows open, high, low, close; their lots sum to the volume
+    ACCEPTED = 16
+    FILL = 17  # one row on our side; atoms of asset_id is the fee (negative: we pay)
+    EXPIRED = 18  # what was left of an IOC is gone
+    REJECTED = 19  # code is the RejectReason; nothing of it will ever fill
+    FEE = 20  # atoms of asset_id, outside a fill
+    FUNDING = 21  # atoms of asset_id
+    TRANSFER = 22  # deposit or withdrawal, atoms of asset_id
+    TICK = 32  # carries time only; changes nothing that the next packet would not
+    OPERATOR = 33  # code is the OperatorCommand
+
+
+PRIVATE_FIRST = 16
+SYSTEM_FIRST = 32
+
+
+class Side(IntEnum):
+    BUY = 1
+    SELL = -1
+
+
+class ListingKind(IntEnum):
+    SPOT = 0
+    LINEAR = 1  # perpetual settled in the quote asset
+    INVERSE = 2  # contracts of fixed quote value settled in the base asset: view-and-confirm only
+    DARK = 3  # midpoint venue: no displayed book
+    INDEX = 4  # prints, never traded (VIX, DVOL, the simulator's efficient price)
+
+
+class BookState(IntEnum):
+    RESYNC = 0  # waiting for a snapshot: how every book starts
+    LIVE = 1
+    GAP = 2  # a message was lost
+    STALE = 3  # nothing heard for too long
+
+
+class OrderState(IntEnum):
+    FREE = 0  # the slot holds no order
+    SENT = 1
+    ACCEPTED = 2
+    UNKNOWN = 3  # silence past the deadline: exposure stays reserved until the venue proves otherwise
+    FILLED = 4
+    EXPIRED = 5
+    REJECTED = 6
+
+
+class PositionState(IntEnum):
+    FLAT = 0
+    ENTERING = 1
+    OPEN = 2
+    EXITING = 3
+
+
+class CommandKind(IntEnum):
+    SEND = 1
+    QUERY = 2  # ask the venue what became of an UNKNOWN order
+
+
+class RejectReason(IntEnum):
+    NONE = 0
+    VENUE = 1
+    BALANCE = 2
+    REDUCE_ONLY = 3
+
+
+class OperatorCommand(IntEnum):
+    HALT = 1
+    RESUME = 2
+
+
+class ExitReason(IntEnum):
+    NONE = 0
+    STOP = 1
+    TARGET = 2
+    TIME = 3
+
+
+class Verdict(IntEnum):
+    """Why we did, or why we did not. Every evaluation of a group at a portfolio pass ends in one of these."""
+
+    APPROVED = 0
+    HALTED = 1
+    BOOK_NOT_LIVE = 2
+    WARMUP_VELOCITY = 3  # fewer seconds seen than the velocity windows need
+    WARMUP_VWAP = 4
+    WARMUP_ATR = 5
+    NO_PRESSURE = 6
+    STRENGTH_LOW = 7
+    VELOCITY_LOW = 8
+    IMBALANCE_LOW = 9
+    VWAP_FAR = 10
+    POSITION_OPEN = 11
+    ORDER_WORKING = 12
+    UNKNOWN_ORDER = 13
+    SHORT_UNAVAILABLE = 14
+    MAX_POSITIONS = 15
+    SIZE_ZERO = 16  # risk budget or caps leave less than one lot
+    BELOW_MIN_NOTIONAL = 17
+    NO_VENUE = 18
+    EQUITY_SPENT = 19
+    EXIT_STOP = 20
+    EXIT_TARGET = 21
+    EXIT_TIME = 22
+    EXIT_BOOK_NOT_LIVE = 23
+    EXIT_DUST = 24  # what is left is smaller than a lot: named dust, position closed
+
+
+VERDICTS = 64
+
+
+# --- events -----------------------------------------------------------------------------------------------
+PACKET = record(
+    [
+        ("seq", "i8"),  # position among all events this trader saw, gap-free from 0; 0 on tape
+        ("ts_local_ns", "i8"),  # UTC ns when we received it: the system's time
+        ("ts_venue_ns", "i8"),  # UTC ns when the venue says it happened, offset-corrected
+        ("level_begin", "i8"),  # index of the first row in the level array
+        ("order_id", "i8"),  # our order id; 0 for market data
+        ("atoms", "i8"),  # amount of asset_id, signed: positive means we receive
+        ("buy_count", "i4"),  # rows of the buy side, first: bids, buyer-initiated prints, our buys
+        ("sell_count", "i4"),  # rows of the sell side, behind them
+        ("listing_id", "i2"),
+        ("kind", "i2"),  # Kind
+        ("code", "i2"),  # BookState, RejectReason or OperatorCommand, by kind
+        ("asset_id", "i2"),
+    ]
+)
+assert PACKET.itemsize == 64
+
+LEVEL = record([("price_ticks", "i8"), ("lots", "i8")])
+
+COMMAND = record(
+    [
+        ("cause_seq", "i8"),  # seq of the last event before it: the journal row behind the decision
+        ("ts_ns", "i8"),  # when decided: the event's or the boundary's own stamp
+        ("order_id", "i8"),
+        ("price_ticks", "i8"),  # worst price we accept
+        ("lots", "i8"),
+        ("listing_id", "i4"),
+        ("side", "i4"),
+        ("kind", "i4"),  # CommandKind
+        ("is_reduce_only", "i4"),
+        ("intent_id", "i8"),  # which decision it belongs to; exits have one of their own
+        ("wave", "i8"),  # 0 first split, 1.. re-routes or exit attempts
+    ]
+)
+
+# --- what does not change during a run --------------------------------------------------------------------
+LISTING = record(
+    [
+        ("group_id", "i8"),
+        ("venue_id", "i8"),
+        ("kind", "i8"),  # ListingKind
+        ("base_id", "i8"),
+        ("quote_id", "i8"),
+        ("settle_id", "i8"),
+        ("class_id", "i8"),  # (kind, quote) within the group: an intent never leaves its class
+        ("reference_id", "i8"),  # the listing whose mid a DARK listing trades at; else itself
+        ("base_atoms_per_lot", "i8"),
+        ("quote_atoms_per_tick_lot", "i8"),
+        ("lots_min", "i8"),
+        ("notional_min_atoms", "i8"),
+        ("taker_fee_ppm", "i8"),
+        ("is_fee_in_base", "i8"),  # spot buys pay their fee in the coin bought
+        ("can_short", "i8"),
+        ("can_trade", "i8"),
+        ("tick_price", "f8"),  # quote per tick
+        ("lot_base", "f8"),  # base per lot
+        ("lot_quote", "f8"),  # INVERSE: quote value of one lot; else 0
+        ("quote_rate", "f8"),  # reporting currency per quote
+    ]
+)
+
+GROUP = record(
+    [
+        ("listing_count", "i8"),
+        ("listing_ids", "i8", (GROUP_LISTINGS,)),
+        ("reference_id", "i8"),  # bars and ATR come from this listing's prints
+        ("base_id", "i8"),
+    ]
+)
+
+ASSET = record([("atom", "f8"), ("rate", "f8")])  # units per atom; reporting currency per unit (quotes only)
+
+UNIVERSE = record(
+    [
+        ("listing_count", "i8"),
+        ("group_count", "i8"),
+        ("venue_count", "i8"),
+        ("asset_count", "i8"),
+        ("listings", LISTING, (LISTINGS,)),
+        ("groups", GROUP, (GROUPS,)),
+        ("assets", ASSET, (ASSETS,)),
+    ]
+)
+
+# --- parameters: what the configuration becomes -----------------------------------------------------------
+MARKET_PARAMS = record(
+    [
+        ("pass_ns", "i8"),  # portfolio pass interval; 0 = every packet
+        ("pressure_halflife_ns", "f8"),
+        ("pressure_band_bps", "f8"),
+        ("pressure_levels", "i8"),
+        ("pressure_ratio_max", "f8"),
+        ("decay_bps_min", "f8"),  # H = max(decay_bps_min, decay_spreads * average spread)
+        ("decay_spreads", "f8"),
+        ("fast_s", "i8"),
+        ("slow_s", "i8"),
+        ("tightness_min", "f8"),
+        ("tightness_max", "f8"),
+        ("vwap_bucket_s", "i8"),
+        ("vwap_buckets", "i8"),
+        ("bar_s", "i8"),
+        ("atr_bars", "i8"),
+        ("venue_stale_ns", "i8"),
+        ("listing_stale_ns", "i8"),
+    ]
+)
+
+PARAMS = record(
+    [
+        ("strength_min", "f8"),
+        ("velocity_min", "f8"),
+        ("imbalance_min", "f8"),
+        ("vwap_gap_max", "f8"),
+        ("base_risk", "f8"),  # share of capital
+        ("volatility_multiplier", "f8"),
+        ("warmup_size", "f8"),  # multiplier while no implied volatility is known
+        ("stop_atr", "f8"),
+        ("target_atr_min", "f8"),
+        ("target_atr_max", "f8"),
+        ("target_strength_max", "f8"),  # strength at which the target reaches its maximum
+        ("hold_bars_max", "i8"),
+        ("positions_max", "i8"),
+        ("symbol_leverage_max", "f8"),
+        ("primary_share_bps", "i8"),
+        ("secondary_share_bps", "i8"),
+        ("dark_share_bps", "i8"),
+        ("cap_atr", "f8"),
+        ("cap_bps", "f8"),
+        ("waves_max", "i8"),  # re-routes of an entry's remainder
+        ("reroute_deadline_ns", "i8"),
+        ("ack_timeout_ns", "i8"),
+        ("query_interval_ns", "i8"),
+        ("sample_ns", "i8"),  # how often the history keeps an evaluation that crossed nothing
+        ("equity_sample_ns", "i8"),
+        ("capital", "f8"),  # reporting currency
+    ]
+)
+
+SIM_PARAMS = record(
+    [
+        ("seed", "i8"),
+        ("entry_ns", "i8"),  # order to venue
+        ("response_ns", "i8"),  # reply to us
+        ("jitter_ns", "i8"),  # extra latency each way: lognormal, median this, cut at 20 times it
+        ("lookahead_ns", "i8"),  # largest feed latency on the tape: how far ahead the venue's book may be
+        ("dark_fill_ppm", "i8"),
+        ("lost_reply_ppm", "i8"),  # replies that never arrive unless queried
+        ("reject_ppm", "i8"),
+    ]
+)
+
+# --- market state -----------------------------------------------------------------------------------------
+BOOK = record(
+    [
+        ("state", "i8"),  # BookState
+        ("best_x", "i8", (2,)),  # x = ticks for bids, -ticks for asks: larger is better; NO_X when empty
+        ("low_x", "i8", (2,)),  # first x of the ladder's window
+        ("far_count", "i8", (2,)),
+        ("truncated_x", "i8", (2,)),  # best level ever dropped: beyond it the book is unreliable; NO_X = never
+        ("overflow_count", "i8"),
+        ("crossed_count", "i8"),
+        ("ts_packet_ns", "i8"),  # local time of the last packet of this listing
+        ("ts_depth_ns", "i8"),
+    ]
+)
+
+FLOW = record(
+    [
+        ("second_lots", "i8"),  # volume of the running second
+        ("fast_lots", "i8"),  # last fast_s closed seconds
+        ("slow_lots", "i8"),  # the slow_s seconds before them
+        ("vwap_lots", "i8"),  # all closed buckets and the running one
+        ("vwap_ticks_lots", "i8"),
+        ("bucket_lots", "i8"),
+        ("bucket_ticks_lots", "i8"),
+        ("last_ticks", "i8"),
+        ("trade_count", "i8"),
+        ("lots_by_second", "i8", (SECONDS,)),
+        ("vwap_lots_by_bucket", "i8", (VWAP_BUCKETS,)),
+        ("vwap_ticks_lots_by_bucket", "i8", (VWAP_BUCKETS,)),
+    ]
+)
+
+PRESSURE = record([("bid_quote", "f8"), ("ask_quote", "f8")])  # distance-decayed depth of one listing
+
+BAR = record(
+    [
+        ("open_ticks", "i8"),
+        ("high_ticks", "i8"),
+        ("low_ticks", "i8"),
+        ("close_ticks", "i8"),
+        ("lots", "i8"),
+        ("count", "i8"),  # closed bars
+        ("previous_close_ticks", "i8"),
+        ("true_range_sum", "f8"),
+        ("atr_ticks", "f8"),  # Wilder; 0 until atr_bars true ranges are known
+    ]
+)
+
+GROUP_STATE = record(
+    [
+        ("bar", BAR),
+        ("log_ratio", "f8"),  # ln(B/A) in force since ts_ratio_ns
+        ("log_ratio_ewma", "f8"),
+        ("ts_ratio_ns", "i8"),  # 0 = never
+        ("spread_bps", "f8"),  # tightest LIVE listing's spread
+        ("ts_spread_ns", "i8"),
+        ("second_spread", "i8"),  # integral of spread over the running second: 1e-4 bps times us
+        ("second_spread_us", "i8"),
+        ("slow_spread", "i8"),
+        ("slow_spread_us", "i8"),
+        ("velocity", "f8"),  # as of the last whole second; negative = not known
+        ("spread_average_bps", "f8"),  # negative = not known
+        ("decay_bps", "f8"),
+        ("vwap_gap", "f8"),  # mid / VWAP - 1 as of the last whole second; NaN is never stored
+        ("is_vwap_known", "i8"),
+        ("seconds_seen", "i8"),
+        ("spread_by_second", "i8", (SECONDS,)),
+        ("spread_us_by_second", "i8", (SECONDS,)),
+    ]
+)
+
+VENUE_STATE = record([("ts_packet_ns", "i8"), ("packet_count", "i8")])
+
+MARKET = record(
+    [
+        ("ts_ns", "i8"),
+        ("next_boundary_ns", "i8"),  # 0 before the first packet
+        ("packet_count", "i8"),
+        ("row_count", "i8"),
+        ("refused_count", "i8"),  # rows with a negative size or outside the provable range
+        ("books", BOOK, (LISTINGS,)),
+        ("flows", FLOW, (LISTINGS,)),
+        ("pressures", PRESSURE, (LISTINGS,)),
+        ("groups", GROUP_STATE, (GROUPS,)),
+        ("venues", VENUE_STATE, (VENUES,)),
+    ]
+)
+
+BOOKS = record(
+    [
+        ("lots", "i8", (LISTINGS, 2, LADDER)),
+        ("words", "i8", (LISTINGS, 2, LADDER // WORD)),  # bit set = slot occupied
+        ("far", LEVEL, (LISTINGS, 2, FAR)),  # open addressing by x; lots 0 = empty slot; price_ticks holds x
+    ]
+)
+
+# --- trader state -----------------------------------------------------------------------------------------
+ORDER = record(
+    [
+        ("order_id", "i8"),
+        ("state", "i8"),  # OrderState
+        ("listing_id", "i8"),
+        ("side", "i8"),
+        ("price_ticks", "i8"),
+        ("lots", "i8"),
+        ("filled_lots", "i8"),
+        ("ts_sent_ns", "i8"),
+        ("ts_query_ns", "i8"),
+        ("intent_id", "i8"),
+        ("is_exit", "i8"),
+        ("wave", "i8"),
+    ]
+)
+
+INVENTORY = record(
+    [
+        ("held_atoms", "i8"),  # base atoms bought through this listing and not yet sold; negative = short
+        ("open_cost", "i8"),  # LINEAR: signed sum of ticks * lots of the open contracts
+        ("working_buy_lots", "i8"),
+        ("working_sell_lots", "i8"),
+        ("sent_lots", "i8"),
+        ("filled_lots", "i8"),
+        ("expired_lots", "i8"),
+    ]
+)
+
+POSITION = record(
+    [
+        ("state", "i8"),  # PositionState
+        ("side", "i8"),
+        ("class_id", "i8"),
+        ("primary_id", "i8"),
+        ("intent_id", "i8"),
+        ("target_atoms", "i8"),  # base atoms the intent wants
+        ("entry_atoms", "i8"),  # base atoms bought or sold so far by the entry
+        ("entry_quote", "f8"),  # their cost in quote
+        ("exit_atoms", "i8"),
+        ("exit_quote", "f8"),
+        ("working_count", "i8"),
+        ("wave", "i8"),
+        ("ts_intent_ns", "i8"),
+        ("ts_entry_ns", "i8"),
+        ("atr_price", "f8"),  # frozen at entry
+        ("strength", "f8"),
+        ("stop_price", "f8"),
+        ("target_price", "f8"),
+        ("ts_exit_due_ns", "i8"),
+        ("exit_reason", "i8"),
+        ("risk_quote", "f8"),  # how much can we lose: stop distance and costs on the whole intent
+        ("limit_ticks_cap", "f8"),  # price protection as a share of price
+    ]
+)
+
+OUTBOX_RECORD = record([("count", "i8"), ("commands", COMMAND, (OUTBOX,))])
+
+TRADER = record(
+    [
+        ("seq", "i8"),  # events seen
+        ("ts_ns", "i8"),
+        ("next_order_id", "i8"),
+        ("next_intent_id", "i8"),
+        ("is_halted", "i8"),
+        ("unknown_count", "i8"),  # orders ever UNKNOWN
+        ("refused_reports", "i8"),  # replies that matched no order or would have overfilled one
+        ("open_count", "i8"),  # groups not FLAT
+        ("evaluation_count", "i8"),
+        ("ts_equity_sample_ns", "i8"),
+        ("ts_sample_ns", "i8"),
+        ("equity", "f8"),
+        ("equity_peak", "f8"),
+        ("drawdown_max", "f8"),  # share of the peak
+        ("unrealised", "f8"),
+        ("round_trips", "i8"),
+        ("digest", "i8", (2,)),  # rolling digest of every command and verdict
+        ("balances", "i8", (VENUES, ASSETS)),
+        ("fill_atoms", "i8", (VENUES, ASSETS)),  # balance = fills + fees + funding + transfers, exactly
+        ("fee_atoms", "i8", (VENUES, ASSETS)),
+        ("funding_atoms", "i8", (VENUES, ASSETS)),
+        ("transfer_atoms", "i8", (VENUES, ASSETS)),
+        ("dust_atoms", "i8", (VENUES, ASSETS)),
+        ("verdicts", "i8", (VERDICTS,)),
+        ("inventory", INVENTORY, (LISTINGS,)),
+        ("positions", POSITION, (GROUPS,)),
+        ("orders", ORDER, (ORDERS,)),
+        ("outbox", OUTBOX_RECORD),
+    ]
+)
+
+# --- simulated venue --------------------------------------------------------------------------------------
+FLIGHT = record([("is_used", "i8"), ("ts_arrival_ns", "i8"), ("mid_x2_ticks", "i8"), ("command", COMMAND)])
+REPLY = record([("is_used", "i8"), ("order_no", "i8"), ("packet", PACKET), ("row", LEVEL)])
+CONSUMED_LEVEL = record([("listing_id", "i8"), ("side", "i8"), ("x", "i8"), ("lots", "i8")])
+
+VENUE_SIM = record(
+    [
+        ("next_ns", "i8"),  # earliest arrival or reply; NEVER_NS when idle
+        ("reply_no", "i8"),
+        ("lost_count", "i8"),
+        ("in_flight", FLIGHT, (IN_FLIGHT,)),
+        ("replies", REPLY, (REPLIES,)),
+        ("consumed_count", "i8"),
+        ("consumed", CONSUMED_LEVEL, (CONSUMED,)),
+    ]
+)
+
+# --- logs -------------------------------------------------------------------------------------------------
+EVALUATION = record(
+    [
+        ("ts_ns", "i8"),
+        ("group_id", "i4"),
+        ("side", "i4"),
+        ("verdict", "i4"),
+        ("is_sample", "i4"),
+        ("log_ratio", "f8"),
+        ("velocity", "f8"),
+        ("tightness", "f8"),
+        ("vwap_gap", "f8"),
+        ("strength", "f8"),
+        ("mid_price", "f8"),
+        ("atr_price", "f8"),
+    ]
+)
+
+EQUITY = record(
+    [
+        ("ts_ns", "i8"),
+        ("equity", "f8"),
+        ("unrealised", "f8"),
+        ("fees", "f8"),
+        ("gross_exposure", "f8"),
+        ("net_exposure", "f8"),
+        ("open_count", "i8"),
+    ]
+)

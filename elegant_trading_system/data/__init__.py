@@ -1,0 +1,1 @@
+"""Recorded and simulated market data: importers write tapes, the catalog finds them."""

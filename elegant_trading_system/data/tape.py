@@ -1,0 +1,198 @@
+"""Tapes: one listing's packets and levels as memory-mapped files, plus a page of facts about them.
+
+A tape is a folder `VENUE/SYMBOL/FIRSTNS_LASTNS/` in a catalog, holding
+    packets.bin   PACKET records, ts_local_ns non-decreasing, listing_id 0, level_begin into levels.bin
+    levels.bin    LEVEL records
+    tape.json     TapeFacts
+It is written under a temporary name and renamed when complete: a crash leaves no half tape.
+"""
+
+import hashlib
+import os
+import shutil
+import uuid
+from decimal import Decimal
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal, Self
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from ..core.schema import LEVEL, PACKET, SCHEMA_VERSION
+
+PARTIAL_PREFIX = ".partial-"
+ListingKindName = Literal["spot", "linear", "inverse", "dark", "index"]
+
+
+class ListingSpec(BaseModel):
+    """An instrument on one venue: what its integers mean and what its venue accepts."""
+
+    model_config = ConfigDict(frozen=True)
+
+    venue: str
+    symbol: str  # as ccxt writes it: BTC/USDT, BTC/USDT:USDT (linear), BTC/USD:BTC (inverse)
+    kind: ListingKindName
+    base: str
+    quote: str
+    settle: str
+    tick_size: Decimal = Field(gt=0)  # quote per tick
+    lot_size: Decimal = Field(gt=0)  # base per lot; INVERSE: contracts per lot
+    contract_quote: Decimal = Decimal(0)  # INVERSE: quote value of one contract
+    lots_min: int = 1
+    notional_min: Decimal = Decimal(0)  # quote
+    reference: str = ""  # DARK: "VENUE SYMBOL" of the listing whose midpoint it trades at
+
+    @property
+    def name(self) -> str:
+        return f"{self.venue} {self.symbol}"
+
+
+class Quality(BaseModel):
+    """What was found while importing: counted, never mended in silence."""
+
+    lines: int = 0
+    depth_packets: int = 0
+    trades: int = 0
+    snapshots: int = 0
+    dropped_before_snapshot: int = 0
+    ignored_lines: int = 0  # streams we do not use, bookTicker for one
+    sequence_gaps: int = 0
+    trade_id_gaps: int = 0
+    crossed_books: int = 0
+    negative_latencies_after_correction: int = 0
+    clock_offset_ns: int = 0  # added to venue stamps; raw stamp = ts_venue_ns - clock_offset_ns
+    latency_ns_median: int = 0
+    latency_ns_p99: int = 0
+    silence_ns_max: int = 0  # longest time between two packets
+
+
+class TapeFacts(BaseModel):
+    """The page of facts beside a tape."""
+
+    schema_version: int = SCHEMA_VERSION
+    listing: ListingSpec
+    source: str  # "binance-capture", "simulated ..."
+    source_files: list[str] = []
+    packets: int = 0
+    levels: int = 0
+    ts_first_ns: int = 0
+    ts_last_ns: int = 0
+    latency_ns_max: int = 0  # largest ts_local_ns - ts_venue_ns
+    digest: str = ""  # sha256 of packets.bin then levels.bin
+    quality: Quality = Quality()
+
+
+class Tape:
+    """A finished tape, memory-mapped read-only."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.facts = TapeFacts.model_validate_json((folder / "tape.json").read_text())
+        if self.facts.schema_version != SCHEMA_VERSION:
+            raise ValueError(
+                f"{folder}: tape has schema {self.facts.schema_version}, this program reads {SCHEMA_VERSION}: import again"
+            )
+
+    @property
+    def packets(self) -> np.ndarray[Any, Any]:
+        return _map(self.folder / "packets.bin", PACKET, self.facts.packets)
+
+    @property
+    def levels(self) -> np.ndarray[Any, Any]:
+        return _map(self.folder / "levels.bin", LEVEL, self.facts.levels)
+
+    @property
+    def truth(self) -> np.ndarray[Any, Any] | None:
+        """Simulated tapes only: the efficient price in ticks (float) when each packet left its venue."""
+        path = self.folder / "truth.bin"
+        return _map(path, np.dtype("f8"), self.facts.packets) if path.exists() else None
+
+
+def _map(path: Path, dtype: np.dtype[Any], count: int) -> np.ndarray[Any, Any]:
+    if path.stat().st_size != count * dtype.itemsize:
+        raise ValueError(f"{path}: {path.stat().st_size} bytes, tape.json says {count} records of {dtype.itemsize}")
+    if count == 0:
+        return np.zeros(0, dtype)
+    return np.memmap(path, dtype=dtype, mode="r", shape=(count,))
+
+
+class TapeWriter:
+    """Append chunks, then `close(facts)` to make the tape visible. Leaving by an exception leaves nothing."""
+
+    def __init__(self, catalog: Path, listing: ListingSpec, source: str) -> None:
+        self.catalog = catalog
+        self.facts = TapeFacts(listing=listing, source=source)
+        self.partial = catalog / f"{PARTIAL_PREFIX}{uuid.uuid4().hex}"
+        self.partial.mkdir(parents=True)
+        self._packets = (self.partial / "packets.bin").open("wb")
+        self._levels = (self.partial / "levels.bin").open("wb")
+        self._truth = (self.partial / "truth.bin").open("wb")
+
+    def append(
+        self, packets: np.ndarray[Any, Any], levels: np.ndarray[Any, Any], truth: np.ndarray[Any, Any] | None = None
+    ) -> None:
+        """Packets whose level_begin counts from this chunk's first level; time must not go backwards."""
+        if len(packets) == 0:
+            return
+        ts = packets["ts_local_ns"]
+        if ts[0] < self.facts.ts_last_ns or np.any(np.diff(ts) < 0):
+            raise ValueError(f"{self.facts.listing.name}: ts_local_ns goes backwards")
+        shifted = packets.copy()
+        shifted["level_begin"] += self.facts.levels
+        shifted.tofile(self._packets)
+        levels.tofile(self._levels)
+        if truth is not None:
+            assert len(truth) == len(packets)
+            truth.astype("f8").tofile(self._truth)
+        facts = self.facts
+        facts.ts_first_ns = facts.ts_first_ns or int(ts[0])
+        facts.ts_last_ns = int(ts[-1])
+        facts.latency_ns_max = max(facts.latency_ns_max, int((ts - packets["ts_venue_ns"]).max()))
+        facts.packets += len(packets)
+        facts.levels += len(levels)
+
+    def finish(self) -> None:
+        """Flush, digest and describe what was appended, still under its temporary name."""
+        truth_bytes = self._truth.tell()
+        for file in (self._packets, self._levels, self._truth):
+            file.flush()
+            os.fsync(file.fileno())
+            file.close()
+        if truth_bytes == 0:
+            (self.partial / "truth.bin").unlink()
+        self.facts.digest = _digest_files(self.partial / "packets.bin", self.partial / "levels.bin")
+        (self.partial / "tape.json").write_text(self.facts.model_dump_json(indent=2) + "\n")
+
+    def publish(self) -> Path:
+        """Rename the finished tape to its place in the catalog."""
+        folder = self.catalog / tape_path(self.facts)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        os.rename(self.partial, folder)
+        return folder
+
+    def discard(self) -> None:
+        for file in (self._packets, self._levels, self._truth):
+            file.close()
+        shutil.rmtree(self.partial, ignore_errors=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self.partial.exists():
+            self.discard()
+
+
+def tape_path(facts: TapeFacts) -> Path:
+    symbol = facts.listing.symbol.replace("/", "-").replace(":", "_")
+    return Path(facts.listing.venue) / symbol / f"{facts.ts_first_ns}_{facts.ts_last_ns}"
+
+
+def _digest_files(*paths: Path) -> str:
+    digest = hashlib.sha256()
+    for path in paths:
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()

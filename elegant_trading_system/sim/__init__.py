@@ -1,0 +1,1 @@
+"""Simulated venues and markets, and the backtest that runs core against them."""
