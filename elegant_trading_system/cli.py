@@ -1,0 +1,259 @@
+"""The command line. Every command imports what it needs when it runs, so that `ets --help` answers at once."""
+
+import importlib
+import shutil
+import sys
+import traceback
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from . import __version__
+from .errors import ExitCode, UserError
+from .terminal import open_page, print_error, print_json, print_summary, print_table, progress_bar
+
+if TYPE_CHECKING:
+    from .config import Config
+
+HOME = Path("ets_data")
+CATALOG = HOME / "catalog"
+RUNS = HOME / "runs"
+DEMO = HOME / "demo"
+DEMO_MINUTES = 120.0
+DEMO_SEED = 1
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+config_app = typer.Typer(no_args_is_help=True, help="The numbers and where they come from.")
+app.add_typer(config_app, name="config")
+
+CatalogOption = Annotated[Path, typer.Option("--catalog", help="Folder of tapes.")]
+ConfigOption = Annotated[
+    list[Path] | None,
+    typer.Option("--config", help="TOML file over the defaults, or the name of one in config/. May be repeated."),
+]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", help="section.key=value, over everything else. May be repeated.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
+SeedOption = Annotated[int, typer.Option("--seed", help="Everything random follows from it.", min=0)]
+InstrumentsOption = Annotated[str, typer.Option("--instruments", help="BTC/USDT,ETH/USDT; all if left out.")]
+RunArgument = Annotated[Path, typer.Argument(help="Folder of a run.")]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line and end the process with one of `ExitCode`."""
+    try:
+        app(args=arguments, prog_name="ets")
+    except UserError as error:
+        print_error(error)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted\n")
+        sys.exit(ExitCode.INTERRUPTED)
+    except Exception:  # noqa: BLE001 - the last stop: whatever arrives here is our own bug
+        traceback.print_exc()
+        print_error(UserError("this is a bug of the program", "please report it with the lines above"))
+        sys.exit(ExitCode.INTERNAL)
+
+
+def _part(module: str) -> Any:
+    """Import one of our own modules now; it may pull in the compiler."""
+    name = f"{__package__}.{module}"
+    try:
+        return importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name and name.startswith(error.name):
+            raise UserError(f"{name} is not part of this version", exit_code=ExitCode.INTERNAL) from error
+        raise
+
+
+def _load_config(files: list[Path] | None, sets: list[str] | None) -> "Config":
+    from .config_sources import load
+
+    return load(files or [], sets or [])
+
+
+def _names(text: str) -> list[str] | None:
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    return names or None
+
+
+def _time_ns(text: str) -> int | None:
+    """ISO 8601 to UTC nanoseconds; UTC unless the text says otherwise; nothing is no limit."""
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise UserError(
+            f"{text!r} is not a time", "write it as 2025-01-31T12:00 (UTC)", exit_code=ExitCode.USAGE
+        ) from error
+    seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    return round(seconds * 1_000_000) * 1_000
+
+
+def _facts_rows(tapes: list[Any]) -> dict[str, object]:
+    return {facts.listing.name: f"{facts.packets:,} packets, {facts.levels:,} levels" for facts in tapes}
+
+
+@app.callback(invoke_without_command=True)
+def _top(
+    show_version: Annotated[bool, typer.Option("--version", help="Print the version and leave.")] = False,
+) -> None:
+    """Volume-weighted order-flow momentum: simulate, backtest, verify, report."""
+    if show_version:
+        sys.stdout.write(f"ets {__version__}\n")
+        raise typer.Exit
+
+
+@app.command("import")
+def import_data(
+    format_name: Annotated[str, typer.Argument(metavar="FORMAT", help="The vendor format of the files.")],
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files or folders.", exists=True)],
+    catalog: CatalogOption = CATALOG,
+    as_json: JsonOption = False,
+) -> None:
+    """Turn recorded files into tapes."""
+    with progress_bar() as progress:
+        tapes = _part("data.importers").import_paths(format_name, paths, catalog, progress)
+    if as_json:
+        print_json({"tapes": [facts.model_dump(mode="json") for facts in tapes]})
+    else:
+        print_table(f"Imported into {catalog}", _facts_rows(tapes))
+
+
+@app.command()
+def data(catalog: CatalogOption = CATALOG, as_json: JsonOption = False) -> None:
+    """Say what a catalog holds and how good it is."""
+    if not catalog.is_dir():
+        raise UserError(f"no catalog at {catalog}", "`ets simulate` or `ets import` makes one")
+    description = _part("data.catalog").describe(catalog)
+    if as_json:
+        print_json(description)
+    else:
+        print_table(f"Catalog {catalog}", description)
+
+
+@app.command()
+def simulate(
+    minutes: Annotated[float, typer.Option("--minutes", help="Length of the market.", min=0.01)] = DEMO_MINUTES,
+    seed: SeedOption = DEMO_SEED,
+    edge: Annotated[float, typer.Option("--edge", help="How much order flow foretells price; 0 = nothing.")] = 0.0,
+    instruments: InstrumentsOption = "",
+    catalog: CatalogOption = CATALOG,
+    as_json: JsonOption = False,
+) -> None:
+    """Make a market of several venues out of a seed."""
+    with progress_bar() as progress:
+        tapes = _part("sim.market").simulate_market(catalog, minutes, seed, edge, _names(instruments), progress)
+    if as_json:
+        print_json({"tapes": [facts.model_dump(mode="json") for facts in tapes]})
+    else:
+        print_table(f"Simulated into {catalog}", _facts_rows(tapes))
+
+
+@app.command()
+def backtest(
+    catalog: CatalogOption = CATALOG,
+    instruments: InstrumentsOption = "",
+    venues: Annotated[str, typer.Option("--venues", help="binance,coinbase; all if left out.")] = "",
+    start: Annotated[str, typer.Option("--start", help="First moment, ISO 8601, UTC.")] = "",
+    end: Annotated[str, typer.Option("--end", help="Last moment, ISO 8601, UTC.")] = "",
+    config: ConfigOption = None,
+    sets: SetOption = None,
+    out: Annotated[Path | None, typer.Option("--out", help="Folder of the run; by default named by the time.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Trade the tapes of a catalog and keep a run that can be replayed."""
+    resolved = _load_config(config, sets)
+    start_ns, end_ns = _time_ns(start), _time_ns(end)
+    if not catalog.is_dir():
+        raise UserError(f"no catalog at {catalog}", "`ets simulate` or `ets import` makes one")
+    run = out or RUNS / datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+    if run.is_dir() and any(run.iterdir()):
+        raise UserError(
+            f"{run} already holds something", "a run is never overwritten: choose another --out", ExitCode.USAGE
+        )
+    with progress_bar() as progress:
+        summary = _part("sim.backtest").run(
+            catalog, resolved, run, _names(instruments), _names(venues), start_ns, end_ns, progress
+        )
+    if as_json:
+        print_json({"run": str(run), **summary})
+    else:
+        print_summary(summary, run)
+
+
+@app.command()
+def replay(
+    run: RunArgument,
+    verify: Annotated[bool, typer.Option("--verify", help="End with 1 if any decision differs.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Run a journal through the engine again and compare every decision."""
+    result = _part("sim.replay").verify(_existing_run(run))
+    if as_json:
+        print_json(result)
+    else:
+        print_table(f"Replay of {run}", result)
+    if verify and not result["identical"]:
+        raise typer.Exit(ExitCode.NO)
+
+
+@app.command()
+def report(
+    run: RunArgument,
+    is_opened: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
+) -> None:
+    """Write the report of a run and print where it is."""
+    page = _part("research.report").write_report(_existing_run(run))
+    sys.stdout.write(f"{page}\n")
+    if is_opened:
+        open_page(page)
+
+
+def _existing_run(run: Path) -> Path:
+    if not run.is_dir():
+        raise UserError(f"no run at {run}", f"`ets backtest` makes one; they are kept in {RUNS}")
+    return run
+
+
+@config_app.command("show")
+def config_show(
+    has_origin: Annotated[bool, typer.Option("--origin", help="Say where each value came from.")] = False,
+    config: ConfigOption = None,
+    sets: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Print every number of the resolved configuration."""
+    from .config_sources import flatten
+
+    resolved = _load_config(config, sets)
+    origins = resolved.origins()
+    if as_json:
+        print_json(
+            {"digest": resolved.digest(), "values": resolved.values()} | ({"origins": origins} if has_origin else {})
+        )
+        return
+    for key, value in flatten(resolved.values()):
+        shown = str(value).lower() if isinstance(value, bool) else repr(value)
+        sys.stdout.write(f"{key} = {shown}" + (f"  # {origins[key]}" if has_origin else "") + "\n")
+    sys.stdout.write(f"# digest {resolved.digest()}\n")
+
+
+@app.command()
+def demo() -> None:
+    """Simulate a market, backtest it and show the report. Needs no network, no keys, no data."""
+    resolved = _load_config(None, None)
+    shutil.rmtree(DEMO, ignore_errors=True)
+    catalog, run = DEMO / "catalog", DEMO / "run"
+    with progress_bar() as progress:
+        _part("sim.market").simulate_market(catalog, DEMO_MINUTES, DEMO_SEED, 0.0, None, progress)
+        summary = _part("sim.backtest").run(catalog, resolved, run, None, None, None, None, progress)
+        progress("writing the report", 1.0)
+        page = _part("research.report").write_report(run)
+    print_summary(summary, run)
+    sys.stdout.write(f"\nReport: {page}\n")
+    open_page(page)

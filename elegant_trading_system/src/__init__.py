@@ -1,0 +1,1 @@
+"""Aliases: the founding notes start the system by these names."""

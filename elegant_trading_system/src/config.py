@@ -1,0 +1,3 @@
+"""Alias of `elegant_trading_system.config`."""
+
+from ..config import *  # noqa: F403

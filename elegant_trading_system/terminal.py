@@ -1,0 +1,100 @@
+"""How the command line speaks: results on stdout, progress and errors on stderr."""
+
+import json
+import os
+import sys
+import webbrowser
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from .errors import UserError
+
+ProgressReport = Callable[[str, float], None]
+"""Called with what is being done and how much of it is, 0 to 1."""
+
+
+def print_json(answer: object) -> None:
+    """One JSON object, and nothing else, on stdout."""
+    sys.stdout.write(json.dumps(answer, indent=2, default=str) + "\n")
+
+
+def print_table(title: str, rows: Mapping[str, object]) -> None:
+    table = Table(title=title, title_justify="left", title_style="bold", show_header=False, box=None, pad_edge=False)
+    table.add_column(style="dim")
+    table.add_column(overflow="fold")
+    for name, value in rows.items():
+        table.add_row(name.replace("_", " "), _shown(value))
+    Console().print(table)
+
+
+def _shown(value: object) -> str:
+    match value:
+        case float():
+            return f"{value:,.2f}"
+        case bool() | None:
+            return str(value)
+        case int():
+            return f"{value:,}"
+        case dict():
+            return "   ".join(f"{name} {_shown(part)}" for name, part in value.items())
+        case list():
+            return "\n".join(_shown(part) for part in value)
+    return str(value)
+
+
+def print_summary(summary: Mapping[str, Any], run: Path) -> None:
+    """A backtest's JSON summary for people: the money first, then what was refused and why."""
+    inner = {name: value for name, value in summary.items() if isinstance(value, dict)}
+    print_table(f"Run {run}", {name: value for name, value in summary.items() if name not in inner})
+    for name, rows in inner.items():
+        if rows:
+            Console().print()
+            print_table(name.capitalize(), rows)
+
+
+def print_error(error: UserError) -> None:
+    console = Console(stderr=True, soft_wrap=True)
+    console.print("error:", style="bold red", end=" ")
+    console.print(error.message, markup=False, highlight=False)
+    if error.hint:
+        console.print(error.hint, markup=False, highlight=False)
+
+
+@contextmanager
+def progress_bar() -> Iterator[ProgressReport]:
+    """A bar on a terminal; on anything else one line whenever the work changes."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield _line_per_step()
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("starting", total=1.0)
+        yield lambda text, share: progress.update(task, description=text, completed=share)
+
+
+def _line_per_step() -> ProgressReport:
+    last = ""
+
+    def report(text: str, _share: float) -> None:
+        nonlocal last
+        if text != last:
+            sys.stderr.write(f"{text} ...\n")
+            sys.stderr.flush()
+        last = text
+
+    return report
+
+
+def open_page(page: Path) -> bool:
+    """Show a page in the browser if somebody is there to look at it."""
+    has_display = sys.platform in ("darwin", "win32") or bool(
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    )
+    return has_display and sys.stdout.isatty() and webbrowser.open(page.resolve().as_uri())
