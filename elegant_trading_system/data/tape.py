@@ -7,6 +7,7 @@ A tape is a folder `VENUE/SYMBOL/FIRSTNS_LASTNS/` in a catalog, holding
 It is written under a temporary name and renamed when complete: a crash leaves no half tape.
 """
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -20,6 +21,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..core.schema import LEVEL, PACKET, SCHEMA_VERSION
+from ..errors import UserError
 
 PARTIAL_PREFIX = ".partial-"
 ListingKindName = Literal["spot", "linear", "inverse", "dark", "index"]
@@ -55,8 +57,10 @@ class Quality(BaseModel):
     depth_packets: int = 0
     trades: int = 0
     snapshots: int = 0
-    dropped_before_snapshot: int = 0
-    ignored_lines: int = 0  # streams we do not use, bookTicker for one
+    dropped_before_snapshot: int = 0  # depth messages while no book was known
+    repeats: int = 0  # depth messages and trades that were known already
+    ignored_lines: int = 0  # streams we do not use, bookTicker for one; snapshots too old to use; off-market trades
+    rounded_sizes: int = 0  # finer than a lot, cut to whole lots
     sequence_gaps: int = 0
     trade_id_gaps: int = 0
     crossed_books: int = 0
@@ -84,15 +88,11 @@ class TapeFacts(BaseModel):
 
 
 class Tape:
-    """A finished tape, memory-mapped read-only."""
+    """A finished tape, memory-mapped."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.facts = TapeFacts.model_validate_json((folder / "tape.json").read_text())
-        if self.facts.schema_version != SCHEMA_VERSION:
-            raise ValueError(
-                f"{folder}: tape has schema {self.facts.schema_version}, this program reads {SCHEMA_VERSION}: import again"
-            )
+        self.facts = _read_facts(folder)
 
     @property
     def packets(self) -> np.ndarray[Any, Any]:
@@ -109,12 +109,26 @@ class Tape:
         return _map(path, np.dtype("f8"), self.facts.packets) if path.exists() else None
 
 
-def _map(path: Path, dtype: np.dtype[Any], count: int) -> np.ndarray[Any, Any]:
-    if path.stat().st_size != count * dtype.itemsize:
-        raise ValueError(f"{path}: {path.stat().st_size} bytes, tape.json says {count} records of {dtype.itemsize}")
+def _read_facts(folder: Path) -> TapeFacts:
+    try:
+        facts = TapeFacts.model_validate_json((folder / "tape.json").read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{folder}: not a tape: {error}", "remove the folder and import again") from None
+    if facts.schema_version != SCHEMA_VERSION:
+        message = f"{folder}: tape has schema {facts.schema_version}, this program reads {SCHEMA_VERSION}"
+        raise UserError(message, "remove the folder and import again")
+    return facts
+
+
+def _map(path: Path, dtype: np.dtype[Any], count: int, mode: Literal["c", "r+"] = "c") -> np.ndarray[Any, Any]:
+    """Copy-on-write by default: to Numba a read-only array is another type, for which everything compiles again."""
+    size = path.stat().st_size if path.exists() else -1
+    if size != count * dtype.itemsize:
+        message = f"{path}: {size} bytes, tape.json says {count} records of {dtype.itemsize}"
+        raise UserError(message, "the tape is damaged: remove its folder and import again")
     if count == 0:
         return np.zeros(0, dtype)
-    return np.memmap(path, dtype=dtype, mode="r", shape=(count,))
+    return np.asarray(np.memmap(path, dtype=dtype, mode=mode, shape=(count,)))
 
 
 class TapeWriter:
@@ -125,6 +139,7 @@ class TapeWriter:
         self.facts = TapeFacts(listing=listing, source=source)
         self.partial = catalog / f"{PARTIAL_PREFIX}{uuid.uuid4().hex}"
         self.partial.mkdir(parents=True)
+        self._lock = _hold(self.partial)
         self._packets = (self.partial / "packets.bin").open("wb")
         self._levels = (self.partial / "levels.bin").open("wb")
         self._truth = (self.partial / "truth.bin").open("wb")
@@ -152,6 +167,13 @@ class TapeWriter:
         facts.packets += len(packets)
         facts.levels += len(levels)
 
+    def written(self) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+        """Packets and levels appended so far, writable in place until `finish`."""
+        self._packets.flush()
+        self._levels.flush()
+        packets = _map(self.partial / "packets.bin", PACKET, self.facts.packets, "r+")
+        return packets, _map(self.partial / "levels.bin", LEVEL, self.facts.levels, "r+")
+
     def finish(self) -> None:
         """Flush, digest and describe what was appended, still under its temporary name."""
         truth_bytes = self._truth.tell()
@@ -169,12 +191,14 @@ class TapeWriter:
         folder = self.catalog / tape_path(self.facts)
         folder.parent.mkdir(parents=True, exist_ok=True)
         os.rename(self.partial, folder)
+        os.close(self._lock)
         return folder
 
     def discard(self) -> None:
         for file in (self._packets, self._levels, self._truth):
             file.close()
         shutil.rmtree(self.partial, ignore_errors=True)
+        os.close(self._lock)
 
     def __enter__(self) -> Self:
         return self
@@ -182,6 +206,29 @@ class TapeWriter:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         if self.partial.exists():
             self.discard()
+
+
+def _hold(partial: Path) -> int:
+    """Lock a partial tape for as long as its writer lives, however it ends."""
+    handle = os.open(partial, os.O_RDONLY)
+    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return handle
+
+
+def discard_stale_partials(catalog: Path) -> int:
+    """Remove what killed writers left behind, and only that; how many there were."""
+    stale = [folder for folder in catalog.glob(f"{PARTIAL_PREFIX}*") if not _is_held(folder)]
+    for folder in stale:
+        shutil.rmtree(folder, ignore_errors=True)
+    return len(stale)
+
+
+def _is_held(partial: Path) -> bool:
+    try:
+        os.close(_hold(partial))
+    except OSError:
+        return True
+    return False
 
 
 def tape_path(facts: TapeFacts) -> Path:

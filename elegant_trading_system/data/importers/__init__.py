@@ -1,1 +1,90 @@
-"""One module per vendor format, all of them writing the one event layout."""
+"""Importers: one module per vendor format, all writing the one tape layout.
+
+To add a format: a module with `read(paths, open_writer, progress)` that fills and finishes a tape per listing,
+and a line in FORMATS.
+"""
+
+import shutil
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+from ...errors import UserError
+from ..tape import ListingSpec, Tape, TapeFacts, TapeWriter, discard_stale_partials, tape_path
+from . import binance_capture
+
+Progress = Callable[[str, float], None]
+Reader = Callable[[list[Path], Callable[[ListingSpec], TapeWriter], Progress], None]
+
+FORMATS: dict[str, Reader] = {"binance-capture": binance_capture.read}
+
+
+def import_paths(
+    format_name: str, paths: list[Path], catalog: Path, progress: Callable[[str, float], None] | None = None
+) -> list[TapeFacts]:
+    """Import files and folders of files as one recording; the facts of its tapes, in listing order.
+
+    All tapes appear in the catalog together, or, by UserError, none. Recordings the catalog already holds are
+    left as they are if the same, refused if they overlap.
+    """
+    report = progress or (lambda text, share: None)
+    if format_name not in FORMATS:
+        raise UserError(f"unknown format {format_name!r}", f"known formats: {', '.join(sorted(FORMATS))}")
+    files = _files(paths)
+    try:
+        catalog.mkdir(parents=True, exist_ok=True)
+        discard_stale_partials(catalog)
+        with ExitStack() as stack:
+            writers: list[TapeWriter] = []
+
+            def open_writer(spec: ListingSpec) -> TapeWriter:
+                writers.append(stack.enter_context(TapeWriter(catalog, spec, format_name)))
+                return writers[-1]
+
+            FORMATS[format_name](files, open_writer, report)
+            _publish_together(writers, catalog, report)
+    except OSError as error:
+        raise UserError(f"{catalog}: {error.strerror}", "check free space and permissions") from error
+    return [writer.facts for writer in writers]
+
+
+def _files(paths: list[Path]) -> list[Path]:
+    """Every file named, or lying as *.gz in a folder named; once each."""
+    files: list[Path] = []
+    for path in paths:
+        if not path.exists():
+            raise UserError(f"{path}: no such file or folder", "check the path")
+        inside = sorted(path.glob("*.gz")) if path.is_dir() else [path]
+        if not inside:
+            raise UserError(f"{path}: no *.gz files in this folder", "name a folder of recordings")
+        files.extend(inside)
+    if not files:
+        raise UserError("no files to import", "name files or a folder of recordings")
+    return list({file.resolve(): file for file in files}.values())
+
+
+def _publish_together(writers: list[TapeWriter], catalog: Path, report: Progress) -> None:
+    fresh = [writer for writer in writers if not _is_there(writer, catalog, report)]
+    published: list[Path] = []
+    try:
+        for writer in fresh:
+            published.append(writer.publish())
+    except BaseException:
+        for folder in published:
+            shutil.rmtree(folder, ignore_errors=True)
+        raise
+    report(f"{len(fresh)} tapes imported", 1.0)
+
+
+def _is_there(writer: TapeWriter, catalog: Path, report: Progress) -> bool:
+    """Whether the catalog holds this very tape; UserError if it holds another of the same listing and time."""
+    facts = writer.facts
+    for path in sorted((catalog / tape_path(facts)).parent.glob("*/tape.json")):
+        other = Tape(path.parent).facts
+        if other.digest == facts.digest:
+            report(f"{facts.listing.name}: already there", 1.0)
+            return True
+        if other.ts_first_ns <= facts.ts_last_ns and facts.ts_first_ns <= other.ts_last_ns:
+            message = f"{', '.join(facts.source_files)}: overlaps {path.parent} of {facts.listing.name}"
+            raise UserError(message, "remove that folder first, or import into another catalog")
+    return False
