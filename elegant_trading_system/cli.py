@@ -49,6 +49,9 @@ def main(arguments: list[str] | None = None) -> None:
     except UserError as error:
         print_error(error)
         sys.exit(error.exit_code)
+    except OSError as error:
+        print_error(UserError(f"{error.filename or 'a file'}: {error.strerror or error}", "is the path right?"))
+        sys.exit(ExitCode.DATA)
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         sys.exit(ExitCode.INTERRUPTED)
@@ -193,7 +196,8 @@ def replay(
     as_json: JsonOption = False,
 ) -> None:
     """Run a journal through the engine again and compare every decision."""
-    result = _part("sim.replay").verify(_existing_run(run))
+    _check_run(run)
+    result = _part("sim.replay").verify(run)
     if as_json:
         print_json(result)
     else:
@@ -208,16 +212,16 @@ def report(
     is_opened: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
 ) -> None:
     """Write the report of a run and print where it is."""
-    page = _part("research.report").write_report(_existing_run(run))
+    _check_run(run)
+    page = _part("research.report").write_report(run)
     sys.stdout.write(f"{page}\n")
     if is_opened:
         open_page(page)
 
 
-def _existing_run(run: Path) -> Path:
+def _check_run(run: Path) -> None:
     if not run.is_dir():
         raise UserError(f"no run at {run}", f"`ets backtest` makes one; they are kept in {RUNS}")
-    return run
 
 
 @config_app.command("show")

@@ -209,9 +209,9 @@ def _explain(key: str, kind: str, message: str, settings: Settings) -> Problem:
 
 def allowed(field: FieldInfo) -> str:
     """What a field accepts, in words: `a whole number, at least 1, at most 16`."""
-    words = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
+    words: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
     bounds = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than", "pattern": "matching"}
-    parts = [words.get(field.annotation or str, str(field.annotation))]
+    parts = [words[field.annotation]]
     for constraint in field.metadata:
         for name, word in bounds.items():
             bound = getattr(constraint, name, None)

@@ -1,0 +1,270 @@
+"""The command line: quick, one JSON object when asked, errors for people, exit codes that mean something."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from elegant_trading_system import __version__, cli, terminal
+from elegant_trading_system.errors import ExitCode, UserError
+
+SUMMARY = {
+    "events": 1000,
+    "wall_s": 0.5,
+    "lots": {"sent": 3, "filled": 2, "expired": 1, "working": 0},
+    "pnl": {"realised": 1.5, "net": -0.25},
+    "verdicts": {"STRENGTH_LOW": 12},
+    "venues": {},
+    "digests": {"decisions": "00ff"},
+}
+
+
+def run_ets(*arguments: str, cwd: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+    root = Path(__file__).parent.parent
+    env = {name: value for name, value in os.environ.items() if not name.startswith("ETS__")}
+    env |= {"PYTHONPATH": str(root), "COLUMNS": "200", "NO_COLOR": "1", **environ}
+    return subprocess.run(
+        [sys.executable, "-m", "elegant_trading_system", *arguments],
+        cwd=cwd,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.fixture
+def ets(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., Any]:
+    """Run one command in this process, in an empty folder: (exit code, stdout, stderr)."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        with pytest.raises(SystemExit) as left:
+            cli.main(list(arguments))
+        out, err = capsys.readouterr()
+        return int(left.value.code or 0), out, err
+
+    return run
+
+
+@pytest.fixture
+def parts(monkeypatch: pytest.MonkeyPatch) -> dict[str, SimpleNamespace]:
+    """Stand-ins for the modules the commands call, which would compile the engine."""
+    modules: dict[str, SimpleNamespace] = {}
+    monkeypatch.setattr(cli, "_part", modules.__getitem__)
+    return modules
+
+
+# --- quick ------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("command", ["--help", "--version", "config show", "backtest --help"])
+def test_questions_are_answered_without_loading_the_compiler(command: str, root: Path, tmp_path: Path) -> None:
+    program = (
+        "import sys\nfrom elegant_trading_system.cli import main\n"
+        f"try: main({command.split()!r})\n"
+        "except SystemExit as left: assert not left.code, left.code\n"
+        "heavy = {'numba', 'polars', 'plotly'} & set(sys.modules)\nassert not heavy, heavy\n"
+    )
+    env = os.environ | {"PYTHONPATH": str(root)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_version_is_the_package_s(ets: Callable[..., Any]) -> None:
+    assert ets("--version") == (ExitCode.OK, f"ets {__version__}\n", "")
+
+
+# --- the same program by all its names --------------------------------------------------------------------
+@pytest.mark.spec("X3")
+@pytest.mark.parametrize("name", ["elegant_trading_system", "elegant_trading_system.src.main"])
+def test_the_program_starts_by_its_founding_name_too(name: str, root: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", name, "--version"], cwd=root, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, f"ets {__version__}\n")
+
+
+@pytest.mark.spec("X3")
+def test_src_config_is_the_configuration() -> None:
+    from elegant_trading_system import config
+    from elegant_trading_system.src import config as alias
+
+    assert alias.Config is config.Config
+
+
+# --- configuration ----------------------------------------------------------------------------------------
+def test_config_show_says_where_each_number_is_from(ets: Callable[..., Any]) -> None:
+    code, out, _ = ets("config", "show", "--origin", "--set", "risk.base_risk=0.003", "--config", "literal")
+    assert code == ExitCode.OK
+    assert "risk.base_risk = 0.003  # --set" in out
+    assert "risk.stop_atr = 0.75  # default" in out
+    assert "literal.toml" in next(line for line in out.splitlines() if line.startswith("signal.imbalance_min"))
+
+
+def test_config_show_can_be_read_back_as_toml(ets: Callable[..., Any]) -> None:
+    import tomllib
+
+    _, out, _ = ets("config", "show")
+    _, as_json, _ = ets("config", "show", "--json")
+    assert tomllib.loads(out) == json.loads(as_json)["values"]
+
+
+def test_all_problems_of_the_configuration_are_printed_and_nothing_starts(
+    ets: Callable[..., Any], tmp_path: Path
+) -> None:
+    code, out, err = ets(
+        "backtest", "--set", "risk.base_rsk=1", "--set", "market.pass_ms=300", "--set", "risk.stop_atr=0"
+    )
+    assert (code, out) == (ExitCode.USAGE, "")
+    assert "did you mean risk.base_risk?" in err
+    assert "market.pass_ms = 300" in err
+    assert "risk.stop_atr = 0" in err
+    assert "Traceback" not in err
+    assert not list(tmp_path.iterdir())
+
+
+# --- errors -----------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(
+    "arguments, code",
+    [
+        (["nonsense"], ExitCode.USAGE),
+        (["backtest", "--nonsense"], ExitCode.USAGE),
+        (["backtest", "--start", "yesterday"], ExitCode.USAGE),
+        (["simulate", "--minutes", "-1"], ExitCode.USAGE),
+        (["import", "binance-capture", "no-such-file"], ExitCode.USAGE),
+        (["backtest"], ExitCode.DATA),
+        (["data"], ExitCode.DATA),
+        (["replay", "no-such-run", "--verify"], ExitCode.DATA),
+        (["report", "no-such-run"], ExitCode.DATA),
+    ],
+)
+def test_the_exit_code_says_whose_turn_it_is(ets: Callable[..., Any], arguments: list[str], code: ExitCode) -> None:
+    left, out, err = ets(*arguments)
+    assert (left, out) == (code, "")
+    assert err
+    assert "Traceback" not in err
+
+
+def test_an_error_says_what_and_what_to_do(ets: Callable[..., Any]) -> None:
+    assert ets("data") == (
+        ExitCode.DATA,
+        "",
+        "error: no catalog at ets_data/catalog\n`ets simulate` or `ets import` makes one\n",
+    )
+
+
+def test_our_own_bug_keeps_its_traceback(
+    ets: Callable[..., Any], parts: dict[str, SimpleNamespace], tmp_path: Path
+) -> None:
+    parts["research.report"] = SimpleNamespace(write_report=lambda _run: 1 // 0)
+    code, out, err = ets("report", str(tmp_path))
+    assert (code, out) == (ExitCode.INTERNAL, "")
+    assert "ZeroDivisionError" in err
+
+
+def test_a_file_that_cannot_be_read_is_bad_data(
+    ets: Callable[..., Any], parts: dict[str, SimpleNamespace], tmp_path: Path
+) -> None:
+    parts["research.report"] = SimpleNamespace(write_report=lambda run: (run / "summary.json").read_text())
+    code, _, err = ets("report", str(tmp_path))
+    assert code == ExitCode.DATA
+    assert err.startswith("error: ")
+    assert "summary.json" in err
+
+
+def test_an_interruption_is_130(ets: Callable[..., Any], parts: dict[str, SimpleNamespace], tmp_path: Path) -> None:
+    def interrupt(_run: Path) -> None:
+        raise KeyboardInterrupt
+
+    parts["research.report"] = SimpleNamespace(write_report=interrupt)
+    assert ets("report", str(tmp_path))[0] == ExitCode.INTERRUPTED
+
+
+# --- commands and what they call --------------------------------------------------------------------------
+def test_backtest_prints_one_json_object_and_progress_elsewhere(
+    ets: Callable[..., Any], parts: dict[str, SimpleNamespace], tmp_path: Path
+) -> None:
+    calls: list[tuple[Any, ...]] = []
+
+    def run(*arguments: Any) -> dict[str, Any]:
+        calls.append(arguments)
+        arguments[-1]("compiling the engine", 0.0)
+        return SUMMARY
+
+    parts["sim.backtest"] = SimpleNamespace(run=run)
+    (tmp_path / "tapes").mkdir()
+    code, out, err = ets(
+        *("backtest", "--catalog", "tapes", "--instruments", "BTC/USDT, ETH/USDT", "--venues", "sim-a", "--out", "r"),
+        *("--start", "2025-01-31T12:00", "--end", "2025-01-31T13:00+00:00", "--set", "risk.stop_atr=1.0", "--json"),
+    )
+    assert code == ExitCode.OK
+    assert json.loads(out) == {"run": "r", **SUMMARY}
+    assert err == "compiling the engine ...\n"
+    [(catalog, config, folder, instruments, venues, start_ns, end_ns, _)] = calls
+    assert (catalog, folder, instruments, venues) == (Path("tapes"), Path("r"), ["BTC/USDT", "ETH/USDT"], ["sim-a"])
+    assert (start_ns, end_ns) == (1_738_324_800_000_000_000, 1_738_328_400_000_000_000)
+    assert config.risk.stop_atr == 1.0
+
+
+def test_a_run_is_never_overwritten(ets: Callable[..., Any], tmp_path: Path) -> None:
+    (tmp_path / "tapes").mkdir()
+    (tmp_path / "r").mkdir()
+    (tmp_path / "r" / "summary.json").touch()
+    code, _, err = ets("backtest", "--catalog", "tapes", "--out", "r")
+    assert code == ExitCode.USAGE
+    assert "already holds something" in err
+
+
+@pytest.mark.parametrize("is_identical, code", [(True, ExitCode.OK), (False, ExitCode.NO)])
+def test_verification_answers_by_its_exit_code(
+    ets: Callable[..., Any], parts: dict[str, SimpleNamespace], tmp_path: Path, is_identical: bool, code: ExitCode
+) -> None:
+    result = {"identical": is_identical, "recorded": "00", "replayed": "01", "first_difference": None}
+    parts["sim.replay"] = SimpleNamespace(verify=lambda _run: result)
+    left, out, _ = ets("replay", str(tmp_path), "--verify", "--json")
+    assert (left, json.loads(out)) == (code, result)
+
+
+def test_the_demonstration_simulates_trades_and_reports(
+    ets: Callable[..., Any], parts: dict[str, SimpleNamespace]
+) -> None:
+    done: list[str] = []
+
+    def run(*_: object) -> dict[str, Any]:
+        done.append("backtest")
+        return SUMMARY
+
+    parts["sim.market"] = SimpleNamespace(simulate_market=lambda *_: done.append("simulate"))
+    parts["sim.backtest"] = SimpleNamespace(run=run)
+    parts["research.report"] = SimpleNamespace(write_report=lambda run: run / "report.html")
+    code, out, _ = ets("demo")
+    assert (code, done) == (ExitCode.OK, ["simulate", "backtest"])
+    assert out.endswith(f"Report: {Path('ets_data/demo/run/report.html')}\n")
+
+
+def test_a_browser_is_opened_only_for_somebody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    opened: list[str] = []
+    monkeypatch.setattr("webbrowser.open", opened.append)
+    monkeypatch.setenv("DISPLAY", ":0")
+    assert not terminal.open_page(tmp_path)  # stdout is no terminal here
+    assert not opened
+
+
+def test_a_command_in_a_real_process_ends_as_it_should(tmp_path: Path) -> None:
+    done = run_ets("backtest", cwd=tmp_path, ETS__RISK__BASE_RISK="lots")
+    assert done.returncode == ExitCode.USAGE
+    assert "ETS__RISK__BASE_RISK: risk.base_risk = 'lots'" in done.stderr
+    assert done.stdout == ""
+
+
+def test_a_user_error_carries_its_exit_code() -> None:
+    assert UserError("what").exit_code == ExitCode.DATA
