@@ -199,7 +199,7 @@ COMMAND = record(
         ("side", "i4"),
         ("kind", "i4"),  # CommandKind
         ("is_reduce_only", "i4"),
-        ("intent_id", "i8"),  # which decision it belongs to; exits have one of their own
+        ("intent_id", "i8"),  # which position it belongs to: the entry's intent
         ("wave", "i8"),  # 0 first split, 1.. re-routes or exit attempts
     ]
 )
@@ -261,6 +261,7 @@ MARKET_PARAMS = record(
         ("pressure_band_bps", "f8"),
         ("pressure_levels", "i8"),
         ("pressure_ratio_max", "f8"),
+        ("is_price_weighted", "i8"),  # 1: each level counts at its own price (the literal formula), 0: at the mid
         ("decay_bps_min", "f8"),  # H = max(decay_bps_min, decay_spreads * average spread)
         ("decay_spreads", "f8"),
         ("fast_s", "i8"),
@@ -469,7 +470,7 @@ POSITION = record(
         ("ts_exit_due_ns", "i8"),
         ("exit_reason", "i8"),
         ("risk_quote", "f8"),  # how much can we lose: stop distance and costs on the whole intent
-        ("limit_ticks_cap", "f8"),  # price protection as a share of price
+        ("price_cap", "f8"),  # price protection as a share of price
     ]
 )
 
@@ -485,7 +486,6 @@ TRADER = record(
         ("unknown_count", "i8"),  # orders ever UNKNOWN
         ("refused_reports", "i8"),  # replies that matched no order or would have overfilled one
         ("open_count", "i8"),  # groups not FLAT
-        ("evaluation_count", "i8"),
         ("ts_equity_sample_ns", "i8"),
         ("ts_sample_ns", "i8"),
         ("equity", "f8"),

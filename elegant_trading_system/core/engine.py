@@ -1,0 +1,110 @@
+"""The whole system in one function. Data goes down the page and never back up.
+
+`advance` moves everything by a slice of events and touches nothing but the records it is given: time first (every
+boundary up to the event, each decided at its own stamp), then the event, then what we do about it.
+`sim.simulate` drives the same parts with a simulated venue between core and tape.
+"""
+
+from . import decider as product
+from . import execution_engine, market_data, portfolio_monitor
+from .history import History
+from .jit import entry, kernel
+from .schema import GROUPS, OUTBOX, PRIVATE_FIRST, SYSTEM_FIRST, Kind, OperatorCommand
+
+decider = globals().get("decider_override", product)
+
+ACCEPTED, FILL, EXPIRED, REJECTED = (
+    Kind.ACCEPTED.value,
+    Kind.FILL.value,
+    Kind.EXPIRED.value,
+    Kind.REJECTED.value,
+)
+OPERATOR = Kind.OPERATOR.value
+HALT, RESUME = OperatorCommand.HALT.value, OperatorCommand.RESUME.value
+
+
+@kernel
+def observe(universe, market, books, memory, market_params, packet, levels):
+    """A market packet moves the world that all traders share."""
+    market_data.apply_packet(universe, market, books, packet, levels)
+    decider.observe(universe, market, books, memory, market_params, packet, levels)
+
+
+@kernel
+def react(universe, market, books, trader, memory, market_params, params, history, packet):
+    """One trader's answer to a market packet already observed."""
+    trader.seq += 1
+    decider.on_packet(universe, market, books, trader, memory, market_params, params, packet)
+    if market_params.pass_ns == 0:
+        decider.decide(universe, market, books, trader, memory, market_params, params, history, packet.ts_local_ns)
+
+
+@kernel
+def hear(universe, market, books, trader, memory, market_params, params, history, packet, levels):
+    """One trader hears a report on its own order or account."""
+    trader.seq += 1
+    if packet.kind >= SYSTEM_FIRST:
+        if packet.kind == OPERATOR:
+            trader.is_halted = 1 if packet.code == HALT else 0
+    elif packet.kind <= REJECTED:
+        slot = execution_engine.apply_report(universe, trader, packet, levels)
+        if slot >= 0:
+            decider.on_report(
+                universe, market, books, trader, memory, market_params, params, packet.listing_id, packet.ts_local_ns
+            )
+    else:
+        portfolio_monitor.apply_cash(universe, trader, packet)
+
+
+@kernel
+def is_boundary_due(market, market_params, ts_ns):
+    """Is there a boundary at or before ts_ns that has not been decided yet."""
+    market_data.start_clock(market, market_params, ts_ns)
+    return market.next_boundary_ns <= ts_ns
+
+
+@kernel
+def drain(trader, commands, count):
+    """Move the outbox to the caller's array; returns the new count."""
+    for k in range(trader.outbox.count):
+        commands[count] = trader.outbox.commands[k]
+        count += 1
+    trader.outbox.count = 0
+    return count
+
+
+@kernel
+def has_room(history, commands, count):
+    """Room in every log for one more boundary or event."""
+    is_evaluation_room = len(history.evaluations) == 0 or history.counts[0] + 2 * GROUPS <= len(history.evaluations)
+    is_equity_room = len(history.equity) == 0 or history.counts[1] < len(history.equity)
+    return is_evaluation_room and is_equity_room and count + OUTBOX <= len(commands)
+
+
+@entry
+def advance(worlds, traders, memory, market_params, params, evaluations, equity, counts, packets, levels, commands):
+    """Feed events to the first trader; returns (events consumed, commands written).
+
+    `worlds` is (universe[1], market[1], books[1]). Stops early when a log is full: empty it and call again with
+    the events that are left. Live, recovery, replay and audit all come through here.
+    """
+    universe, market, books, trader = worlds[0][0], worlds[1][0], worlds[2][0], traders[0]
+    history = History(evaluations, equity, counts)
+    count = 0
+    for i in range(len(packets)):
+        packet = packets[i]
+        while is_boundary_due(market, market_params[0], packet.ts_local_ns):
+            if not has_room(history, commands, count):
+                return i, count
+            boundary_ns = market_data.apply_boundary(universe, market, market_params[0])
+            decider.decide(universe, market, books, trader, memory, market_params[0], params[0], history, boundary_ns)
+            count = drain(trader, commands, count)
+        if not has_room(history, commands, count):
+            return i, count
+        if packet.kind < PRIVATE_FIRST:
+            observe(universe, market, books, memory, market_params[0], packet, levels)
+            react(universe, market, books, trader, memory, market_params[0], params[0], history, packet)
+        else:
+            hear(universe, market, books, trader, memory, market_params[0], params[0], history, packet, levels)
+        count = drain(trader, commands, count)
+    return len(packets), count
