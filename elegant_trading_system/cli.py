@@ -143,14 +143,22 @@ def data(catalog: CatalogOption = CATALOG, as_json: JsonOption = False) -> None:
 def simulate(
     minutes: Annotated[float, typer.Option("--minutes", help="Length of the market.", min=0.01)] = DEMO_MINUTES,
     seed: SeedOption = DEMO_SEED,
-    edge: Annotated[float, typer.Option("--edge", help="How much order flow foretells price; 0 = nothing.")] = 0.0,
+    edge: Annotated[
+        float,
+        typer.Option(
+            "--edge",
+            help="Correlation of the best possible forecast with the next minute; 0 = a fair market.",
+            min=0.0,
+            max=1.0,
+        ),
+    ] = 0.0,
     instruments: InstrumentsOption = "",
     catalog: CatalogOption = CATALOG,
     as_json: JsonOption = False,
 ) -> None:
     """Make a market of several venues out of a seed."""
     with progress_bar() as progress:
-        tapes = _part("sim.market").simulate_market(catalog, minutes, seed, edge, _names(instruments), progress)
+        tapes = _part("sim.market_tape").simulate_market(catalog, minutes, seed, edge, _names(instruments), progress)
     if as_json:
         print_json({"tapes": [facts.model_dump(mode="json") for facts in tapes]})
     else:
@@ -254,7 +262,7 @@ def demo() -> None:
     shutil.rmtree(DEMO, ignore_errors=True)
     catalog, run = DEMO / "catalog", DEMO / "run"
     with progress_bar() as progress:
-        _part("sim.market").simulate_market(catalog, DEMO_MINUTES, DEMO_SEED, 0.0, None, progress)
+        _part("sim.market_tape").simulate_market(catalog, DEMO_MINUTES, DEMO_SEED, 0.0, None, progress)
         summary = _part("sim.backtest").run(catalog, resolved, run, None, None, None, None, progress)
         progress("writing the report", 1.0)
         page = _part("research.report").write_report(run)

@@ -85,7 +85,7 @@ def _line_per_step() -> ProgressReport:
     def report(text: str, _share: float) -> None:
         nonlocal last
         if text != last:
-            sys.stderr.write(f"{text} ...\n")
+            sys.stderr.write(f"{text}\n")
             sys.stderr.flush()
         last = text
 

@@ -208,7 +208,7 @@ def test_backtest_prints_one_json_object_and_progress_elsewhere(
     )
     assert code == ExitCode.OK
     assert json.loads(out) == {"run": "r", **SUMMARY}
-    assert err == "compiling the engine ...\n"
+    assert err == "compiling the engine\n"
     [(catalog, config, folder, instruments, venues, start_ns, end_ns, _)] = calls
     assert (catalog, folder, instruments, venues) == (Path("tapes"), Path("r"), ["BTC/USDT", "ETH/USDT"], ["sim-a"])
     assert (start_ns, end_ns) == (1_738_324_800_000_000_000, 1_738_328_400_000_000_000)
@@ -243,7 +243,7 @@ def test_the_demonstration_simulates_trades_and_reports(
         done.append("backtest")
         return SUMMARY
 
-    parts["sim.market"] = SimpleNamespace(simulate_market=lambda *_: done.append("simulate"))
+    parts["sim.market_tape"] = SimpleNamespace(simulate_market=lambda *_: done.append("simulate"))
     parts["sim.backtest"] = SimpleNamespace(run=run)
     parts["research.report"] = SimpleNamespace(write_report=lambda run: run / "report.html")
     code, out, _ = ets("demo")
