@@ -12,7 +12,7 @@ import typer
 
 from . import __version__
 from .errors import ExitCode, UserError
-from .terminal import open_page, print_error, print_json, print_summary, print_table, progress_bar
+from .terminal import open_page, print_error, print_json, print_summary, print_table, print_wide, progress_bar
 
 if TYPE_CHECKING:
     from .config import Config
@@ -132,11 +132,12 @@ def data(catalog: CatalogOption = CATALOG, as_json: JsonOption = False) -> None:
     """Say what a catalog holds and how good it is."""
     if not catalog.is_dir():
         raise UserError(f"no catalog at {catalog}", "`ets simulate` or `ets import` makes one")
-    description = _part("data.catalog").describe(catalog)
+    catalogs = _part("data.catalog")
+    description = catalogs.describe(catalog)
     if as_json:
         print_json(description)
     else:
-        print_table(f"Catalog {catalog}", description)
+        print_wide(catalogs.render(description))
 
 
 @app.command()

@@ -9,11 +9,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 from .errors import UserError
+
+WIDE = 200  # columns
 
 ProgressReport = Callable[[str, float], None]
 """Called with what is being done and how much of it is, 0 to 1."""
@@ -22,6 +24,14 @@ ProgressReport = Callable[[str, float], None]
 def print_json(answer: object) -> None:
     """One JSON object, and nothing else, on stdout."""
     sys.stdout.write(json.dumps(answer, indent=2, default=str) + "\n")
+
+
+def print_wide(renderable: RenderableType) -> None:
+    """Print as wide as it needs to be: a terminal may fold a line, but digits are never left out."""
+    console = Console()
+    needed = console.measure(renderable, options=console.options.update(max_width=WIDE)).maximum
+    console.width = max(console.width, needed)
+    console.print(renderable)
 
 
 def print_table(title: str, rows: Mapping[str, object]) -> None:
