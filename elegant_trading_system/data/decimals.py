@@ -58,7 +58,7 @@ def _step(size: Decimal) -> tuple[int, int]:
     return digits, int(size.scaleb(digits))
 
 
-class Refused(Exception):
+class LevelError(ValueError):
     """A text that is not a list of levels: which one, why, and how it reads there."""
 
     def __init__(self, text_index: int, fault: Fault, excerpt: str) -> None:
@@ -77,7 +77,7 @@ def parse_levels(texts: list[bytes], grid: Grid) -> Parsed:
     """All rows of many JSON lists `[["price", "size"], ...]`.
 
     A size finer than a lot is cut to whole lots and counted: Binance books hold leftovers of orders older than the
-    last change of the lot. Raises Refused for the first text that is malformed, negative or out of range, or whose
+    last change of the lot. Raises LevelError for the first text that is malformed, negative or out of range, or whose
     price is off its grid.
     """
     joined = b"".join(texts)
@@ -85,7 +85,7 @@ def parse_levels(texts: list[bytes], grid: Grid) -> Parsed:
     counts = np.zeros(len(texts), np.int64)
     index, at, fault, rounded = _parse_texts(np.frombuffer(joined, np.uint8), grid, rows, counts)
     if fault != Fault.NONE:
-        raise Refused(int(index), Fault(fault), joined[at : at + 40].decode(errors="replace"))
+        raise LevelError(int(index), Fault(fault), joined[at : at + 40].decode(errors="replace"))
     return Parsed(rows[: counts.sum()], counts, int(rounded))
 
 

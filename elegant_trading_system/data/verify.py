@@ -21,16 +21,17 @@ def clock_offset_ns(tapes: list[Array]) -> int:
 
     Recorder and venue clocks differ by more than a message travels; only the sum of both can be seen.
     """
-    latencies = np.concatenate([p["ts_local_ns"] - p["ts_venue_ns"] for p in map(_streamed, tapes)])
+    latencies = np.concatenate([_streamed_latencies(packets) for packets in tapes])
     if len(latencies) == 0:
         return 0
     rank = int(len(latencies) * FASTEST_SHARE)
     return int(np.partition(latencies, rank)[rank]) - LATENCY_FLOOR_NS
 
 
-def _streamed(packets: Array) -> Array:
-    """A snapshot is an answer, not a message sent when it happened."""
-    return packets[(packets["kind"] == DEPTH) | (packets["kind"] == TRADE)]
+def _streamed_latencies(packets: Array) -> Array:
+    """Without snapshots: they are answers, not messages sent when something happened."""
+    latencies: Array = packets["ts_local_ns"] - packets["ts_venue_ns"]
+    return latencies[(packets["kind"] == DEPTH) | (packets["kind"] == TRADE)]
 
 
 def measure(quality: Quality, packets: Array, levels: Array) -> None:

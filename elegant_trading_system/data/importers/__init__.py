@@ -4,13 +4,12 @@ To add a format: a module with `read(paths, open_writer, progress)` that fills a
 and a line in FORMATS.
 """
 
-import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
 from ...errors import UserError
-from ..tape import ListingSpec, Tape, TapeFacts, TapeWriter, discard_stale_partials, tape_path
+from ..tape import ListingSpec, Tape, TapeFacts, TapeWriter, discard_stale_partials, publish_all, tape_path
 from . import binance_capture
 
 Progress = Callable[[str, float], None]
@@ -27,7 +26,7 @@ def import_paths(
     All tapes appear in the catalog together, or, by UserError, none. Recordings the catalog already holds are
     left as they are if the same, refused if they overlap.
     """
-    report = progress or (lambda text, share: None)
+    report = progress or _silent
     if format_name not in FORMATS:
         raise UserError(f"unknown format {format_name!r}", f"known formats: {', '.join(sorted(FORMATS))}")
     files = _files(paths)
@@ -48,6 +47,10 @@ def import_paths(
     return [writer.facts for writer in writers]
 
 
+def _silent(_text: str, _share: float) -> None:
+    """For callers that do not want to know."""
+
+
 def _files(paths: list[Path]) -> list[Path]:
     """Every file named, or lying as *.gz in a folder named; once each."""
     files: list[Path] = []
@@ -65,14 +68,7 @@ def _files(paths: list[Path]) -> list[Path]:
 
 def _publish_together(writers: list[TapeWriter], catalog: Path, report: Progress) -> None:
     fresh = [writer for writer in writers if not _is_there(writer, catalog, report)]
-    published: list[Path] = []
-    try:
-        for writer in fresh:
-            published.append(writer.publish())
-    except BaseException:
-        for folder in published:
-            shutil.rmtree(folder, ignore_errors=True)
-        raise
+    publish_all(fresh)
     report(f"{len(fresh)} tapes imported", 1.0)
 
 

@@ -6,27 +6,27 @@ a file rotation as long as its update ids do.
 """
 
 from collections.abc import Callable
-from decimal import Decimal
 from itertools import groupby
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
 
 from ...core.schema import PACKET, BookState, Kind
 from ...errors import UserError
-from ..decimals import Array, Fault, Grid, Parsed, Refused, parse_levels
+from ..decimals import Array, Fault, Grid, LevelError, Parsed, parse_levels
 from ..sequence import DepthSequence, Diff, Outcome
 from ..tape import ListingSpec, TapeWriter
 from ..verify import clock_offset_ns, measure
-from .binance_symbols import KNOWN_STEPS, Market, Steps, listing_spec
-from .binance_wire import CaptureFile, Data, Line, identify
+from .binance_symbols import KNOWN_STEPS, Market, listing_spec
+from .binance_wire import CaptureFile, Data, Identity, Line, identify, infer_steps
 
 BATCH_PACKETS = 8192
 CLOCK_ERROR_NS_MAX = 86_400 * 10**9  # a venue stamp further than a day from ours is no stamp
 NS_PER_MS, NS_PER_US = 1_000_000, 1_000
 MICROSECONDS_MIN = 10**14  # a stamp this large counts microseconds, as Binance sends on request
+READING_SHARE = 0.9  # of the whole work, as far as progress is concerned
 NOTHING = b"[]"
 
 OpenWriter = Callable[[ListingSpec], TapeWriter]
@@ -45,6 +45,23 @@ class Pending(msgspec.Struct, frozen=True, gc=False):
     code: int = 0
 
 
+class Meter:
+    """The share of all bytes read, out of the share of one file."""
+
+    def __init__(self, bytes_total: int, progress: Progress) -> None:
+        self.bytes_total, self.progress = bytes_total, progress
+        self.bytes_before = 0
+
+    def part(self, path: Path) -> Callable[[float], None]:
+        size, before = path.stat().st_size, self.bytes_before
+        self.bytes_before += size
+
+        def report(share: float) -> None:
+            self.progress(path.name, READING_SHARE * (before + share * size) / self.bytes_total)
+
+        return report
+
+
 class Source(NamedTuple):
     """The files of one listing, in time order."""
 
@@ -55,25 +72,27 @@ class Source(NamedTuple):
 
 def read(paths: list[Path], open_writer: OpenWriter, progress: Progress) -> None:
     """Fill and finish one tape per listing found in the files."""
+    meter = Meter(sum(path.stat().st_size for path in paths), progress)
     captures = []
-    total = sum(path.stat().st_size for path in paths)
-    done = 0
     for source in sources(paths):
-        capture = Capture(source, open_writer)
+        captures.append(Capture(source, open_writer))
         for path in source.paths:
-            size = path.stat().st_size
-            capture.read(path, lambda share, d=done, s=size, n=path.name: progress(n, 0.9 * (d + share * s) / total))
-            done += size
-        captures.append(capture)
-    progress("checking books and clocks", 0.9)
+            captures[-1].read(path, meter.part(path))
+    progress("checking books and clocks", READING_SHARE)
     finish(captures)
 
 
 def sources(paths: list[Path]) -> list[Source]:
     """Files sorted by listing, then by time."""
-    identified = sorted((found.market.value, found.symbol, found.ts_first_ns, path) for path, found in map(_identified, paths))
-    by_listing = groupby(identified, key=lambda row: row[:2])
-    return [Source(Market(venue), symbol, [row[3] for row in rows]) for (venue, symbol), rows in by_listing]
+    identities = sorted((identify(path) for path in paths), key=lambda found: (*_listing(found), found.ts_first_ns))
+    return [
+        Source(Market(venue), symbol, [found.path for found in of_listing])
+        for (venue, symbol), of_listing in groupby(identities, key=_listing)
+    ]
+
+
+def _listing(found: Identity) -> tuple[str, str]:
+    return found.market.value, found.symbol
 
 
 def finish(captures: list["Capture"]) -> None:
@@ -126,7 +145,7 @@ class Capture:
         message = line.message
         if message.data is not None:
             self._take_stream(line, message.data)
-        elif message.lastUpdateId >= 0:
+        elif message.last_update_id >= 0:
             self._take_snapshot(line)
         elif message.id != -1:  # the answer to a subscription
             self.quality.ignored_lines += 1
@@ -170,7 +189,7 @@ class Capture:
         message = line.message
         if message.symbol not in ("", self.symbol) or not (bytes(message.bids) and bytes(message.asks)):
             raise self.file.refused(line.number, f"not a snapshot of {self.symbol}")
-        waiting = self.sequence.take_snapshot(message.lastUpdateId)
+        waiting = self.sequence.take_snapshot(message.last_update_id)
         if waiting is None:
             self.quality.ignored_lines += 1
             return
@@ -220,16 +239,18 @@ class Capture:
         trades = np.flatnonzero(packets["kind"] == Kind.TRADE)
         empty = rows["lots"][packets["level_begin"][trades]] == 0
         for pending in (self.batch[index] for index in trades[empty]):
-            if not (pending.buy + pending.sell).rpartition(b",")[2].strip(b'"0.]['):  # else it was less than a lot, and is counted as rounded
+            size = (pending.buy + pending.sell).rpartition(b",")[2]
+            if not size.strip(b'"0.]['):  # else less than a lot, and counted as rounded
                 raise self.file.refused(pending.number, "trade of size zero")
 
     def _parsed(self) -> Parsed:
         texts = [text for pending in self.batch for text in (pending.buy, pending.sell)]
         try:
             return parse_levels(texts, self.grid)
-        except Refused as error:
-            hint = f"{self.symbol} has {self.writer.facts.listing.tick_size} ticks" if error.fault is Fault.OFF_GRID else ""
-            raise self.file.refused(self.batch[error.text_index // 2].number, str(error), hint) from None
+        except LevelError as error:
+            number = self.batch[error.text_index // 2].number
+            hint = f"one tick of {self.symbol} is {self.writer.facts.listing.tick_size}"
+            raise self.file.refused(number, str(error), hint if error.fault is Fault.OFF_GRID else "") from None
 
     def finish(self, clock_offset_ns: int) -> None:
         """Correct the venue's clock, measure what was found, and close the tape."""
@@ -257,31 +278,3 @@ def _packets(batch: list[Pending], counts: Array) -> Array:
     heard = packets["ts_venue_ns"][~silent]
     packets["ts_venue_ns"][silent] = heard[0] if len(heard) else packets["ts_local_ns"][silent]
     return packets
-
-
-def infer_steps(paths: list[Path]) -> Steps:
-    """The finest decimal steps of price and size in the files."""
-    price_places = size_places = 0
-    for path in paths:
-        for line in CaptureFile(path).lines():
-            for price, size in _decimals(line):
-                price_places = max(price_places, _places(price))
-                size_places = max(size_places, _places(size))
-    return Steps(Decimal(1).scaleb(-price_places), Decimal(1).scaleb(-size_places))
-
-
-def _decimals(line: Line) -> list[tuple[str, str]]:
-    data = line.message.data
-    lists = (data.b, data.a) if data is not None and data.U >= 0 else (line.message.bids, line.message.asks)
-    try:
-        return [row for raw in lists if bytes(raw) for row in msgspec.json.decode(raw, type=list[tuple[str, str]])]
-    except msgspec.ValidationError:
-        return []  # refused with its line when it is read for good
-
-
-def _places(decimal: str) -> int:
-    return len(decimal.partition(".")[2].rstrip("0"))
-
-
-def _identified(path: Path) -> tuple[Path, Any]:
-    return path, identify(path)

@@ -4,6 +4,7 @@ import gzip
 import os
 import zlib
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +12,7 @@ import msgspec
 
 from ...core.schema import NEVER_NS
 from ...errors import UserError
-from .binance_symbols import Market, split_symbol
+from .binance_symbols import Market, Steps, split_symbol
 
 LINE_BYTES_MAX = 16 << 20
 PROBE_LINES = 1000
@@ -43,7 +44,7 @@ class Message(msgspec.Struct, gc=False):
 
     stream: str = ""
     data: Data | None = None
-    lastUpdateId: int = -1
+    last_update_id: int = msgspec.field(default=-1, name="lastUpdateId")
     E: int = 0
     T: int = 0
     symbol: str = ""
@@ -61,6 +62,7 @@ class Line(NamedTuple):
 class Identity(NamedTuple):
     """What a file holds, by its first message that tells."""
 
+    path: Path
     market: Market
     symbol: str
     ts_first_ns: int
@@ -131,8 +133,8 @@ def identify(path: Path) -> Identity:
         data = line.message.data
         if data is not None and data.s and (data.u >= 0 or data.t >= 0):
             if split_symbol(_market(data), data.s) is None:
-                raise file.refused(line.number, f"unknown symbol {data.s!r}", "known: spot, USD-M and COIN-M perpetuals")
-            return Identity(_market(data), data.s, ts_first_ns)
+                raise file.refused(line.number, f"unknown symbol {data.s!r}", "spot pairs and perpetuals are known")
+            return Identity(path, _market(data), data.s, ts_first_ns)
         if line.number == PROBE_LINES:
             break
     raise UserError(f"{path}: unknown kind of file: no depth, trade or bookTicker message at its start", FORMAT_HINT)
@@ -144,3 +146,27 @@ def _market(data: Data) -> Market:
         return Market.INVERSE
     has_futures_field = data.pu >= 0 or data.X or (data.t < 0 and data.T)
     return Market.LINEAR if has_futures_field else Market.SPOT
+
+
+def infer_steps(paths: list[Path]) -> Steps:
+    """The finest decimal steps of price and size in the files."""
+    price_places = size_places = 0
+    for path in paths:
+        for line in CaptureFile(path).lines():
+            for price, size in _decimals(line):
+                price_places = max(price_places, _places(price))
+                size_places = max(size_places, _places(size))
+    return Steps(Decimal(1).scaleb(-price_places), Decimal(1).scaleb(-size_places))
+
+
+def _decimals(line: Line) -> list[tuple[str, str]]:
+    data = line.message.data
+    lists = (data.b, data.a) if data is not None and data.U >= 0 else (line.message.bids, line.message.asks)
+    try:
+        return [row for raw in lists if bytes(raw) for row in msgspec.json.decode(raw, type=list[tuple[str, str]])]
+    except msgspec.ValidationError:
+        return []  # refused with its line when it is read for good
+
+
+def _places(decimal: str) -> int:
+    return len(decimal.partition(".")[2].rstrip("0"))
