@@ -43,9 +43,11 @@ def observe(universe, market, books, memory, market_params, packet, levels):
 
 @kernel
 def on_packet(universe, market, books, trader, memory, market_params, params, packet):
-    """Exits of the packet's group."""
-    group_id = universe.listings[packet.listing_id].group_id
-    if trader.positions[group_id].state == OPEN:
+    """Exits of the packet's group, when the packet comes from the class the position is held in."""
+    listing = universe.listings[packet.listing_id]
+    group_id = listing.group_id
+    position = trader.positions[group_id]
+    if position.state == OPEN and position.class_id == listing.class_id:
         manage(universe, market, trader, market_params, params, group_id, packet.ts_local_ns)
 
 

@@ -78,7 +78,7 @@ def has_room(history, commands, count):
     """Room in every log for one more boundary or event."""
     is_evaluation_room = len(history.evaluations) == 0 or history.counts[0] + 2 * GROUPS <= len(history.evaluations)
     is_equity_room = len(history.equity) == 0 or history.counts[1] < len(history.equity)
-    return is_evaluation_room and is_equity_room and count + OUTBOX <= len(commands)
+    return is_evaluation_room and is_equity_room and (len(commands) == 0 or count + OUTBOX <= len(commands))
 
 
 @entry

@@ -1,0 +1,127 @@
+"""`ets backtest`: tapes and a configuration in, a folder of results out."""
+
+import hashlib
+import json
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from .. import __version__
+from ..config import Config
+from ..core.schema import SCHEMA_VERSION
+from ..data.catalog import Catalog, merge
+from ..data.tape import PARTIAL_PREFIX, Tape
+from ..data.universe import Universe, build
+from ..errors import ExitCode, UserError
+from .session import Session
+from .summary import summarise
+from .tables import all_tables
+
+Progress = Callable[[str, float], None]
+
+
+def run(
+    catalog: Path, config: Config, out: Path, instruments: list[str] | None = None, venues: list[str] | None = None,
+    start: int | None = None, end: int | None = None, progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Backtest the selected tapes between two UTC ns stamps; write the run folder; return the summary."""
+    if out.exists() and any(out.iterdir()):
+        raise UserError(f"{out} is not empty", "give another --out, or remove it", ExitCode.USAGE)
+    tapes = Catalog(catalog).tapes(instruments, venues)
+    began = time.perf_counter()
+    if progress is not None:
+        progress("merging tapes", 0.0)
+    merged = merge(tapes, start, end)
+    if len(merged.packets) == 0:
+        raise UserError("no packet lies between --start and --end", f"the tapes cover {_span(tapes)}")
+    universe = build(merged.listings, config)
+    if progress is not None:
+        progress("backtesting (the first run compiles for about a minute)", 0.0)
+    session = Session(universe, [config], lookahead_ns(tapes))
+    session.run(merged.packets, merged.levels, progress=progress)
+    summary = summarise(session, time.perf_counter() - began, config.digest(), data_digest(tapes, start, end))
+    write(out, session, summary, config, tapes, start, end)
+    return summary
+
+
+def lookahead_ns(tapes: list[Tape]) -> int:
+    """How far behind the venue our copy of its book may be: the largest feed latency on the tapes."""
+    return max(tape.facts.latency_ns_max for tape in tapes)
+
+
+def data_digest(tapes: list[Tape], start: int | None, end: int | None) -> str:
+    """sha256 over the tapes' own digests, their order and the cut."""
+    text = json.dumps([[tape.facts.listing.name, tape.facts.digest] for tape in tapes] + [[start, end]])
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def write(
+    out: Path, session: Session, summary: dict[str, Any], config: Config, tapes: list[Tape],
+    start: int | None, end: int | None,
+) -> None:
+    """The run folder, under a temporary name until it is whole."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = out.parent / f"{PARTIAL_PREFIX}{uuid.uuid4().hex}"
+    partial.mkdir()
+    try:
+        for name, frame in all_tables(session).items():
+            frame.write_parquet(partial / f"{name}.parquet")
+        write_journal(partial / "journal", session)
+        (partial / "manifest.json").write_text(
+            json.dumps(manifest(session.universe, summary, config, tapes, start, end), indent=2) + "\n"
+        )
+        if out.exists():
+            out.rmdir()
+        os.rename(partial, out)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def write_journal(folder: Path, session: Session) -> None:
+    """What the tapes do not hold: every reply with its place, and the commands to compare a replay with."""
+    folder.mkdir()
+    log = session.logs[0]
+    for name in ("replies", "rows", "commands"):
+        log.joined(name).tofile(folder / f"{name}.bin")
+
+
+def manifest(
+    universe: Universe, summary: dict[str, Any], config: Config, tapes: list[Tape], start: int | None, end: int | None
+) -> dict[str, Any]:
+    """Everything needed to run it again: resolved numbers, listings, tapes by digest, versions."""
+    return {
+        "version": __version__,
+        "schema_version": SCHEMA_VERSION,
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "config": config.values(),
+        "origins": config.origins(),
+        "listings": [spec.model_dump(mode="json") for spec in universe.listings],
+        "tapes": [
+            {"folder": str(tape.folder.resolve()), "listing": tape.facts.listing.name, "digest": tape.facts.digest}
+            for tape in tapes
+        ],
+        "sources": sorted({tape.facts.source for tape in tapes}),
+        "start_ns": start,
+        "end_ns": end,
+        "first_ns": min(tape.facts.ts_first_ns for tape in tapes),
+        "last_ns": max(tape.facts.ts_last_ns for tape in tapes),
+        "quality": {tape.facts.listing.name: tape.facts.quality.model_dump() for tape in tapes},
+        "summary": summary,
+    }
+
+
+def _span(tapes: list[Tape]) -> str:
+    first, last = min(t.facts.ts_first_ns for t in tapes), max(t.facts.ts_last_ns for t in tapes)
+    return " to ".join(datetime.fromtimestamp(ns / 1e9, UTC).isoformat(timespec="seconds") for ns in (first, last))
+
+
+def read_tables(run_folder: Path) -> dict[str, pl.DataFrame]:
+    """The Parquet tables of a run by name."""
+    return {path.stem: pl.read_parquet(path) for path in sorted(run_folder.glob("*.parquet"))}
