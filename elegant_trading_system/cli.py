@@ -38,7 +38,7 @@ SetOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
 SeedOption = Annotated[int, typer.Option("--seed", help="Everything random follows from it.", min=0)]
-InstrumentsOption = Annotated[str, typer.Option("--instruments", help="BTC/USDT,ETH/USDT; all if left out.")]
+InstrumentsOption = Annotated[str, typer.Option("--instruments", help="BTC,ETH/USDT; all if left out.")]
 RunArgument = Annotated[Path, typer.Argument(help="Folder of a run.")]
 
 
@@ -61,15 +61,13 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(ExitCode.INTERNAL)
 
 
-def _part(module: str) -> Any:
-    """Import one of our own modules now; it may pull in the compiler."""
-    name = f"{__package__}.{module}"
+def _write_report(run: Path) -> Path:
     try:
-        return importlib.import_module(name)
+        report_module = importlib.import_module(f"{__package__}.research.report")
     except ModuleNotFoundError as error:
-        if error.name and name.startswith(error.name):
-            raise UserError(f"{name} is not part of this version", exit_code=ExitCode.INTERNAL) from error
-        raise
+        raise UserError("reports are not part of this version", exit_code=ExitCode.INTERNAL) from error
+    page: Path = report_module.write_report(run)
+    return page
 
 
 def _load_config(files: list[Path] | None, sets: list[str] | None) -> "Config":
@@ -119,8 +117,10 @@ def import_data(
     as_json: JsonOption = False,
 ) -> None:
     """Turn recorded files into tapes."""
+    from .data.importers import import_paths
+
     with progress_bar() as progress:
-        tapes = _part("data.importers").import_paths(format_name, paths, catalog, progress)
+        tapes = import_paths(format_name, paths, catalog, progress)
     if as_json:
         print_json({"tapes": [facts.model_dump(mode="json") for facts in tapes]})
     else:
@@ -130,14 +130,14 @@ def import_data(
 @app.command()
 def data(catalog: CatalogOption = CATALOG, as_json: JsonOption = False) -> None:
     """Say what a catalog holds and how good it is."""
-    if not catalog.is_dir():
-        raise UserError(f"no catalog at {catalog}", "`ets simulate` or `ets import` makes one")
-    catalogs = _part("data.catalog")
-    description = catalogs.describe(catalog)
+    from .data.catalog import describe, render
+
+    _check_catalog(catalog)
+    description = describe(catalog)
     if as_json:
         print_json(description)
     else:
-        print_wide(catalogs.render(description))
+        print_wide(render(description))
 
 
 @app.command()
@@ -158,8 +158,10 @@ def simulate(
     as_json: JsonOption = False,
 ) -> None:
     """Make a market of several venues out of a seed."""
+    from .sim.market_tape import simulate_market
+
     with progress_bar() as progress:
-        tapes = _part("sim.market_tape").simulate_market(catalog, minutes, seed, edge, _names(instruments), progress)
+        tapes = simulate_market(catalog, minutes, seed, edge, _names(instruments), progress)
     if as_json:
         print_json({"tapes": [facts.model_dump(mode="json") for facts in tapes]})
     else:
@@ -181,17 +183,12 @@ def backtest(
     """Trade the tapes of a catalog and keep a run that can be replayed."""
     resolved = _load_config(config, sets)
     start_ns, end_ns = _time_ns(start), _time_ns(end)
-    if not catalog.is_dir():
-        raise UserError(f"no catalog at {catalog}", "`ets simulate` or `ets import` makes one")
+    _check_catalog(catalog)
     run = out or RUNS / datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-    if run.is_dir() and any(run.iterdir()):
-        raise UserError(
-            f"{run} already holds something", "a run is never overwritten: choose another --out", ExitCode.USAGE
-        )
+    from .sim import backtest as engine
+
     with progress_bar() as progress:
-        summary = _part("sim.backtest").run(
-            catalog, resolved, run, _names(instruments), _names(venues), start_ns, end_ns, progress
-        )
+        summary = engine.run(catalog, resolved, run, _names(instruments), _names(venues), start_ns, end_ns, progress)
     if as_json:
         print_json({"run": str(run), **summary})
     else:
@@ -206,7 +203,9 @@ def replay(
 ) -> None:
     """Run a journal through the engine again and compare every decision."""
     _check_run(run)
-    result = _part("sim.replay").verify(run)
+    from .sim.replay import verify as verify_run
+
+    result = verify_run(run)
     if as_json:
         print_json(result)
     else:
@@ -222,10 +221,16 @@ def report(
 ) -> None:
     """Write the report of a run and print where it is."""
     _check_run(run)
-    page = _part("research.report").write_report(run)
+    page = _write_report(run)
     sys.stdout.write(f"{page}\n")
     if is_opened:
         open_page(page)
+
+
+def _check_catalog(catalog: Path) -> None:
+    """Told before the engine is loaded, which takes a moment."""
+    if not catalog.is_dir():
+        raise UserError(f"no catalog at {catalog}", "`ets simulate` or `ets import` makes one")
 
 
 def _check_run(run: Path) -> None:
@@ -259,14 +264,17 @@ def config_show(
 @app.command()
 def demo() -> None:
     """Simulate a market, backtest it and show the report. Needs no network, no keys, no data."""
+    from .sim import backtest as engine
+    from .sim.market_tape import simulate_market
+
     resolved = _load_config(None, None)
     shutil.rmtree(DEMO, ignore_errors=True)
     catalog, run = DEMO / "catalog", DEMO / "run"
     with progress_bar() as progress:
-        _part("sim.market_tape").simulate_market(catalog, DEMO_MINUTES, DEMO_SEED, 0.0, None, progress)
-        summary = _part("sim.backtest").run(catalog, resolved, run, None, None, None, None, progress)
+        simulate_market(catalog, DEMO_MINUTES, DEMO_SEED, progress=progress)
+        summary = engine.run(catalog, resolved, run, progress=progress)
         progress("writing the report", 1.0)
-        page = _part("research.report").write_report(run)
+        page = _write_report(run)
     print_summary(summary, run)
     sys.stdout.write(f"\nReport: {page}\n")
     open_page(page)

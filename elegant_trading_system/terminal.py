@@ -39,14 +39,14 @@ def print_table(title: str, rows: Mapping[str, object]) -> None:
     table.add_column(style="dim")
     table.add_column(overflow="fold")
     for name, value in rows.items():
-        table.add_row(name.replace("_", " "), _shown(value))
+        table.add_row(name, _shown(value))
     Console().print(table)
 
 
 def _shown(value: object) -> str:
     match value:
         case float():
-            return f"{value:,.2f}"
+            return f"{value:,.2f}" if abs(value) >= 1 or value == 0 else f"{value:,.4f}"
         case bool() | None:
             return str(value)
         case int():
@@ -58,14 +58,36 @@ def _shown(value: object) -> str:
     return str(value)
 
 
+def print_grid(title: str, rows: Mapping[str, Mapping[str, object]]) -> None:
+    """One line per name; a part that is itself a mapping gives several columns."""
+    lines = {name: _columns(row) for name, row in rows.items()}
+    headings = list(dict.fromkeys(heading for line in lines.values() for heading in line))
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False)
+    table.add_column("")
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name, line in lines.items():
+        table.add_row(name, *(_shown(line.get(heading, "")) for heading in headings))
+    print_wide(table)
+
+
+def _columns(row: Mapping[str, object]) -> dict[str, object]:
+    columns: dict[str, object] = {}
+    for name, value in row.items():
+        columns |= (
+            {f"{name} {part}": inner for part, inner in value.items()} if isinstance(value, dict) else {name: value}
+        )
+    return columns
+
+
 def print_summary(summary: Mapping[str, Any], run: Path) -> None:
-    """A backtest's JSON summary for people: the money first, then what was refused and why."""
-    inner = {name: value for name, value in summary.items() if isinstance(value, dict)}
-    print_table(f"Run {run}", {name: value for name, value in summary.items() if name not in inner})
-    for name, rows in inner.items():
-        if rows:
-            Console().print()
-            print_table(name.capitalize(), rows)
+    """A backtest's JSON summary for people."""
+    sections = {name: value for name, value in summary.items() if isinstance(value, dict) and value}
+    print_table(f"Run {run}", {name: value for name, value in summary.items() if not isinstance(value, dict)})
+    for name, rows in sections.items():
+        Console().print()
+        is_grid = all(isinstance(row, dict) for row in rows.values())
+        (print_grid if is_grid else print_table)(name.capitalize(), rows)
 
 
 def print_error(error: UserError) -> None:

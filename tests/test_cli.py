@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,7 +13,9 @@ import pytest
 from elegant_trading_system import __version__, cli, terminal
 from elegant_trading_system.errors import ExitCode, UserError
 
-SUMMARY = {
+StandIn = Callable[[str, Callable[..., Any]], None]
+
+SUMMARY: dict[str, Any] = {
     "events": 1000,
     "wall_s": 0.5,
     "lots": {"sent": 3, "filled": 2, "expired": 1, "working": 0},
@@ -56,11 +57,13 @@ def ets(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp
 
 
 @pytest.fixture
-def parts(monkeypatch: pytest.MonkeyPatch) -> dict[str, SimpleNamespace]:
-    """Stand-ins for the modules the commands call, which would compile the engine."""
-    modules: dict[str, SimpleNamespace] = {}
-    monkeypatch.setattr(cli, "_part", modules.__getitem__)
-    return modules
+def stand_in(monkeypatch: pytest.MonkeyPatch) -> StandIn:
+    """Replace a function that a command calls, which would compile the engine."""
+
+    def replace(name: str, function: Callable[..., Any]) -> None:
+        monkeypatch.setattr(f"elegant_trading_system.{name}", function)
+
+    return replace
 
 
 # --- quick ------------------------------------------------------------------------------------------------
@@ -162,36 +165,32 @@ def test_an_error_says_what_and_what_to_do(ets: Callable[..., Any]) -> None:
     )
 
 
-def test_our_own_bug_keeps_its_traceback(
-    ets: Callable[..., Any], parts: dict[str, SimpleNamespace], tmp_path: Path
-) -> None:
-    parts["research.report"] = SimpleNamespace(write_report=lambda _run: 1 // 0)
+def test_our_own_bug_keeps_its_traceback(ets: Callable[..., Any], stand_in: StandIn, tmp_path: Path) -> None:
+    stand_in("cli._write_report", lambda _run: 1 // 0)
     code, out, err = ets("report", str(tmp_path))
     assert (code, out) == (ExitCode.INTERNAL, "")
     assert "ZeroDivisionError" in err
 
 
-def test_a_file_that_cannot_be_read_is_bad_data(
-    ets: Callable[..., Any], parts: dict[str, SimpleNamespace], tmp_path: Path
-) -> None:
-    parts["research.report"] = SimpleNamespace(write_report=lambda run: (run / "summary.json").read_text())
+def test_a_file_that_cannot_be_read_is_bad_data(ets: Callable[..., Any], stand_in: StandIn, tmp_path: Path) -> None:
+    stand_in("cli._write_report", lambda run: (run / "summary.json").read_text())
     code, _, err = ets("report", str(tmp_path))
     assert code == ExitCode.DATA
     assert err.startswith("error: ")
     assert "summary.json" in err
 
 
-def test_an_interruption_is_130(ets: Callable[..., Any], parts: dict[str, SimpleNamespace], tmp_path: Path) -> None:
+def test_an_interruption_is_130(ets: Callable[..., Any], stand_in: StandIn, tmp_path: Path) -> None:
     def interrupt(_run: Path) -> None:
         raise KeyboardInterrupt
 
-    parts["research.report"] = SimpleNamespace(write_report=interrupt)
+    stand_in("cli._write_report", interrupt)
     assert ets("report", str(tmp_path))[0] == ExitCode.INTERRUPTED
 
 
 # --- commands and what they call --------------------------------------------------------------------------
 def test_backtest_prints_one_json_object_and_progress_elsewhere(
-    ets: Callable[..., Any], parts: dict[str, SimpleNamespace], tmp_path: Path
+    ets: Callable[..., Any], stand_in: StandIn, tmp_path: Path
 ) -> None:
     calls: list[tuple[Any, ...]] = []
 
@@ -200,7 +199,7 @@ def test_backtest_prints_one_json_object_and_progress_elsewhere(
         arguments[-1]("compiling the engine", 0.0)
         return SUMMARY
 
-    parts["sim.backtest"] = SimpleNamespace(run=run)
+    stand_in("sim.backtest.run", run)
     (tmp_path / "tapes").mkdir()
     code, out, err = ets(
         *("backtest", "--catalog", "tapes", "--instruments", "BTC/USDT, ETH/USDT", "--venues", "sim-a", "--out", "r"),
@@ -215,37 +214,26 @@ def test_backtest_prints_one_json_object_and_progress_elsewhere(
     assert config.risk.stop_atr == 1.0
 
 
-def test_a_run_is_never_overwritten(ets: Callable[..., Any], tmp_path: Path) -> None:
-    (tmp_path / "tapes").mkdir()
-    (tmp_path / "r").mkdir()
-    (tmp_path / "r" / "summary.json").touch()
-    code, _, err = ets("backtest", "--catalog", "tapes", "--out", "r")
-    assert code == ExitCode.USAGE
-    assert "already holds something" in err
-
-
 @pytest.mark.parametrize("is_identical, code", [(True, ExitCode.OK), (False, ExitCode.NO)])
 def test_verification_answers_by_its_exit_code(
-    ets: Callable[..., Any], parts: dict[str, SimpleNamespace], tmp_path: Path, is_identical: bool, code: ExitCode
+    ets: Callable[..., Any], stand_in: StandIn, tmp_path: Path, is_identical: bool, code: ExitCode
 ) -> None:
     result = {"identical": is_identical, "recorded": "00", "replayed": "01", "first_difference": None}
-    parts["sim.replay"] = SimpleNamespace(verify=lambda _run: result)
+    stand_in("sim.replay.verify", lambda _run: result)
     left, out, _ = ets("replay", str(tmp_path), "--verify", "--json")
     assert (left, json.loads(out)) == (code, result)
 
 
-def test_the_demonstration_simulates_trades_and_reports(
-    ets: Callable[..., Any], parts: dict[str, SimpleNamespace]
-) -> None:
+def test_the_demonstration_simulates_trades_and_reports(ets: Callable[..., Any], stand_in: StandIn) -> None:
     done: list[str] = []
 
-    def run(*_: object) -> dict[str, Any]:
+    def run(*_: object, **__: object) -> dict[str, Any]:
         done.append("backtest")
         return SUMMARY
 
-    parts["sim.market_tape"] = SimpleNamespace(simulate_market=lambda *_: done.append("simulate"))
-    parts["sim.backtest"] = SimpleNamespace(run=run)
-    parts["research.report"] = SimpleNamespace(write_report=lambda run: run / "report.html")
+    stand_in("sim.market_tape.simulate_market", lambda *_, **__: done.append("simulate"))
+    stand_in("sim.backtest.run", run)
+    stand_in("cli._write_report", lambda run: run / "report.html")
     code, out, _ = ets("demo")
     assert (code, done) == (ExitCode.OK, ["simulate", "backtest"])
     assert out.endswith(f"Report: {Path('ets_data/demo/run/report.html')}\n")

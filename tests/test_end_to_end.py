@@ -44,3 +44,23 @@ def test_a_seed_is_a_market(ets: Ets) -> None:
     first = digests("3", "a")
     assert digests("3", "b") == first
     assert digests("4", "c") != first
+
+
+@pytest.mark.spec("X1")
+def test_a_backtest_can_be_replayed_to_the_same_decisions(ets: Ets) -> None:
+    ets("simulate", "--minutes", "4", "--seed", "3")
+    summary = ets("backtest", "--config", "short-windows", "--out", "run")
+    assert summary["orders"] > 0
+    assert summary["lots"]["sent"] == sum(summary["lots"][name] for name in ("filled", "expired", "working"))
+    verified = ets("replay", "run", "--verify")
+    assert (verified["identical"], verified["recorded"]) == (True, summary["digests"]["decisions"])
+
+
+def test_a_run_is_never_overwritten(ets: Ets, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    ets("simulate", "--minutes", "0.1")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "notes.txt").touch()
+    with pytest.raises(SystemExit) as left:
+        cli.main(["backtest", "--out", "run"])
+    assert left.value.code == ExitCode.USAGE
+    assert "run is not empty" in capsys.readouterr().err
