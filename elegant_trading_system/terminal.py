@@ -40,7 +40,7 @@ def print_table(title: str, rows: Mapping[str, object]) -> None:
     table.add_column(overflow="fold")
     for name, value in rows.items():
         table.add_row(name, _shown(value))
-    Console().print(table)
+    print_wide(table)
 
 
 def _shown(value: object) -> str:
