@@ -13,8 +13,8 @@ import math
 from typing import NamedTuple
 
 from ..core.jit import entry, kernel, routine
-from ..core.schema import NS_PER_S, Kind
-from .market_book import apply_insert, apply_removal, displacement, forget_changes, lots_at, side_sign, x_after
+from ..core.schema import NS_PER_S
+from .market_book import apply_insert, apply_removal, displacement, lots_at, side_sign, x_after
 from .market_emit import ROOM_LEVELS, ROOM_PACKETS, emit_book, emit_heartbeat, emit_prints, emit_sample, is_public
 from .market_random import draw_exponential, draw_normal, draw_uniform
 from .market_records import COMMON_STEPS, EXCITATIONS, FACTORS, LIT, LOWEST_TICKS, PRINTS, SIZES, SWEEP, WINDOW
@@ -128,8 +128,7 @@ def begin_publication(world, ladders, model, packets, levels, truth):
     if model.batch_ns == 0:
         return
     for venue in range(LIT):
-        emit_book(world, ladders, model, venue, Kind.SNAPSHOT, packets, levels, truth)
-        forget_changes(ladders, venue)
+        emit_book(world, ladders, model, venue, True, packets, levels, truth)
         # The venues' batches are out of phase, as real ones are.
         world.next_batch_ns[venue] = model.batch_ns if venue == 0 else venue * model.batch_ns // LIT
 
@@ -151,8 +150,7 @@ def apply_stop(world, ladders, model, packets, levels, truth, samples):
     else:
         for venue in range(LIT):
             if world.next_batch_ns[venue] == stop_ns:
-                emit_book(world, ladders, model, venue, Kind.DEPTH, packets, levels, truth)
-                forget_changes(ladders, venue)
+                emit_book(world, ladders, model, venue, False, packets, levels, truth)
                 world.next_batch_ns[venue] += model.batch_ns
         if world.next_sample_ns == stop_ns:
             emit_sample(world, ladders, model, samples)
@@ -210,6 +208,8 @@ def apply_market_order(world, ladders, model, venue, aggressor):
     for k in range(EXCITATIONS):
         world.excitation[aggressor, k] += model.excite_same[k]
         world.excitation[1 - aggressor, k] += model.excite_cross[k]
+        world.rates[aggressor] += model.excite_same[k]  # at once: the next wait is drawn from them
+        world.rates[1 - aggressor] += model.excite_cross[k]
     world.price += side_sign(aggressor) * model.impact_ticks * math.sqrt(size)
     side = 1 - aggressor
     lots = lots_of(model, venue, size)

@@ -3,9 +3,12 @@
 
 from ..core.jit import kernel, routine
 from ..core.schema import NS_PER_S, BookState, Kind
-from .market_book import lots_at, side_sign
+from .market_book import forget_changes, lots_at, side_sign
 from .market_random import draw_exponential
 from .market_records import DARK, LIT, RING, WINDOW
+
+DEPTH, SNAPSHOT, TRADE, STATUS = Kind.DEPTH.value, Kind.SNAPSHOT.value, Kind.TRADE.value, Kind.STATUS.value
+LIVE = BookState.LIVE.value
 
 ROOM_PACKETS = 2 * LIT + 2  # one turn of the clock publishes no more
 ROOM_LEVELS = 2 * LIT * RING
@@ -51,7 +54,7 @@ def emit_packet(world, model, listing, kind, buy_count, packets, truth):
     packet.sell_count = world.level_count - begin - buy_count
     packet.listing_id = listing
     packet.kind = kind
-    packet.code = BookState.LIVE if kind == Kind.STATUS else 0
+    packet.code = LIVE if kind == STATUS else 0
     packet.asset_id = 0
     truth[index] = world.price
     world.packet_count = index + 1
@@ -74,24 +77,26 @@ def emit_rows(world, ladders, model, venue, side, is_whole, levels):
         low_x = high_x - WINDOW
     if high_x - low_x >= RING:
         world.fault = 1
-        return 0
-    count = world.level_count
+        return
     for x in range(high_x, low_x - 1, -1):
         lots = lots_at(ladders, venue, side, x)
         if lots != ladders.published_lots[venue, side, x & (RING - 1)]:
             emit_level(world, model, venue, side_sign(side) * x, lots, levels)
             ladders.published_lots[venue, side, x & (RING - 1)] = lots
-    return world.level_count - count
 
 
-@kernel
-def emit_book(world, ladders, model, venue, kind, packets, levels, truth):
+@routine
+def emit_book(world, ladders, model, venue, is_whole, packets, levels, truth):
     """A venue's book, or what changed in it; nothing if nothing did."""
-    is_whole = kind == Kind.SNAPSHOT
-    buy_count = emit_rows(world, ladders, model, venue, 0, is_whole, levels)
-    sell_count = emit_rows(world, ladders, model, venue, 1, is_whole, levels)
-    if buy_count + sell_count > 0:
-        emit_packet(world, model, venue, kind, buy_count, packets, truth)
+    before = world.level_count
+    buy_count = 0
+    for side in range(2):
+        emit_rows(world, ladders, model, venue, side, is_whole, levels)
+        if side == 0:
+            buy_count = world.level_count - before
+    if world.level_count > before:
+        emit_packet(world, model, venue, SNAPSHOT if is_whole else DEPTH, buy_count, packets, truth)
+    forget_changes(ladders, venue)
 
 
 @kernel
@@ -102,7 +107,7 @@ def emit_prints(world, model, venue, aggressor, packets, levels, truth):
             ticks = side_sign(1 - aggressor) * world.print_x[i]
             emit_level(world, model, venue, ticks, world.print_lots[i], levels)
         buy_count = world.print_count if aggressor == 0 else 0
-        emit_packet(world, model, venue, Kind.TRADE, buy_count, packets, truth)
+        emit_packet(world, model, venue, TRADE, buy_count, packets, truth)
     for i in range(world.print_count):
         world.traded_units[venue, aggressor] += world.print_lots[i] / model.unit_lots[venue]
     world.trade_count[venue] += 1
@@ -112,7 +117,7 @@ def emit_prints(world, model, venue, aggressor, packets, levels, truth):
 @kernel
 def emit_heartbeat(world, model, packets, truth):
     """The dark venue shows nothing but that it lives."""
-    emit_packet(world, model, DARK, Kind.STATUS, 0, packets, truth)
+    emit_packet(world, model, DARK, STATUS, 0, packets, truth)
 
 
 @kernel
