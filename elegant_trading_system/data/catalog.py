@@ -26,7 +26,7 @@ class Catalog:
     def tapes(self, instruments: list[str] | None = None, venues: list[str] | None = None) -> list[Tape]:
         """Tapes by venue, symbol and time. Instruments are bases (BTC) or symbols (BTC/USDT:USDT), in any case.
 
-        UserError if the catalog is empty, a name is not there, or nothing has both an instrument and a venue asked for.
+        UserError if the catalog is empty, a name is not there, or a venue has none of the instruments.
         """
         tapes = [Tape(path.parent) for path in self.path.glob("*/*/*/tape.json")]
         if not tapes:

@@ -15,6 +15,9 @@ LIMIT = 2**62  # no price, size or their product on a tape reaches it: sums of t
 QUOTE, COMMA, MINUS, POINT, ZERO, NINE, OPEN, CLOSE = (ord(c) for c in '",-.09[]')
 
 
+EXCERPT_BYTES = 60
+
+
 class Fault(IntEnum):
     """Why a text is not a list of levels."""
 
@@ -85,7 +88,8 @@ def parse_levels(texts: list[bytes], grid: Grid) -> Parsed:
     counts = np.zeros(len(texts), np.int64)
     index, at, fault, rounded = _parse_texts(np.frombuffer(joined, np.uint8), grid, rows, counts)
     if fault != Fault.NONE:
-        raise LevelError(int(index), Fault(fault), joined[at : at + 40].decode(errors="replace"))
+        excerpt, _, _ = joined[at : at + EXCERPT_BYTES].partition(b"]")
+        raise LevelError(int(index), Fault(fault), excerpt.decode(errors="replace") + "]")
     return Parsed(rows[: counts.sum()], counts, int(rounded))
 
 
@@ -101,7 +105,7 @@ def _parse_texts(text: Array, grid: Grid, rows: Array, counts: Array) -> tuple[i
         counts[index] = n - begin
         rounded += cut
         index += 1
-    return index, at, (NONE if at == len(text) else SYNTAX), rounded
+    return index - 1, at, (NONE if at == len(text) else SYNTAX), rounded
 
 
 @kernel

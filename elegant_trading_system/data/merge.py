@@ -5,7 +5,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..core.schema import LEVEL, PACKET, Kind
+from ..core.jit import entry
+from ..core.schema import LEVEL, NEVER_NS, PACKET, Kind
 from ..errors import UserError
 from .decimals import Array
 from .tape import ListingSpec, Tape
@@ -25,6 +26,7 @@ class Merged(NamedTuple):
 class Part(NamedTuple):
     """A stretch of one tape, not copied; its packets' level_begin counts from level_first before its levels."""
 
+    listing_id: int
     packets: Array
     levels: Array
     level_first: int
@@ -37,17 +39,16 @@ def merge(tapes: list[Tape], start_ns: int | None = None, end_ns: int | None = N
     A listing whose tape began before the start opens with a SNAPSHOT of its book as it then was. Tapes of one
     listing are joined. A single tape taken whole is not copied.
     """
+    if start_ns is not None and end_ns is not None and end_ns <= start_ns:
+        raise UserError(f"the run ends at {end_ns} ns, not after its start at {start_ns} ns", "give a later end")
     by_listing = _by_listing(tapes)
     listings = [of_listing[0].facts.listing for of_listing in by_listing]
     if len(tapes) == 1 and start_ns is None and end_ns is None:
         return Merged(tapes[0].packets, tapes[0].levels, listings, tapes[0].truth)
-    parts = [
-        (listing_id, part)
-        for listing_id, of_listing in enumerate(by_listing)
-        for tape in of_listing
-        for part in _cut(tape, start_ns, end_ns)
-    ]
-    packets, levels, truth = _interleaved([part for _, part in parts], [listing_id for listing_id, _ in parts])
+    numbered = [(listing_id, tape) for listing_id, of_listing in enumerate(by_listing) for tape in of_listing]
+    openings = [] if start_ns is None else [part for each in numbered for part in _opening(*each, start_ns)]
+    stretches = [_stretch(listing_id, tape, start_ns, end_ns) for listing_id, tape in numbered]
+    packets, levels, truth = _interleaved(openings, stretches)
     return Merged(packets, levels, listings, truth)
 
 
@@ -71,31 +72,36 @@ def _refuse_unlike(before: Tape, after: Tape) -> None:
         raise UserError(message, "import both recordings together, or run them apart")
 
 
-def _cut(tape: Tape, start_ns: int | None, end_ns: int | None) -> list[Part]:
-    """The stretch, behind a snapshot that opens it if one is needed; nothing if it is empty."""
-    all_packets, all_levels, truth = tape.packets, tape.levels, tape.truth
-    ts = all_packets["ts_local_ns"]
-    begin = 0 if start_ns is None else int(np.searchsorted(ts, start_ns))
-    end = len(ts) if end_ns is None else int(np.searchsorted(ts, end_ns))
-    if begin >= end:
-        return []
-    packets = all_packets[begin:end]
-    first = int(packets["level_begin"].min())
-    last = int((packets["level_begin"] + packets["buy_count"] + packets["sell_count"]).max())
-    stretch = Part(packets, all_levels[first:last], first, None if truth is None else truth[begin:end])
-    return [*_opening(tape, begin, start_ns), stretch]
+def _index(tape: Tape, ts_ns: int) -> int:
+    """How many packets of the tape came before ts_ns."""
+    return int(np.searchsorted(tape.packets["ts_local_ns"], ts_ns))
 
 
-def _opening(tape: Tape, begin: int, start_ns: int | None) -> list[Part]:
-    """The book after the first `begin` packets as a SNAPSHOT stamped start_ns; nothing if it was not LIVE."""
-    rows = None if start_ns is None else book_after(tape, begin)
+def _stretch(listing_id: int, tape: Tape, start_ns: int | None, end_ns: int | None) -> Part:
+    packets, levels, truth = tape.packets, tape.levels, tape.truth
+    begin = 0 if start_ns is None else _index(tape, start_ns)
+    end = len(packets) if end_ns is None else _index(tape, end_ns)
+    if begin == 0 and end == len(packets):
+        return Part(listing_id, packets, levels, 0, truth)
+    packets = packets[begin:end]
+    first = int(packets["level_begin"].min(initial=len(levels)))
+    last = int((packets["level_begin"] + packets["buy_count"] + packets["sell_count"]).max(initial=first))
+    return Part(listing_id, packets, levels[first:last], first, None if truth is None else truth[begin:end])
+
+
+def _opening(listing_id: int, tape: Tape, start_ns: int) -> list[Part]:
+    """The tape's book as a SNAPSHOT stamped start_ns; nothing if it was not LIVE then."""
+    count = _index(tape, start_ns)
+    rows = book_after(tape, count) if count < tape.facts.packets else None
     if rows is None:
         return []
     packets, truth = np.zeros(1, PACKET), tape.truth
     packets["kind"], packets["ts_local_ns"] = Kind.SNAPSHOT, start_ns
-    packets["ts_venue_ns"] = tape.packets["ts_venue_ns"][begin - 1]
+    packets["ts_venue_ns"] = tape.packets["ts_venue_ns"][count - 1]
     packets["buy_count"], packets["sell_count"] = len(rows[0]), len(rows[1])
-    return [Part(packets, np.concatenate(rows), 0, None if truth is None else truth[begin - 1 : begin])]
+    return [
+        Part(listing_id, packets, _joined(list(rows), LEVEL), 0, None if truth is None else truth[count - 1 : count])
+    ]
 
 
 def book_after(tape: Tape, count: int) -> tuple[Array, Array] | None:
@@ -127,20 +133,60 @@ def _ranges(begins: Array, counts: Array) -> Array:
     return np.arange(ends[-1] if len(ends) else 0) + np.repeat(begins - ends + counts, counts)
 
 
-def _interleaved(parts: list[Part], listing_ids: list[int]) -> tuple[Array, Array, Array | None]:
-    """Packets in time order (equal times keep the order of parts), levels part behind part, truth."""
+def _interleaved(openings: list[Part], stretches: list[Part]) -> tuple[Array, Array, Array | None]:
+    """Packets in time order behind the openings, levels part behind part, truth."""
+    parts = [*openings, *stretches]
     counts = [len(part.packets) for part in parts]
-    level_counts = np.array([len(part.levels) for part in parts], "i8")
-    shifts = np.cumsum(level_counts) - level_counts - [part.level_first for part in parts]
-    packets = _joined([part.packets for part in parts], PACKET)
-    packets["listing_id"] = np.repeat(np.array(listing_ids, "i2"), counts)
-    packets["level_begin"] += np.repeat(shifts, counts)
-    order = np.argsort(packets["ts_local_ns"], kind="stable")
-    truth = None
-    if any(part.truth is not None for part in parts):
-        known = [np.full(len(part.packets), np.nan) if part.truth is None else part.truth for part in parts]
-        truth = np.concatenate(known)[order]
-    return _taken(packets, order), _joined([part.levels for part in parts], LEVEL), truth
+    packets = np.zeros(sum(counts), PACKET)
+    truth = None if all(part.truth is None for part in parts) else np.full(len(packets), np.nan)
+    begin = level_begin = 0
+    positions = _positions(openings, stretches)
+    for part, count in zip(parts, counts, strict=True):
+        where = positions[begin : begin + count]
+        _place(packets, part.packets, where, part.listing_id, level_begin - part.level_first)
+        if truth is not None and part.truth is not None:
+            truth[where] = part.truth
+        begin, level_begin = begin + count, level_begin + len(part.levels)
+    return packets, _joined([part.levels for part in parts], LEVEL), truth
+
+
+def _positions(openings: list[Part], stretches: list[Part]) -> Array:
+    """Where each packet of the parts goes. Stretches come by listing and time: each listing's are one sorted run."""
+    counts = np.zeros(1 + max(part.listing_id for part in stretches), np.int64)
+    for part in stretches:
+        counts[part.listing_id] += len(part.packets)
+    ts = np.concatenate([part.packets["ts_local_ns"] for part in stretches])
+    merged: Array = _merge_runs(ts, np.cumsum(counts) - counts, np.cumsum(counts))
+    return np.concatenate([np.arange(len(openings)), merged + len(openings)])
+
+
+@entry
+def _merge_runs(ts: Array, begins: Array, ends: Array) -> Array:
+    """Ranks of ts, which is sorted from begins[i] to ends[i]; equal times rank in the order of runs."""
+    ranks = np.empty(len(ts), np.int64)
+    heads = begins.copy()
+    head_ts = np.full(len(heads), NEVER_NS, np.int64)
+    for run in range(len(heads)):
+        if heads[run] < ends[run]:
+            head_ts[run] = ts[heads[run]]
+    for rank in range(len(ts)):
+        first = 0
+        for run in range(1, len(heads)):
+            if head_ts[run] < head_ts[first]:
+                first = run
+        ranks[heads[first]] = rank
+        heads[first] += 1
+        head_ts[first] = ts[heads[first]] if heads[first] < ends[first] else NEVER_NS
+    return ranks
+
+
+@entry
+def _place(packets: Array, part: Array, where: Array, listing_id: int, level_shift: int) -> None:
+    """Copy a part's packets to where they go, counting listings and levels as the whole does."""
+    for i in range(len(part)):
+        packets[where[i]] = part[i]
+        packets[where[i]].listing_id = listing_id
+        packets[where[i]].level_begin += level_shift
 
 
 # Records are moved as bytes: moved field by field, as NumPy would, they take six to eighteen times as long.

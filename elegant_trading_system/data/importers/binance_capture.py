@@ -28,6 +28,7 @@ NS_PER_MS, NS_PER_US = 1_000_000, 1_000
 MICROSECONDS_MIN = 10**14  # a stamp this large counts microseconds, as Binance sends on request
 READING_SHARE = 0.9  # of the whole work, as far as progress is concerned
 NOTHING = b"[]"
+DAMAGED = "the recording is damaged: fetch it again, or leave this file out"
 
 OpenWriter = Callable[[ListingSpec], TapeWriter]
 Progress = Callable[[str, float], None]
@@ -249,8 +250,8 @@ class Capture:
             return parse_levels(texts, self.grid)
         except LevelError as error:
             number = self.batch[error.text_index // 2].number
-            hint = f"one tick of {self.symbol} is {self.writer.facts.listing.tick_size}"
-            raise self.file.refused(number, str(error), hint if error.fault is Fault.OFF_GRID else "") from None
+            grid = f"one tick of {self.symbol} is {self.writer.facts.listing.tick_size}"
+            raise self.file.refused(number, str(error), grid if error.fault is Fault.OFF_GRID else DAMAGED) from None
 
     def finish(self, clock_offset_ns: int) -> None:
         """Correct the venue's clock, measure what was found, and close the tape."""
@@ -274,7 +275,8 @@ def _packets(batch: list[Pending], counts: Array) -> Array:
         packets[name] = [getattr(pending, name) for pending in batch]
     packets["buy_count"], packets["sell_count"] = counts[::2], counts[1::2]
     packets["level_begin"] = np.cumsum(counts)[1::2] - counts[::2] - counts[1::2]
-    silent = packets["ts_venue_ns"] == 0  # only before the first stamp: take that
-    heard = packets["ts_venue_ns"][~silent]
-    packets["ts_venue_ns"][silent] = heard[0] if len(heard) else packets["ts_local_ns"][silent]
+    silent = packets["ts_venue_ns"] == 0  # only before the first stamp: as if they had travelled as long as that one
+    heard = packets[~silent][:1]
+    latency_ns = heard["ts_local_ns"][0] - heard["ts_venue_ns"][0] if len(heard) else 0
+    packets["ts_venue_ns"][silent] = packets["ts_local_ns"][silent] - latency_ns
     return packets
