@@ -77,9 +77,12 @@ def apply_level(books, book, listing_id, s, x, lots):
 @routine
 def apply_outside(books, book, listing_id, s, x, lots):
     if lots > 0 and x > book.best_x[s]:
+        is_ladder_empty = book.best_x[s] == NO_X
         recentre(books, book, listing_id, s, x)
         set_slot(books, listing_id, s, x, lots)
         book.best_x[s] = x
+        if is_ladder_empty:  # its levels left earlier in this packet: a far one may be better than x
+            recentre_on_best(books, book, listing_id, s)
     elif lots > 0:
         put_far(books, book, listing_id, s, x, lots)
     else:
@@ -105,7 +108,7 @@ def recentre_on_best(books, book, listing_id, s):
         if level.lots > 0 and level.price_ticks > best_x:
             best_x = level.price_ticks
     recentre(books, book, listing_id, s, best_x)
-    book.best_x[s] = level_at_or_below(books, listing_id, s, best_x, book.low_x[s])
+    book.best_x[s] = level_at_or_below(books, listing_id, s, book.low_x[s] + LADDER - 1, book.low_x[s])
 
 
 @routine
