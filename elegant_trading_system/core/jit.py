@@ -43,19 +43,32 @@ entry = numba.njit(nogil=True, cache=True, error_model="numpy", fastmath=False)
 def instantiate(module_name: str, alias: str, **overrides: object) -> ModuleType:
     """Load a second copy of a compiled module with some of its globals replaced (another decider, say).
 
-    The copy gets a cache directory of its own, keyed by the replaced modules' sources as well.
+    The copy lives beside the original, so that its relative imports work. Its cache directory is keyed by what
+    replaces its globals, down to the last file: Numba's own key, file and function name, is the original's.
     """
-    spec = importlib.util.find_spec(module_name)
+    name = f"{module_name.rpartition('.')[0]}.{alias}"
+    original = importlib.util.find_spec(module_name)
+    assert original is not None and original.origin is not None, module_name
+    spec = importlib.util.spec_from_file_location(name, original.origin)
     assert spec is not None and spec.loader is not None, module_name
     module = importlib.util.module_from_spec(spec)
-    module.__name__ = alias
     module.__dict__.update(overrides)
-    sys.modules[alias] = module
-    files = [Path(str(o.__file__)) for o in overrides.values() if isinstance(o, ModuleType)]
+    identity = [f"{key}={_identity(value)}" for key, value in sorted(overrides.items())]
+    key = hashlib.sha256("\n".join([SOURCE_DIGEST, _digest([Path(original.origin)]), *identity]).encode()).hexdigest()
+    module.__dict__["instance_digest"] = key
+    sys.modules[name] = module
     before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(_CACHE_ROOT / _digest([*_SOURCES, *files])[:16])
+    numba.config.CACHE_DIR = str(_CACHE_ROOT / key[:16])
     try:
         spec.loader.exec_module(module)
     finally:
         numba.config.CACHE_DIR = before
     return module
+
+
+def _identity(value: object) -> str:
+    """What a replaced global is made of: a copy's own digest, another module's source, a plain value."""
+    if isinstance(value, ModuleType):
+        known = value.__dict__.get("instance_digest")
+        return str(known) if known is not None else _digest([Path(str(value.__file__))])
+    return repr(value)
