@@ -38,7 +38,7 @@ EXIT_DUST = Verdict.EXIT_DUST.value
 def observe(universe, market, books, memory, market_params, packet, levels):
     """Features of the market, shared by all traders."""
     if packet.kind == DEPTH or packet.kind == SNAPSHOT or packet.kind == STATUS:
-        signal_engine.apply_depth(universe, market, books, market_params, packet.listing_id)
+        signal_engine.apply_depth(universe, market, books, market_params, np.int64(packet.listing_id))
 
 
 @kernel
@@ -144,9 +144,7 @@ def decide(universe, market, books, trader, memory, market_params, params, histo
     for group_id in range(universe.group_count):
         if trader.positions[group_id].state == OPEN:
             manage(universe, market, trader, market_params, params, group_id, ts_ns)
-        strengths[group_id] = look(
-            universe, market, trader, market_params, params, history, group_id, is_sample, ts_ns
-        )
+        strengths[group_id] = look(universe, market, trader, market_params, params, history, group_id, is_sample, ts_ns)
     approve(universe, market, trader, market_params, params, history, strengths, ts_ns)
     append_equity(universe, market, trader, params, history, ts_ns)
 
@@ -175,10 +173,10 @@ def look(universe, market, trader, market_params, params, history, group_id, is_
 def approve(universe, market, trader, market_params, params, history, strengths, ts_ns):
     """Armed candidates, the strongest first, until none is left."""
     while True:
-        best_id = 0
+        best_id = np.int64(0)  # not a literal: Numba would compile all below once more for the constant
         for group_id in range(1, universe.group_count):
             if strengths[group_id] > strengths[best_id]:
-                best_id = group_id
+                best_id = np.int64(group_id)
         if strengths[best_id] <= 0.0:
             return
         strengths[best_id] = 0.0

@@ -5,6 +5,8 @@ boundary up to the event, each decided at its own stamp), then the event, then w
 `sim.simulate` drives the same parts with a simulated venue between core and tape.
 """
 
+import numpy as np
+
 from . import decider as product
 from . import execution_engine, market_data, portfolio_monitor
 from .history import History
@@ -31,16 +33,14 @@ def observe(universe, market, books, memory, market_params, packet, levels):
 
 
 @kernel
-def react(universe, market, books, trader, memory, market_params, params, history, packet):
-    """One trader's answer to a market packet already observed."""
+def react(universe, market, books, trader, memory, market_params, params, packet):
+    """One trader's answer to a market packet already observed; with pass_ns 0 a portfolio pass follows it."""
     trader.seq += 1
     decider.on_packet(universe, market, books, trader, memory, market_params, params, packet)
-    if market_params.pass_ns == 0:
-        decider.decide(universe, market, books, trader, memory, market_params, params, history, packet.ts_local_ns)
 
 
 @kernel
-def hear(universe, market, books, trader, memory, market_params, params, history, packet, levels):
+def hear(universe, market, books, trader, memory, market_params, params, packet, levels):
     """One trader hears a report on its own order or account."""
     trader.seq += 1
     if packet.kind >= SYSTEM_FIRST:
@@ -49,8 +49,9 @@ def hear(universe, market, books, trader, memory, market_params, params, history
     elif packet.kind <= REJECTED:
         slot = execution_engine.apply_report(universe, trader, packet, levels)
         if slot >= 0:
+            listing_id = np.int64(packet.listing_id)
             decider.on_report(
-                universe, market, books, trader, memory, market_params, params, packet.listing_id, packet.ts_local_ns
+                universe, market, books, trader, memory, market_params, params, listing_id, packet.ts_local_ns
             )
     else:
         portfolio_monitor.apply_cash(universe, trader, packet)
@@ -103,8 +104,11 @@ def advance(worlds, traders, memory, market_params, params, evaluations, equity,
             return i, count
         if packet.kind < PRIVATE_FIRST:
             observe(universe, market, books, memory, market_params[0], packet, levels)
-            react(universe, market, books, trader, memory, market_params[0], params[0], history, packet)
+            react(universe, market, books, trader, memory, market_params[0], params[0], packet)
+            if market_params[0].pass_ns == 0:
+                ts_ns = packet.ts_local_ns
+                decider.decide(universe, market, books, trader, memory, market_params[0], params[0], history, ts_ns)
         else:
-            hear(universe, market, books, trader, memory, market_params[0], params[0], history, packet, levels)
+            hear(universe, market, books, trader, memory, market_params[0], params[0], packet, levels)
         count = drain(trader, commands, count)
     return len(packets), count

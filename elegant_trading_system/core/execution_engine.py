@@ -4,6 +4,8 @@ Silence is not news: an order past its deadline is UNKNOWN, keeps its exposure r
 the venue's own report settles it.
 """
 
+import numpy as np
+
 from . import portfolio_monitor
 from .jit import kernel, routine
 from .schema import OUTBOX, CommandKind, Kind, ListingKind, OrderState
@@ -139,9 +141,8 @@ def apply_order_fill(universe, trader, order, packet, levels):
     if not is_ours or lots <= 0 or order.filled_lots + lots > order.lots:
         trader.refused_reports += 1
         return False
-    portfolio_monitor.apply_fill(
-        universe, trader, order.listing_id, order.side, ticks, lots, packet.atoms, packet.asset_id
-    )
+    asset_id = np.int64(packet.asset_id)
+    portfolio_monitor.apply_fill(universe, trader, order.listing_id, order.side, ticks, lots, packet.atoms, asset_id)
     apply_position_fill(universe, trader, order, ticks, lots)
     order.filled_lots += lots
     trader.inventory[order.listing_id].filled_lots += lots
@@ -239,4 +240,3 @@ def reserved_atoms(universe, trader, venue_id, asset_id):
             cost = order.price_ticks * leaves_lots * listing.quote_atoms_per_tick_lot
             total += cost + fee_from_ppm(cost, listing.taker_fee_ppm)
     return total
-

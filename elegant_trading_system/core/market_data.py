@@ -2,6 +2,8 @@
 
 import math
 
+import numpy as np
+
 from . import books as book_ops
 from .indicators import apply_bar_close, apply_print, reset_bar
 from .jit import kernel, routine
@@ -21,7 +23,7 @@ UBPS = 1e4  # spread integrals are kept in 1e-4 bps times microseconds, so that 
 @kernel
 def apply_packet(universe, market, books, packet, levels):
     """One market packet moves its listing's book or flow."""
-    listing_id = packet.listing_id
+    listing_id = np.int64(packet.listing_id)
     book = market.books[listing_id]
     venue = market.venues[universe.listings[listing_id].venue_id]
     market.ts_ns = packet.ts_local_ns
@@ -32,25 +34,33 @@ def apply_packet(universe, market, books, packet, levels):
     book.ts_packet_ns = packet.ts_local_ns
     if packet.kind == DEPTH:
         if book.state == LIVE:
-            apply_depth(market, books, book, packet, levels)
+            apply_depth(market, books, book, listing_id, packet, levels)
     elif packet.kind == TRADE:
-        apply_trade(universe, market, packet, levels)
+        apply_trade(universe, market, listing_id, packet, levels)
     elif packet.kind == SNAPSHOT:
-        apply_snapshot(market, books, book, packet, levels)
+        apply_snapshot(market, books, book, listing_id, packet, levels)
     elif packet.kind == STATUS:
         book.state = packet.code
 
 
 @kernel
-def apply_depth(market, books, book, packet, levels):
-    middle = packet.level_begin + packet.buy_count
-    end = middle + packet.sell_count
-    apply_rows(market, books, book, packet.listing_id, BID, levels, packet.level_begin, middle)
-    apply_rows(market, books, book, packet.listing_id, ASK, levels, middle, end)
+def apply_depth(market, books, book, listing_id, packet, levels):
+    for s in range(2):
+        begin, end = side_rows(packet, s)
+        apply_rows(market, books, book, listing_id, s, levels, begin, end)
     book.ts_depth_ns = packet.ts_local_ns
-    book_ops.settle(books, book, packet.listing_id)
+    book_ops.settle(books, book, listing_id)
     if is_crossed(book):
         book.crossed_count += 1
+
+
+@kernel
+def side_rows(packet, s):
+    """First row of one side of a packet, and the row behind its last."""
+    middle = packet.level_begin + packet.buy_count
+    if s == BID:
+        return packet.level_begin, middle
+    return middle, middle + packet.sell_count
 
 
 @kernel
@@ -64,19 +74,17 @@ def apply_rows(market, books, book, listing_id, s, levels, begin, end):
 
 
 @routine
-def apply_snapshot(market, books, book, packet, levels):
+def apply_snapshot(market, books, book, listing_id, packet, levels):
     """Replace the whole book: evict what was there, centre the windows, apply every row."""
-    book_ops.clear(books, book, packet.listing_id)
-    middle = packet.level_begin + packet.buy_count
+    book_ops.clear(books, book, listing_id)
     for s in range(2):
-        begin = packet.level_begin if s == BID else middle
-        end = middle if s == BID else middle + packet.sell_count
+        begin, end = side_rows(packet, s)
         best_x = NO_X
         for k in range(begin, end):
             best_x = max(best_x, x_from_ticks(s, levels[k].price_ticks))
         if best_x != NO_X:
             book_ops.centre(book, s, best_x)
-        apply_rows(market, books, book, packet.listing_id, s, levels, begin, end)
+        apply_rows(market, books, book, listing_id, s, levels, begin, end)
     book.state = LIVE
     book.ts_depth_ns = packet.ts_local_ns
     if is_crossed(book):
@@ -84,11 +92,11 @@ def apply_snapshot(market, books, book, packet, levels):
 
 
 @kernel
-def apply_trade(universe, market, packet, levels):
-    flow = market.flows[packet.listing_id]
-    listing = universe.listings[packet.listing_id]
+def apply_trade(universe, market, listing_id, packet, levels):
+    flow = market.flows[listing_id]
+    listing = universe.listings[listing_id]
     group = market.groups[listing.group_id]
-    is_reference = universe.groups[listing.group_id].reference_id == packet.listing_id
+    is_reference = universe.groups[listing.group_id].reference_id == listing_id
     for k in range(packet.level_begin, packet.level_begin + packet.buy_count + packet.sell_count):
         ticks, lots = levels[k].price_ticks, levels[k].lots
         if lots < 0 or ticks <= 0 or ticks > PRICE_TICKS_MAX or lots > PRINT_MAX // ticks:

@@ -131,7 +131,12 @@ def spot_gain(universe, market, trader, group_id):
     atom = universe.assets[listing.base_id].atom
     open_base = (position.entry_atoms - position.exit_atoms) * atom
     entry_price = position.entry_quote / (position.entry_atoms * atom)
-    return position.side * open_base * (mid_price(universe, market, position.primary_id) - entry_price) * listing.quote_rate
+    return (
+        position.side
+        * open_base
+        * (mid_price(universe, market, position.primary_id) - entry_price)
+        * listing.quote_rate
+    )
 
 
 @kernel

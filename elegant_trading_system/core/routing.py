@@ -57,7 +57,8 @@ def pick_primary(universe, market, market_params, group_id, side, ts_ns):
 
 @kernel
 def why_no_primary(universe, market, market_params, group_id, side, ts_ns):
-    is_long_possible = pick_primary(universe, market, market_params, group_id, 1, ts_ns) >= 0
+    """A short that only the account forbids is named so; everything else is a venue missing."""
+    is_long_possible = pick_primary(universe, market, market_params, group_id, abs(side), ts_ns) >= 0
     return SHORT_UNAVAILABLE if side < 0 and is_long_possible else NO_VENUE
 
 
@@ -104,7 +105,9 @@ def allocate(total_lots, share_bps, count):
     for _ in range(left):
         best = 0
         for k in range(1, count):
-            is_larger = remainder(total_lots, share_bps[k], lots[k]) > remainder(total_lots, share_bps[best], lots[best])
+            is_larger = remainder(total_lots, share_bps[k], lots[k]) > remainder(
+                total_lots, share_bps[best], lots[best]
+            )
             best = k if is_larger else best
         lots[best] += 1
     return lots
@@ -254,7 +257,9 @@ def reroute_entry(universe, market, trader, market_params, position, ts_ns):
     lots = orders.affordable_lots(universe, trader, best_id, position.side, price_ticks, lots)
     if is_too_small(universe, best_id, price_ticks, lots):
         return 0
-    is_sent = orders.send(trader, best_id, position.side, price_ticks, lots, position.intent_id, 0, position.wave, ts_ns)
+    is_sent = orders.send(
+        trader, best_id, position.side, price_ticks, lots, position.intent_id, 0, position.wave, ts_ns
+    )
     return lots if is_sent > 0 else 0
 
 
@@ -293,7 +298,10 @@ def send_exits(universe, market, trader, market_params, group_id, ts_ns):
         side = -1 if lots > 0 else 1
         limit = touch_price(universe, market, listing_id, side) * (1.0 + side * exit_cap(position))
         price_ticks = ticks_inward(listing, side, limit)
-        if orders.send(trader, listing_id, side, price_ticks, abs(lots), position.intent_id, 1, position.wave, ts_ns) == 0:
+        if (
+            orders.send(trader, listing_id, side, price_ticks, abs(lots), position.intent_id, 1, position.wave, ts_ns)
+            == 0
+        ):
             blocked += 1
     position.working_count = orders.working_count(trader, position.intent_id)
     return blocked

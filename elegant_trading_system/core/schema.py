@@ -195,10 +195,10 @@ COMMAND = record(
         ("order_id", "i8"),
         ("price_ticks", "i8"),  # worst price we accept
         ("lots", "i8"),
-        ("listing_id", "i4"),
-        ("side", "i4"),
-        ("kind", "i4"),  # CommandKind
-        ("is_reduce_only", "i4"),
+        ("listing_id", "i8"),
+        ("side", "i8"),
+        ("kind", "i8"),  # CommandKind
+        ("is_reduce_only", "i8"),
         ("intent_id", "i8"),  # which position it belongs to: the entry's intent
         ("wave", "i8"),  # 0 first split, 1.. re-routes or exit attempts
     ]

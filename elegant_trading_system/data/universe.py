@@ -78,7 +78,9 @@ def _check_capacity(universe: Universe) -> None:
     ):
         if count > most:
             raise UserError(
-                f"{count} {what} selected, one run holds {most}", "narrow it with --instruments or --venues", ExitCode.USAGE
+                f"{count} {what} selected, one run holds {most}",
+                "narrow it with --instruments or --venues",
+                ExitCode.USAGE,
             )
 
 
@@ -159,7 +161,9 @@ def _fill_group(universe: Universe, row: Any, group_id: int) -> None:
     ids = [i for i, spec in enumerate(universe.listings) if spec.base == base]
     if len(ids) > GROUP_LISTINGS:
         raise UserError(
-            f"{base}: {len(ids)} listings, one base asset holds {GROUP_LISTINGS}", "narrow it with --venues", ExitCode.USAGE
+            f"{base}: {len(ids)} listings, one base asset holds {GROUP_LISTINGS}",
+            "narrow it with --venues",
+            ExitCode.USAGE,
         )
     row["listing_count"] = len(ids)
     row["listing_ids"][: len(ids)] = ids

@@ -28,8 +28,14 @@ Progress = Callable[[str, float], None]
 
 
 def run(
-    catalog: Path, config: Config, out: Path, instruments: list[str] | None = None, venues: list[str] | None = None,
-    start: int | None = None, end: int | None = None, progress: Progress | None = None,
+    catalog: Path,
+    config: Config,
+    out: Path,
+    instruments: list[str] | None = None,
+    venues: list[str] | None = None,
+    start: int | None = None,
+    end: int | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Backtest the selected tapes between two UTC ns stamps; write the run folder; return the summary."""
     if out.exists() and any(out.iterdir()):
@@ -63,8 +69,13 @@ def data_digest(tapes: list[Tape], start: int | None, end: int | None) -> str:
 
 
 def write(
-    out: Path, session: Session, summary: dict[str, Any], config: Config, tapes: list[Tape],
-    start: int | None, end: int | None,
+    out: Path,
+    session: Session,
+    summary: dict[str, Any],
+    config: Config,
+    tapes: list[Tape],
+    start: int | None,
+    end: int | None,
 ) -> None:
     """The run folder, under a temporary name until it is whole."""
     out.parent.mkdir(parents=True, exist_ok=True)

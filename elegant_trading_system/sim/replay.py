@@ -1,5 +1,6 @@
 """`ets replay RUN --verify`: the recorded events through core's own `advance`, and the same decisions or the first
-difference."""
+difference.
+"""
 
 import json
 from pathlib import Path
@@ -24,7 +25,7 @@ ROOM = 8192
 def verify(run: Path) -> dict[str, Any]:
     """Replay a run; `identical` is whether every command, verdict and digest came out the same."""
     manifest = read_manifest(run)
-    packets, levels, commands, trader = replay(run, manifest)
+    packets, _levels, commands, trader = replay(run, manifest)
     recorded_commands = np.fromfile(run / "journal" / "commands.bin", COMMAND)
     recorded = manifest["summary"]["digests"]["decisions"]
     replayed = decisions_digest(commands, trader)
@@ -107,8 +108,17 @@ def advance(
     for edge in edges:
         while at < edge:
             consumed, count = engine.advance(
-                worlds, traders, memory, market_params, params, evaluations, equity, counts,
-                packets[at:edge], levels, commands,
+                worlds,
+                traders,
+                memory,
+                market_params,
+                params,
+                evaluations,
+                equity,
+                counts,
+                packets[at:edge],
+                levels,
+                commands,
             )
             kept.append(commands[:count].copy())
             counts[:] = 0

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from ..config import Config
-
 from ..core.schema import (
     BOOKS,
     COMMAND,
@@ -71,8 +70,14 @@ class Session:
     """K traders on one market. `run` may be called with successive stretches of one tape."""
 
     def __init__(
-        self, universe: Universe, configs: Sequence[Config], lookahead_ns: int = 0, *,
-        memory: int = 1, simulate: ModuleType = product, is_logging: bool = True,
+        self,
+        universe: Universe,
+        configs: Sequence[Config],
+        lookahead_ns: int = 0,
+        *,
+        memory: int = 1,
+        simulate: ModuleType = product,
+        is_logging: bool = True,
     ) -> None:
         self.universe = universe
         self.simulate = simulate
@@ -101,8 +106,14 @@ class Session:
         return self.universe.record, self.market, self.books
 
     def run(
-        self, packets: Array, levels: Array, end: int | None = None, *, is_last: bool = True,
-        progress: Callable[[str, float], None] | None = None, slice_packets: int = SLICE_PACKETS,
+        self,
+        packets: Array,
+        levels: Array,
+        end: int | None = None,
+        *,
+        is_last: bool = True,
+        progress: Callable[[str, float], None] | None = None,
+        slice_packets: int = SLICE_PACKETS,
     ) -> None:
         """Drive packets [self.cursor, end) of the tape through the engine."""
         total = len(packets) if end is None else end
@@ -113,9 +124,16 @@ class Session:
             is_end = is_last and until == total
             before = (self.cursor, int(self._counts.sum()))
             self.cursor = self.simulate.simulate(
-                self.worlds, self.traders, self.venues, self.memory, self.market_params, self.params,
-                self.sim_params, (packets, levels), self.cursor, until, is_end,
-                self._evaluations, self._equity, self._commands, self._replies, self._rows, self._counts,
+                self.worlds,
+                self.traders,
+                self.venues,
+                self.memory,
+                (self.market_params, self.params, self.sim_params),
+                (packets, levels),
+                self.cursor,
+                until,
+                is_end,
+                (self._evaluations, self._equity, self._commands, self._replies, self._rows, self._counts),
             )
             is_idle = before == (self.cursor, int(self._counts.sum()))
             self._flush()
@@ -181,5 +199,3 @@ def decisions_digest(commands: Array, trader: Any) -> str:
     digest.update(np.ascontiguousarray(trader["verdicts"]).tobytes())
     digest.update(np.ascontiguousarray(trader["digest"]).tobytes())
     return digest.hexdigest()
-
-

@@ -6,7 +6,7 @@ the run it would have had alone.
 
 from ..core import engine as product
 from ..core.history import History
-from ..core.jit import entry, kernel
+from ..core.jit import entry, kernel, routine
 from ..core.market_data import apply_boundary
 from ..core.schema import NEVER_NS, REPLIES, Kind
 from . import venue as venue_ops
@@ -14,8 +14,7 @@ from . import venue as venue_ops
 engine = globals().get("engine_override", product)
 decider = engine.decider
 
-DEPTH, TRADE = Kind.DEPTH.value, Kind.TRADE.value
-FILL = Kind.FILL.value
+TRADE = Kind.TRADE.value
 
 
 @kernel
@@ -39,8 +38,9 @@ def log_reply(trader, reply, replies, rows, counts):
 
 
 @kernel
-def has_room(evaluations, equity, commands, replies, counts):
+def has_room(logs):
     """Room in every log of every trader for one more boundary or event."""
+    evaluations, equity, commands, replies, _, counts = logs
     for k in range(len(counts)):
         history = History(evaluations[k], equity[k], counts[k])
         if not engine.has_room(history, commands[k], counts[k, 3]) or counts[k, 2] + REPLIES > replies.shape[1]:
@@ -49,90 +49,90 @@ def has_room(evaluations, equity, commands, replies, counts):
 
 
 @entry
-def simulate(
-    worlds, traders, venues, memory, market_params, params, sim_params, tape, cursor, end, is_last,
-    evaluations, equity, commands, replies, rows, counts,
-):
+def simulate(worlds, traders, venues, memory, settings, tape, cursor, end, is_last, logs):
     """Run packets [cursor, end) of the tape; returns the next cursor.
 
-    worlds = (universe[1], market[1], books[1]); tape = (packets, levels), whole, because the venue looks ahead.
-    Logs have one row per trader; counts[k] = evaluations, equity, replies, commands. Returns early when a log is
-    full: empty it and call again. With is_last, what is in flight after the last packet is still delivered.
+    worlds = (universe[1], market[1], books[1]); settings = (market_params[1], params[K], sim_params[K]);
+    tape = (packets, levels), whole, because the venue looks ahead; logs = (evaluations, equity, commands, replies,
+    rows, counts), a row per trader, counts[k] = evaluations, equity, replies, commands. Returns early when a log
+    is full: empty it and call again. With is_last, what is in flight after the last packet is still delivered.
     """
     universe, market, books = worlds[0][0], worlds[1][0], worlds[2][0]
-    packets, levels = tape
-    traders_count = len(traders)
-    while True:
+    packets = tape[0]
+    while cursor < end or is_last:
         market_ns = packets[cursor].ts_local_ns if cursor < end else NEVER_NS
-        if cursor >= end and not is_last:
-            return cursor
-        if not has_room(evaluations, equity, commands, replies, counts):
-            return cursor
         venue_ns = earliest_ns(venues)
         now_ns = min(market_ns, venue_ns)
-        if now_ns == NEVER_NS:
+        if now_ns == NEVER_NS or not has_room(logs):
             return cursor
-        if engine.is_boundary_due(market, market_params[0], now_ns):
-            boundary_ns = apply_boundary(universe, market, market_params[0])
-            for k in range(traders_count):
-                history = History(evaluations[k], equity[k], counts[k])
-                decider.decide(
-                    universe, market, books, traders[k], memory, market_params[0], params[k], history, boundary_ns
-                )
-                counts[k, 3] = keep(universe, market, traders[k], venues[k], sim_params[k], commands[k], counts[k, 3])
-            continue
-        if venue_ns <= market_ns:
-            for k in range(traders_count):
+        if engine.is_boundary_due(market, settings[0][0], now_ns):
+            decide_all(worlds, traders, venues, memory, settings, logs)
+        elif venue_ns <= market_ns:
+            for k in range(len(traders)):
                 if venues[k].next_ns == venue_ns:
-                    serve(
-                        universe, market, books, traders[k], venues[k], memory, market_params[0], params[k],
-                        sim_params[k], tape, cursor, venue_ns, evaluations[k], equity[k], commands[k], replies[k],
-                        rows[k], counts[k],
-                    )
-            continue
-        packet = packets[cursor]
-        cursor += 1
-        engine.observe(universe, market, books, memory, market_params[0], packet, levels)
-        for k in range(traders_count):
-            if venues[k].consumed_count > 0 and packet.kind != TRADE:
-                venue_ops.forget_consumed(venues[k], packet, levels)
-            history = History(evaluations[k], equity[k], counts[k])
-            engine.react(
-                universe, market, books, traders[k], memory, market_params[0], params[k], history, packet
-            )
-            if traders[k].outbox.count > 0:
-                counts[k, 3] = keep(universe, market, traders[k], venues[k], sim_params[k], commands[k], counts[k, 3])
+                    serve(worlds, traders[k], venues[k], memory, settings, tape, cursor, venue_ns, logs, k)
+        else:
+            cursor += 1
+            react_all(universe, market, books, traders, venues, memory, settings, packets[cursor - 1], tape[1], logs)
+    return cursor
+
+
+@routine
+def decide_all(worlds, traders, venues, memory, settings, logs):
+    """The next boundary: the market closes what ends there, then every trader's portfolio pass."""
+    universe, market, books = worlds[0][0], worlds[1][0], worlds[2][0]
+    boundary_ns = apply_boundary(universe, market, settings[0][0])
+    for k in range(len(traders)):
+        history = History(logs[0][k], logs[1][k], logs[5][k])
+        decider.decide(
+            universe, market, books, traders[k], memory, settings[0][0], settings[1][k], history, boundary_ns
+        )
+        send_all(universe, market, traders[k], venues[k], settings, logs, k)
 
 
 @kernel
-def keep(universe, market, trader, venue, sim_params, commands, count):
+def react_all(universe, market, books, traders, venues, memory, settings, packet, levels, logs):
+    """One market packet: observed once, answered by every trader."""
+    market_params, params = settings[0][0], settings[1]
+    engine.observe(universe, market, books, memory, market_params, packet, levels)
+    for k in range(len(traders)):
+        trader, venue = traders[k], venues[k]
+        if venue.consumed_count > 0 and packet.kind != TRADE:
+            venue_ops.forget_consumed(venue, packet, levels)
+        engine.react(universe, market, books, trader, memory, market_params, params[k], packet)
+        if market_params.pass_ns == 0:
+            history = History(logs[0][k], logs[1][k], logs[5][k])
+            ts_ns = packet.ts_local_ns
+            decider.decide(universe, market, books, trader, memory, market_params, params[k], history, ts_ns)
+        if trader.outbox.count > 0:
+            send_all(universe, market, trader, venue, settings, logs, k)
+
+
+@routine
+def send_all(universe, market, trader, venue, settings, logs, k):
     """Log the outbox, then send it to the venues."""
-    if len(commands) > 0:
+    commands, counts = logs[2], logs[5]
+    if commands.shape[1] > 0:
         for i in range(trader.outbox.count):
-            commands[count] = trader.outbox.commands[i]
-            count += 1
-    venue_ops.submit(universe, market, trader, venue, sim_params)
-    return count
+            commands[k, counts[k, 3]] = trader.outbox.commands[i]
+            counts[k, 3] += 1
+    venue_ops.submit(universe, market, trader, venue, settings[2][k])
 
 
-@kernel
-def serve(
-    universe, market, books, trader, venue, memory, market_params, params, sim_params, tape, cursor, ts_ns,
-    evaluations, equity, commands, replies, rows, counts,
-):
+@routine
+def serve(worlds, trader, venue, memory, settings, tape, cursor, ts_ns, logs, k):
     """One arrival, or one reply, due at ts_ns."""
+    universe, market, books = worlds[0][0], worlds[1][0], worlds[2][0]
     packets, levels = tape
     slot = venue_ops.due_arrival(venue, ts_ns)
     if slot >= 0:
-        venue_ops.match(universe, market, books, venue, sim_params, slot, packets, levels, cursor)
+        venue_ops.match(universe, market, books, venue, settings[2][k], slot, packets, levels, cursor)
     else:
+        replies, rows, counts = logs[3][k], logs[4][k], logs[5][k]
         slot = venue_ops.due_reply(venue, ts_ns)
-        reply = venue.replies[slot]
-        reply.is_used = 0
-        log_reply(trader, reply, replies, rows, counts)
-        history = History(evaluations, equity, counts)
-        engine.hear(
-            universe, market, books, trader, memory, market_params, params, history, replies[counts[2] - 1], rows
-        )
-        counts[3] = keep(universe, market, trader, venue, sim_params, commands, counts[3])
+        venue.replies[slot].is_used = 0
+        log_reply(trader, venue.replies[slot], replies, rows, counts)
+        packet = replies[counts[2] - 1]
+        engine.hear(universe, market, books, trader, memory, settings[0][0], settings[1][k], packet, rows)
+        send_all(universe, market, trader, venue, settings, logs, k)
     venue_ops.refresh_next(venue)

@@ -18,7 +18,8 @@ def summarise(session: Session, wall_s: float, params_digest: str, data_digest: 
     commands, replies = log.joined("commands"), log.joined("replies")
     prices = asset_prices(session)
     values = {
-        name: money(session.universe, trader[f"{name}_atoms"], prices) for name in ("fill", "fee", "funding", "transfer")
+        name: money(session.universe, trader[f"{name}_atoms"], prices)
+        for name in ("fill", "fee", "funding", "transfer")
     }
     net = float(trader["equity"]) - values["transfer"]
     fees, funding, unrealised = -values["fee"], values["funding"], float(trader["unrealised"])

@@ -31,7 +31,9 @@ def orders(universe: Universe, log: Log) -> pl.DataFrame:
     filled_lots = np.array([filled.get(order_id, 0) for order_id in sent["order_id"].tolist()], np.int64)
     status = [
         "filled" if lots == done else ended.get(order_id, "unknown").replace("fill", "partly filled")
-        for order_id, lots, done in zip(sent["order_id"].tolist(), sent["lots"].tolist(), filled_lots.tolist(), strict=True)
+        for order_id, lots, done in zip(
+            sent["order_id"].tolist(), sent["lots"].tolist(), filled_lots.tolist(), strict=True
+        )
     ]
     return frame.with_columns(
         order_id=pl.Series(sent["order_id"]),
@@ -105,7 +107,9 @@ def trades(fills_frame: pl.DataFrame) -> pl.DataFrame:
         return pl.DataFrame()
     entry, leave = ~pl.col("is_exit"), pl.col("is_exit")
     signed = pl.when(pl.col("side") == "buy").then(-pl.col("notional")).otherwise(pl.col("notional"))
-    fee_quote = pl.when(pl.col("fee_asset") == pl.col("group")).then(pl.col("fee") * pl.col("price")).otherwise(pl.col("fee"))
+    fee_quote = (
+        pl.when(pl.col("fee_asset") == pl.col("group")).then(pl.col("fee") * pl.col("price")).otherwise(pl.col("fee"))
+    )
     return (
         fills_frame.group_by("group", "intent_id")
         .agg(
@@ -156,5 +160,3 @@ def all_tables(session: Session, k: int = 0) -> dict[str, pl.DataFrame]:
         "verdicts": evaluations(universe, log),
         "equity": equity(log),
     }
-
-

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..core import books as book_ops
 from ..core.jit import kernel, routine
-from ..core.market_data import mid_ticks
+from ..core.market_data import mid_ticks, side_rows
 from ..core.schema import (
     CONSUMED,
     IN_FLIGHT,
@@ -150,8 +150,7 @@ def lay_over(packets, levels, cursor, listing_id, s, ts_arrival_ns, lookahead_ns
             break
         if packet.listing_id != listing_id or packet.kind != DEPTH or packet.ts_venue_ns > ts_arrival_ns:
             continue
-        begin = packet.level_begin + (0 if s == BID else packet.buy_count)
-        end = begin + (packet.buy_count if s == BID else packet.sell_count)
+        begin, end = side_rows(packet, s)
         for k in range(begin, end):
             count = put_over(overlay_x, overlay_lots, count, x_from_ticks(s, levels[k].price_ticks), levels[k].lots)
     return count
@@ -232,14 +231,12 @@ def drop_consumed(venue, k):
 @routine
 def forget_consumed(venue, packet, levels):
     """A level that the venue printed anew is whole again; a snapshot renews them all."""
-    middle = packet.level_begin + packet.buy_count
     k = 0
     while k < venue.consumed_count:
         taken = venue.consumed[k]
         is_renewed = False
         if taken.listing_id == packet.listing_id:
-            begin = packet.level_begin if taken.side == BID else middle
-            end = middle if taken.side == BID else middle + packet.sell_count
+            begin, end = side_rows(packet, taken.side)
             is_renewed = packet.kind != DEPTH
             for i in range(begin, end):
                 is_renewed = is_renewed or x_from_ticks(taken.side, levels[i].price_ticks) == taken.x
@@ -323,7 +320,15 @@ def arrival_mid_x2(market, books, sim_params, flight, listing_id, packets, level
     overlay_x, overlay_lots = np.zeros(OVERLAY, np.int64), np.zeros(OVERLAY, np.int64)
     for s in range(2):
         count = lay_over(
-            packets, levels, cursor, listing_id, s, flight.ts_arrival_ns, sim_params.lookahead_ns, overlay_x, overlay_lots
+            packets,
+            levels,
+            cursor,
+            listing_id,
+            s,
+            flight.ts_arrival_ns,
+            sim_params.lookahead_ns,
+            overlay_x,
+            overlay_lots,
         )
         top_x = book.low_x[s] + LADDER - 1
         for k in range(count):
@@ -380,4 +385,3 @@ def reply(venue, sim_params, command, ts_venue_ns, kind, price_ticks, lots, atom
     to.row.price_ticks = price_ticks
     to.row.lots = lots
     venue.next_ns = min(venue.next_ns, packet.ts_local_ns)
-
