@@ -10,7 +10,7 @@ import pytest
 from elegant_trading_system.core.schema import BookState, Kind
 from elegant_trading_system.data.catalog import Catalog
 from elegant_trading_system.data.importers import import_paths
-from elegant_trading_system.data.tape import Tape, TapeFacts
+from elegant_trading_system.data.tape import Tape
 from tests import naive
 from tests.shared_data import shared_data
 
@@ -173,7 +173,9 @@ def test_trades_and_raw_stamps_are_recovered_exactly(tapes: dict[str, Tape], rec
     assert all(a == b for a, b in zip(told, expected, strict=True))
 
 
-@every_listing
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.drill) if "ETH" in name else name for name in LISTINGS]
+)
 def test_the_tape_rebuilds_the_book_a_naive_reader_builds(tapes: dict[str, Tape], recording: Path, name: str) -> None:
     tape, paths = tapes[name], files_of(recording, name)
     listing, offset_ns = tape.facts.listing, tape.facts.quality.clock_offset_ns
@@ -191,22 +193,6 @@ def test_the_tape_rebuilds_the_book_a_naive_reader_builds(tapes: dict[str, Tape]
             assert max(bids) < min(asks)
             compared[book.path.name] += 1
     assert min(compared[path.name] for path in paths) >= 1_000
-
-
-def test_importing_the_same_recording_again_changes_nothing(
-    tapes: dict[str, Tape], recording: Path, tmp_path: Path
-) -> None:
-    usdm = sorted(recording.glob("usdm_*.gz"))
-    said: list[str] = []
-    first = import_paths("binance-capture", usdm, tmp_path)
-    again = import_paths("binance-capture", [usdm[1], usdm[0]], tmp_path, lambda text, share: said.append(text))
-    assert digests(again) == digests(first)
-    assert [text for text in said if "already there" in text] == [f"{name}: already there" for name in digests(first)]
-    assert len(Catalog(tmp_path).tapes()) == 2
-
-
-def digests(facts: list[TapeFacts]) -> dict[str, str]:
-    return {fact.listing.name: fact.digest for fact in facts}
 
 
 def test_prices_are_exact_decimals(tapes: dict[str, Tape], recording: Path) -> None:

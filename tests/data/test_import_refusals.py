@@ -142,6 +142,36 @@ def test_what_overlaps_the_catalog_is_refused_and_the_catalog_stays(tmp_path: Pa
     assert left_in(catalog) == before
 
 
+def test_importing_the_same_recording_again_changes_nothing(tmp_path: Path) -> None:
+    files = [write(tmp_path / "a.gz", *GOOD[:4]), write(tmp_path / "b.gz", *GOOD[4:])]
+    catalog, said = tmp_path / "catalog", list[str]()
+    first = import_paths("binance-capture", files, catalog)
+    before = left_in(catalog)
+    again = import_paths("binance-capture", files[::-1], catalog, lambda text, share: said.append(text))
+    assert again == first
+    assert said[-2:] == ["binance BTC/USDT: already there", "0 tapes imported"]
+    assert left_in(catalog) == before
+
+
+def test_a_recording_known_in_part_is_completed(tmp_path: Path) -> None:
+    """The part keeps its clock correction, which the rest might have moved."""
+    catalog = tmp_path / "catalog"
+    btc = write(tmp_path / "btc.gz", *GOOD)
+    eth = write(tmp_path / "eth.gz", *(late(text.replace(b"BTCUSDT", b"ETHUSDT")) for text in GOOD))
+    alone = import_paths("binance-capture", [btc], catalog)
+    both = import_paths("binance-capture", [btc, eth], catalog)
+    assert both[0] == alone[0]
+    assert both[0].quality.clock_offset_ns == 4_000_000
+    assert both[1].quality.clock_offset_ns == 1_000_000
+    assert len(Catalog(catalog).tapes()) == 2
+
+
+def late(text: bytes) -> bytes:
+    """As if the venue had stamped it 3 ms later."""
+    stamp, _, message = text.partition(b" ")
+    return b"%d %b" % (int(stamp) - 3_000_000, message)
+
+
 def test_tapes_appear_together_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     btc = write(tmp_path / "btc.gz", *GOOD)
     eth = write(tmp_path / "eth.gz", *(text.replace(b"BTCUSDT", b"ETHUSDT") for text in GOOD))

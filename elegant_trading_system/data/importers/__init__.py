@@ -8,6 +8,8 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 
+import numpy as np
+
 from ...errors import UserError
 from ..tape import ListingSpec, Tape, TapeFacts, TapeWriter, discard_stale_partials, publish_all, tape_path
 from . import binance_capture
@@ -41,10 +43,15 @@ def import_paths(
                 return writers[-1]
 
             FORMATS[format_name](files, open_writer, report)
-            _publish_together(writers, catalog, report)
+            there = [_same_in(catalog, writer) for writer in writers]
+            fresh = [writer for writer, same in zip(writers, there, strict=True) if same is None]
+            publish_all(fresh)
     except OSError as error:
-        raise UserError(f"{catalog}: {error.strerror}", "check free space and permissions") from error
-    return [writer.facts for writer in writers]
+        raise UserError(f"{error.filename or catalog}: {error.strerror}", "check space and permissions") from error
+    for same in filter(None, there):
+        report(f"{same.facts.listing.name}: already there", 1.0)
+    report(f"{len(fresh)} tapes imported", 1.0)
+    return [writer.facts if same is None else same.facts for writer, same in zip(writers, there, strict=True)]
 
 
 def _silent(_text: str, _share: float) -> None:
@@ -66,21 +73,25 @@ def _files(paths: list[Path]) -> list[Path]:
     return list({file.resolve(): file for file in files}.values())
 
 
-def _publish_together(writers: list[TapeWriter], catalog: Path, report: Progress) -> None:
-    fresh = [writer for writer in writers if not _is_there(writer, catalog, report)]
-    publish_all(fresh)
-    report(f"{len(fresh)} tapes imported", 1.0)
-
-
-def _is_there(writer: TapeWriter, catalog: Path, report: Progress) -> bool:
-    """Whether the catalog holds this very tape; UserError if it holds another of the same listing and time."""
+def _same_in(catalog: Path, writer: TapeWriter) -> Tape | None:
+    """The catalog's tape of this very recording; UserError if it holds another of the same listing and time."""
     facts = writer.facts
     for path in sorted((catalog / tape_path(facts)).parent.glob("*/tape.json")):
-        other = Tape(path.parent).facts
-        if other.digest == facts.digest:
-            report(f"{facts.listing.name}: already there", 1.0)
-            return True
-        if other.ts_first_ns <= facts.ts_last_ns and facts.ts_first_ns <= other.ts_last_ns:
-            message = f"{', '.join(facts.source_files)}: overlaps {path.parent} of {facts.listing.name}"
-            raise UserError(message, "remove that folder first, or import into another catalog")
-    return False
+        other = Tape(path.parent)
+        if other.facts.ts_first_ns > facts.ts_last_ns or facts.ts_first_ns > other.facts.ts_last_ns:
+            continue
+        if _is_same(other, Tape(writer.partial)):
+            return other
+        message = f"{', '.join(facts.source_files)}: overlaps {path.parent} of {facts.listing.name}"
+        raise UserError(message, "remove that folder first, or import into another catalog")
+    return None
+
+
+def _is_same(there: Tape, new: Tape) -> bool:
+    """Equal but for the clock correction, which depends on what else was imported with them."""
+    if (there.facts.packets, there.facts.levels) != (new.facts.packets, new.facts.levels):
+        return False
+    packets = new.packets
+    packets["ts_venue_ns"] += there.facts.quality.clock_offset_ns - new.facts.quality.clock_offset_ns
+    pairs = ((there.packets, packets), (there.levels, new.levels))
+    return all(np.array_equal(one.view(np.uint8), other.view(np.uint8)) for one, other in pairs)
