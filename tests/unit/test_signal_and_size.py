@@ -1,0 +1,236 @@
+"""The formula, its gates, how much it may trade and where it gets out: the worked examples of the research."""
+
+import math
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from elegant_trading_system.core import risk_manager, routing, signal_engine
+from elegant_trading_system.core.schema import POSITION, TRADER, Verdict
+from elegant_trading_system.core.signal_engine import Signal, View
+from elegant_trading_system.core.units import ticks_inward
+
+from ..builders import NS_PER_MS, START_NS, WORLD, listing, loose, universe
+
+ATR, PRICE = 12.5, 2500.0
+LITERAL = ("signal.strength_min=2.5", "signal.velocity_min=1.5", "signal.vwap_gap_max=0.005")
+RISK = (
+    "risk.volatility_multiplier=1.2", "risk.warmup_size=1.0", "risk.base_risk=0.0025", "risk.stop_atr=0.75",
+    "risk.target_strength_max=10.0", "venues.alpha.spot_taker_bps=1.0",
+)  # fmt: skip
+
+
+def params(*sets: str) -> Any:
+    return loose(*LITERAL, *RISK, *sets).params()[0]
+
+
+def view(ratio: float, velocity: float, tightness: float, gap: float = 0.0) -> View:
+    return View(PRICE, math.log(ratio), velocity, tightness, gap, 1, ATR)
+
+
+# --- the signal -----------------------------------------------------------------------------------------------
+@pytest.mark.uncompiled
+@pytest.mark.spec("S1", "S6")
+def test_t4_strength_is_ratio_times_velocity_times_tightness() -> None:
+    found = signal_engine.evaluate(view(1.808568, 2.105263, 1.3), params())
+    assert (found.side, round(found.strength, 5), found.verdict) == (1, 4.94976, Verdict.APPROVED)
+
+
+@pytest.mark.uncompiled
+@pytest.mark.spec("S1", "S3")
+def test_t5_the_side_is_the_heavier_one_and_a_small_imbalance_is_refused() -> None:
+    strict = signal_engine.evaluate(view(0.9, 3.5, 1.0), params("signal.imbalance_min=1.0"))
+    assert (strict.side, round(strict.strength, 6), strict.verdict) == (-1, 3.888889, Verdict.APPROVED)
+    default = signal_engine.evaluate(view(0.9, 3.5, 1.0), params("signal.imbalance_min=1.25"))
+    assert (default.side, default.verdict) == (-1, Verdict.IMBALANCE_LOW)
+
+
+@pytest.mark.uncompiled
+@pytest.mark.spec("S2")
+def test_t6_a_price_far_from_its_vwap_is_refused() -> None:
+    near, far = 2500.05 / 2490 - 1, 2500.05 / 2486 - 1
+    assert (round(near, 6), round(far, 6)) == (0.004036, 0.005652)
+    assert signal_engine.evaluate(view(2, 2, 1, near), params()).verdict == Verdict.APPROVED
+    assert signal_engine.evaluate(view(2, 2, 1, far), params()).verdict == Verdict.VWAP_FAR
+    assert signal_engine.evaluate(view(2, 2, 1, -far), params()).verdict == Verdict.VWAP_FAR
+    assert signal_engine.evaluate(view(2, 2, 1, 0.005), params()).verdict == Verdict.APPROVED
+
+
+@pytest.mark.uncompiled
+@pytest.mark.spec("S2", "R9")
+@pytest.mark.parametrize(
+    "changed, verdict",
+    [
+        ({"mid_price": 0.0}, Verdict.BOOK_NOT_LIVE),
+        ({"velocity": -1.0}, Verdict.WARMUP_VELOCITY),
+        ({"tightness": -1.0}, Verdict.WARMUP_VELOCITY),
+        ({"is_vwap_known": 0}, Verdict.WARMUP_VWAP),
+        ({"atr_price": 0.0}, Verdict.WARMUP_ATR),
+        ({"log_ratio": 0.0}, Verdict.NO_PRESSURE),
+        ({"velocity": 1.25, "tightness": 1.0}, Verdict.STRENGTH_LOW),  # exactly 2.5: the threshold must be exceeded
+        ({"velocity": 1.5}, Verdict.VELOCITY_LOW),
+        ({"log_ratio": math.log(1.2), "velocity": 9.0}, Verdict.IMBALANCE_LOW),
+        ({"vwap_gap": 0.0051}, Verdict.VWAP_FAR),
+        ({}, Verdict.APPROVED),
+    ],
+)
+def test_every_refusal_of_a_signal_has_its_name(changed: dict[str, Any], verdict: Verdict) -> None:
+    found = signal_engine.evaluate(view(2.0, 2.0, 2.0)._replace(**changed), params("signal.imbalance_min=1.25"))
+    assert found.verdict == verdict
+
+
+@pytest.mark.uncompiled
+@pytest.mark.spec("S1")
+@given(ratio=st.floats(0.1, 10), velocity=st.floats(0.01, 30), tightness=st.floats(0.2, 5))
+def test_exchanging_the_sides_of_a_view_exchanges_the_side_and_nothing_else(
+    ratio: float, velocity: float, tightness: float
+) -> None:
+    this = view(ratio, velocity, tightness)
+    that = this._replace(log_ratio=-this.log_ratio)
+    a, b = signal_engine.evaluate(this, params()), signal_engine.evaluate(that, params())
+    assert (a.side, a.strength, a.verdict) == (-b.side, b.strength, b.verdict)
+
+
+# --- size -----------------------------------------------------------------------------------------------------
+def sized(atr: float, *sets: str, strength: float = 5.0, money: float = 100_000.0) -> risk_manager.Intent:
+    config = loose(*LITERAL, *RISK, *sets)
+    world = universe(config, WORLD[:1]).record
+    trader = np.zeros(1, TRADER)
+    trader["equity"] = money
+    found = risk_manager.size(
+        view(2, 2, 2)._replace(atr_price=atr), Signal(1, strength, 0), trader[0], world[0].listings[0], 0.05,
+        config.params()[0],
+    )  # fmt: skip
+    assert isinstance(found, tuple)
+    return found  # type: ignore[return-value]
+
+
+@pytest.mark.uncompiled
+@pytest.mark.spec("R1")
+def test_t9_quantity_is_base_risk_over_atr_times_the_volatility_multiplier() -> None:
+    found = sized(ATR)
+    assert round(found.base, 6) == 16.666667
+    assert round(found.base * PRICE, 2) == 41_666.67
+    assert round(0.75 * ATR * found.base, 2) == 156.25
+    assert int(found.base / 0.001 + 1e-9) == 16_666
+    assert round(sized(ATR, "risk.warmup_size=0.5").base, 6) == 8.333333
+
+
+@pytest.mark.uncompiled
+@pytest.mark.spec("R1", "R6")
+def test_t10_leverage_caps_a_quantity_that_a_small_atr_would_make_large() -> None:
+    free = ("venues.alpha.spot_taker_bps=0.0", "risk.symbol_leverage_max=10.0")
+    assert round(sized(1.0, *free).base, 3) == 208.333
+    assert sized(1.0, "venues.alpha.spot_taker_bps=0.0").base == 40.0
+
+
+@pytest.mark.uncompiled
+@pytest.mark.spec("R9")
+@given(
+    atr=st.floats(0.01, 500), fee=st.sampled_from(["0.0", "1.0", "10.0", "60.0"]), money=st.floats(1, 1e7),
+    multiplier=st.sampled_from(["0.5", "1.0", "2.0"]),
+)  # fmt: skip
+def test_the_loss_at_the_stop_never_exceeds_the_base_risk(atr: float, fee: str, money: float, multiplier: str) -> None:
+    found = sized(atr, f"venues.alpha.spot_taker_bps={fee}", f"risk.volatility_multiplier={multiplier}", money=money)
+    capital = min(money, 100_000.0)
+    cost = 2 * PRICE * float(fee) * 1e-4 + 2 * 0.05
+    assert found.base * (0.75 * atr + cost) <= 0.0025 * capital * (1 + 1e-12)
+    assert found.risk_quote == pytest.approx(found.base * (0.75 * atr + cost))
+    assert found.base * PRICE <= capital * (1 + 1e-12)
+
+
+@pytest.mark.uncompiled
+@pytest.mark.spec("R9")
+def test_an_account_without_equity_trades_nothing() -> None:
+    assert sized(ATR, money=0.0).verdict == Verdict.EQUITY_SPENT
+    assert sized(ATR, money=-5.0).verdict == Verdict.EQUITY_SPENT
+
+
+@pytest.mark.uncompiled
+@pytest.mark.spec("E2")
+def test_price_protection_is_a_tenth_of_the_atr_or_three_bps_whichever_is_less() -> None:
+    caps = ("execution.cap_atr=0.1", "execution.cap_bps=3.0")
+    assert sized(ATR, *caps).cap == pytest.approx(3e-4)
+    assert sized(5.0, *caps).cap == pytest.approx(0.1 * 5.0 / PRICE)
+
+
+# --- brackets -------------------------------------------------------------------------------------------------
+@pytest.mark.uncompiled
+@pytest.mark.spec("R2")
+@pytest.mark.parametrize(
+    "strength, atrs",
+    [(2.5, 1.5), (3.0, 1.697276), (5.0, 2.25), (4.949764, 2.239074), (10.0, 3.0), (20.0, 3.0), (1.0, 1.5)],
+)
+def test_t11_the_target_lies_farther_the_stronger_the_signal(strength: float, atrs: float) -> None:
+    assert round(risk_manager.target_atr(strength, params()), 6) == atrs
+
+
+@pytest.mark.uncompiled
+@pytest.mark.spec("R2")
+@pytest.mark.parametrize(
+    "stop_atr, strength, long, short",
+    [
+        (0.75, 5.0, (2490.725, 2528.225), (2509.375, 2471.875)),
+        (1.0, 10.0, (2487.6, 2537.6), (2512.5, 2462.5)),
+        (0.5, 2.5, (2493.85, 2518.85), (2506.25, 2481.25)),
+    ],
+)
+def test_t12_stop_and_target_are_set_from_the_entry_and_its_atr(
+    stop_atr: float, strength: float, long: tuple[float, float], short: tuple[float, float]
+) -> None:
+    for side, entry, expected in ((1, 2500.1, long), (-1, 2500.0, short)):
+        position = np.zeros(1, POSITION)[0]
+        position["side"], position["strength"], position["atr_price"] = side, strength, ATR
+        bracket = params(f"risk.stop_atr={stop_atr}", "risk.hold_bars_max=12")
+        risk_manager.apply_bracket(position, entry, bracket, 300 * 1000 * NS_PER_MS, START_NS)
+        assert (round(position["stop_price"], 6), round(position["target_price"], 6)) == expected
+        assert position["ts_exit_due_ns"] - START_NS == 12 * 300 * 1000 * NS_PER_MS
+
+
+# --- how much where -------------------------------------------------------------------------------------------
+def allocated(lots: int, shares: list[int]) -> list[int]:
+    share_bps = np.zeros(8, np.int64)
+    share_bps[: len(shares)] = shares
+    found: list[int] = routing.allocate(lots, share_bps, len(shares))[: len(shares)].tolist()
+    return found
+
+
+@pytest.mark.uncompiled
+@pytest.mark.spec("E1")
+@pytest.mark.parametrize(
+    "lots, shares, expected",
+    [
+        (123, [6000, 3000, 1000], [74, 37, 12]),
+        (13, [6000, 3000, 1000], [8, 4, 1]),
+        (7, [6000, 2000, 1000, 1000], [4, 1, 1, 1]),
+        (37, [6000, 3000, 1000], [22, 11, 4]),
+        (1, [5000, 5000], [1, 0]),
+        (0, [6000, 3000, 1000], [0, 0, 0]),
+    ],
+)
+def test_t17_lots_are_split_by_largest_remainder(lots: int, shares: list[int], expected: list[int]) -> None:
+    assert allocated(lots, shares) == expected
+
+
+@pytest.mark.uncompiled
+@pytest.mark.spec("E1")
+@given(lots=st.integers(0, 10**9), cuts=st.lists(st.integers(0, 10_000), max_size=7))
+def test_a_split_gives_every_lot_once_and_nobody_more_than_a_lot_off(lots: int, cuts: list[int]) -> None:
+    edges = [0, *sorted(cuts), 10_000]
+    shares = [b - a for a, b in pairwise(edges)]
+    found = allocated(lots, shares)
+    assert sum(found) == lots
+    assert all(abs(n * 10_000 - lots * share) < 10_000 for n, share in zip(found, shares, strict=True))
+
+
+@pytest.mark.uncompiled
+def test_a_limit_is_rounded_towards_the_price_it_protects() -> None:
+    tenth = universe(loose(), [listing("alpha", "BTC/USDT", "spot", "0.1", "0.001")]).record[0].listings[0]
+    assert ticks_inward(tenth, 1, 2500.85003) == 25008
+    assert ticks_inward(tenth, -1, 2500.85003) == 25009
+    assert ticks_inward(tenth, 1, 0.1 * 25008) == 25008
+    assert ticks_inward(tenth, -1, 0.1 * 25007) == 25007
