@@ -50,6 +50,7 @@ BAD_FILES = {
     "another market": (good_until(futures_depth(300, 12, 13, 14)), ":7: not a depth message of binance"),
     "ids backwards": (good_until(spot_depth(300, 14, 13)), ":7: not a depth message"),
     "a trade without price": (good_until(stream(300, "trade", {"t": 3, "q": "1"})), ":7: not a trade message"),
+    "a trade without a side": (good_until(trade(300, 3, m=None)), ":7: not a trade message"),
     "a snapshot without asks": (good_until(line(300, {"lastUpdateId": 20, "bids": []})), ":7: not a snapshot"),
     "NaN as a price": (good_until(spot_depth(300, 13, 14, [["NaN", "1"]])), ":7: not a decimal"),
     "a number for a price": (good_until(spot_depth(300, 13, 14, [[100.5, "1"]])), ":7: not a list"),  # type: ignore[list-item]

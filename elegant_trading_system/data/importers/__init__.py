@@ -28,29 +28,32 @@ def import_paths(
     All tapes appear in the catalog together, or, by UserError, none. Recordings the catalog already holds are
     left as they are if the same, refused if they overlap.
     """
-    report = progress or _silent
     if format_name not in FORMATS:
         raise UserError(f"unknown format {format_name!r}", f"known formats: {', '.join(sorted(FORMATS))}")
     files = _files(paths)
     try:
-        catalog.mkdir(parents=True, exist_ok=True)
-        discard_stale_partials(catalog)
-        with ExitStack() as stack:
-            writers: list[TapeWriter] = []
-
-            def open_writer(spec: ListingSpec) -> TapeWriter:
-                writers.append(stack.enter_context(TapeWriter(catalog, spec, format_name)))
-                return writers[-1]
-
-            FORMATS[format_name](files, open_writer, report)
-            there = [_same_in(catalog, writer) for writer in writers]
-            fresh = [writer for writer, same in zip(writers, there, strict=True) if same is None]
-            publish_all(fresh)
+        return _imported(format_name, files, catalog, progress or _silent)
     except OSError as error:
         raise UserError(f"{error.filename or catalog}: {error.strerror}", "check space and permissions") from error
+
+
+def _imported(format_name: str, files: list[Path], catalog: Path, progress: Progress) -> list[TapeFacts]:
+    catalog.mkdir(parents=True, exist_ok=True)
+    discard_stale_partials(catalog)
+    with ExitStack() as stack:
+        writers: list[TapeWriter] = []
+
+        def open_writer(spec: ListingSpec) -> TapeWriter:
+            writers.append(stack.enter_context(TapeWriter(catalog, spec, format_name)))
+            return writers[-1]
+
+        FORMATS[format_name](files, open_writer, progress)
+        there = [_same_in(catalog, writer) for writer in writers]
+        fresh = [writer for writer, same in zip(writers, there, strict=True) if same is None]
+        publish_all(fresh)
     for same in filter(None, there):
-        report(f"{same.facts.listing.name}: already there", 1.0)
-    report(f"{len(fresh)} tapes imported", 1.0)
+        progress(f"{same.facts.listing.name}: already there", 1.0)
+    progress(f"{len(fresh)} tapes imported", 1.0)
     return [writer.facts if same is None else same.facts for writer, same in zip(writers, there, strict=True)]
 
 

@@ -24,14 +24,13 @@ class Data(msgspec.Struct, gc=False):
     """The inner message of a combined stream. `b` and `a` are level lists in depth, one price in bookTicker."""
 
     s: str = ""
-    e: str = ""
     E: int = 0
     T: int = 0
     U: int = -1
     u: int = -1
     pu: int = -1
     t: int = -1
-    m: bool = False
+    m: bool | None = None
     X: str = ""
     p: msgspec.Raw = msgspec.Raw()
     q: msgspec.Raw = msgspec.Raw()
