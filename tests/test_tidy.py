@@ -19,11 +19,8 @@ FUNCTION_LINES_MAX = 60
 # The ratchet: over the limit today; each may shrink, none may grow, none may be added without a reason beside it.
 LONG_FILES = {
     "elegant_trading_system/core/schema.py": 560,  # every record in one place, a line per field
-    "elegant_trading_system/sim/market.py": 419,  # one event loop and the events it draws
 }
-LONG_FUNCTIONS = {
-    "elegant_trading_system/sim/market_presets.py:new_model": 67,  # one constant of the model per line
-}
+LONG_FUNCTIONS: dict[str, int] = {}
 
 PURE = {"numpy", "numba", "math", "enum", "typing"}
 JIT_TOO = {"hashlib", "os", "sys", "platformdirs", "importlib", "pathlib", "types", "collections"}

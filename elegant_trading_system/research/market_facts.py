@@ -33,8 +33,10 @@ ACCEPTED: dict[str, tuple[float, float]] = {
     "queue imbalance AUC": (0.56, 0.72),
     "sign ACF 1": (0.15, 0.65),
     "sign ACF 50": (0.0, 0.65),
-    "lead a over b, ms": (100.0, 300.0),
-    "lead a over c, ms": (200.0, 500.0),
+    "lead a over b, ms": (50.0, 250.0),  # what their references lag one another, give or take a sample
+    "lead a over c, ms": (100.0, 400.0),  # the peak is flat from 100 to 200
+    "lead-lag ratio a over b": (5.0, 100.0),
+    "lead-lag ratio a over c": (5.0, 100.0),
     "corr(|r60|, volume)": (0.3, 0.7),
     "ACF log volume": (0.5, 0.9),
     "P(velocity > 1.5)": (0.10, 0.25),
@@ -64,7 +66,7 @@ def facts(samples: Array, signs: Array) -> dict[str, float]:
         | _book_facts(samples)
         | _flow_facts(mids[:, 0], samples["ofi_units"][:, 0], traded[:, 0, 0] - traded[:, 0, 1])
         | {f"sign ACF {lag}": autocorrelation(signs, lag) for lag in SIGN_LAGS}
-        | {f"lead a over {name}, ms": lead_ms(mids[:, 0], mids[:, venue]) for venue, name in ((1, "b"), (2, "c"))}
+        | _lead_facts(mids)
         | _volume_facts(log_mid, traded[:, 0].sum(axis=1))
         | {"queue imbalance AUC": queue_imbalance_auc(mids[:, 0], samples["touch_units"][:, 0])}
     )
@@ -123,12 +125,21 @@ def windowed_r2(x: Array, y: Array, width: int = WINDOW_S // 10) -> float:
     return float(np.mean([np.corrcoef(x[i : i + width], y[i : i + width])[0, 1] ** 2 for i in starts]))
 
 
-def lead_ms(leader: Array, follower: Array) -> float:
-    """Lag at which 100 ms moves of one venue resemble the other's most; positive: the first one leads."""
+def _lead_facts(mids: Array) -> dict[str, float]:
+    table = {}
+    for venue, name in ((1, "b"), (2, "c")):
+        lags, alike = lagged_likeness(mids[:, 0], mids[:, venue])
+        table[f"lead a over {name}, ms"] = float(lags[np.argmax(alike)])
+        table[f"lead-lag ratio a over {name}"] = float((alike[lags > 0] ** 2).sum() / (alike[lags < 0] ** 2).sum())
+    return table
+
+
+def lagged_likeness(leader: Array, follower: Array) -> tuple[Array, Array]:
+    """Lags in ms and the covariance of 100 ms moves at each; where it peaks to the right of 0 the first one leads."""
     a, b = np.diff(leader), np.diff(follower)
     lags = range(-LAGS_100MS, LAGS_100MS + 1)
-    alike = [float((a[max(0, -k) : len(a) - max(0, k)] * b[max(0, k) : len(b) - max(0, -k)]).mean()) for k in lags]
-    return SAMPLE_MS * float(lags[int(np.argmax(alike))])
+    alike = [(a[max(0, -k) : len(a) - max(0, k)] * b[max(0, k) : len(b) - max(0, -k)]).mean() for k in lags]
+    return SAMPLE_MS * np.array(lags), np.array(alike)
 
 
 def _volume_facts(log_mid: Array, traded: Array) -> dict[str, float]:

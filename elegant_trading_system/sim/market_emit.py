@@ -1,6 +1,5 @@
 """What leaves the simulated venues: SNAPSHOT, DEPTH, TRADE and STATUS packets, and samples of the whole market."""
 
-
 from ..core.jit import kernel, routine
 from ..core.schema import NS_PER_S, BookState, Kind
 from .market_book import forget_changes, lots_at, side_sign
@@ -148,5 +147,3 @@ def emit_sample(world, ladders, model, samples):
     for venue in range(LIT):
         sample.ofi_units[venue] = world.ofi_units[venue]
         sample.trade_count[venue] = world.trade_count[venue]
-
-

@@ -149,26 +149,23 @@ def size_quantiles(cv: float) -> np.ndarray[Any, Any]:
 
 
 def new_model(preset: MarketPreset) -> Record:
-    """The preset as the kernels read it."""
+    """The preset as the kernels read it: some fields as they are, the others derived."""
+    names = MODEL.names or ()
+    derived = _price_values(preset) | _factor_values(preset) | _flow_values(preset) | _publication_values(preset)
+    values = {name: getattr(preset, name) for name in names if hasattr(preset, name)} | derived
+    assert values.keys() == set(names)
     model = np.zeros(1, MODEL)[0]
-    rate, jump_rate = preset.trade_rate, preset.jumps_per_day / 86_400
-    jump_ticks = preset.jump_bps * INITIAL_TICKS / 10_000
+    for name, value in values.items():
+        model[name] = value
+    return model
+
+
+def _price_values(preset: MarketPreset) -> dict[str, Any]:
+    jump_rate, jump_ticks = preset.jumps_per_day / 86_400, preset.jump_bps * INITIAL_TICKS / 10_000
     diffusion = (1.0 - preset.flow_share) * preset.variance_ticks - jump_rate * jump_ticks**2
-    branching = sum(preset.excite_same) + sum(preset.excite_cross)
+    impact = math.sqrt(preset.flow_share * preset.variance_ticks / preset.trade_rate)
     sizes = size_quantiles(preset.size_cv)
-    impact = math.sqrt(preset.flow_share * preset.variance_ticks / rate)
-    unit_lots = np.array(preset.unit_lots, float)
-    factor_keep = np.exp(-1.0 / np.array(preset.factor_tau_s))
-    momentum_keep = math.exp(-1.0 / preset.tau_m)
-    decay = np.array(preset.excite_decay)
-    values = {
-        "ts_start_ns": preset.ts_start_ns,
-        "batch_ns": preset.batch_ms * NS_PER_MS,
-        "sample_ns": preset.sample_ms * NS_PER_MS,
-        "latency_ns": np.array(preset.latency_ms) * NS_PER_MS,
-        "latency_jitter_ns": preset.latency_jitter_ms * NS_PER_MS,
-        "ticks_per_tick": preset.ticks_per_tick,
-        "basis_ticks": preset.basis_ticks,
+    return {
         "volatility": math.sqrt(diffusion),
         "common_weight": math.sqrt(preset.common_share),
         "own_weight": math.sqrt(1.0 - preset.common_share),
@@ -176,42 +173,42 @@ def new_model(preset: MarketPreset) -> Record:
         "jump_ticks": jump_ticks,
         "impact_ticks": impact,
         "compensation_ticks": (1.0 - preset.leak) * impact * float(np.sqrt(sizes).mean()),
-        "drift_ticks": preset.drift_ticks,
+        "sizes": sizes,
+    }
+
+
+def _factor_values(preset: MarketPreset) -> dict[str, Any]:
+    factor_keep = np.exp(-1.0 / np.array(preset.factor_tau_s))
+    momentum_keep = math.exp(-1.0 / preset.tau_m)
+    return {
         "factor_keep": factor_keep,
         "factor_step": np.array(preset.factor_sd) * np.sqrt(1.0 - factor_keep**2),
         "factor_variance": sum(sd * sd for sd in preset.factor_sd),
-        "activity_power": preset.activity_power,
         "momentum_keep": momentum_keep,
         "momentum_step": math.sqrt(1.0 - momentum_keep**2),
         "momentum_shared": math.sqrt(preset.momentum_common_share),
         "momentum_own": math.sqrt(1.0 - preset.momentum_common_share),
-        "momentum_flow": preset.momentum_flow,
-        "base_rate": rate * (1.0 - branching) / 2,
-        "excite_decay": decay,
+    }
+
+
+def _flow_values(preset: MarketPreset) -> dict[str, Any]:
+    branching = sum(preset.excite_same) + sum(preset.excite_cross)
+    decay, unit_lots = np.array(preset.excite_decay), np.array(preset.unit_lots, float)
+    return {
+        "base_rate": preset.trade_rate * (1.0 - branching) / 2,
         "excite_same": np.array(preset.excite_same) * decay,
         "excite_cross": np.array(preset.excite_cross) * decay,
-        "sizes": sizes,
-        "venue_share": preset.venue_share,
-        "reference_tau_s": preset.reference_tau_s,
-        "limit_rate": preset.limit_rate,
         "cancel_rate": np.array(preset.cancel_rate) / unit_lots,
-        "requote_rate": preset.requote_rate,
         "depth_lots": np.array(preset.depth_units) * unit_lots,
-        "unit_lots": unit_lots,
         "limit_rate_sum": sum(preset.limit_rate),
         "requote_rate_sum": sum(preset.requote_rate),
-        "quote_offset_ticks": preset.quote_offset_ticks,
-        "near_share": preset.near_share,
-        "near_ticks": preset.near_ticks,
-        "far_ticks": preset.far_ticks,
-        "lean": preset.lean,
-        "skew_flow": preset.skew_flow,
-        "skew_flow_scale": preset.skew_flow_scale,
-        "skew_momentum": preset.skew_momentum,
-        "snipe_probability": preset.snipe_probability,
-        "thin_probability": preset.thin_probability,
     }
-    assert values.keys() == set(MODEL.names or ())
-    for name, value in values.items():
-        model[name] = value
-    return model
+
+
+def _publication_values(preset: MarketPreset) -> dict[str, Any]:
+    return {
+        "batch_ns": preset.batch_ms * NS_PER_MS,
+        "sample_ns": preset.sample_ms * NS_PER_MS,
+        "latency_ns": np.array(preset.latency_ms) * NS_PER_MS,
+        "latency_jitter_ns": preset.latency_jitter_ms * NS_PER_MS,
+    }

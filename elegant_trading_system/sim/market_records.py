@@ -41,6 +41,7 @@ MODEL = record(
         ("compensation_ticks", "f8"),  # impact expected per order, less what the dial `leak` lets through
         ("drift_ticks", "f8"),  # per second and unit of momentum: the dial `edge`
         # activity and momentum
+        ("factor_sd", "f8", (FACTORS,)),
         ("factor_keep", "f8", (FACTORS,)),  # exp(-1 s / tau)
         ("factor_step", "f8", (FACTORS,)),
         ("factor_variance", "f8"),  # of their sum
@@ -82,7 +83,9 @@ WORLD = record(
     [
         ("random", RANDOM),
         ("factor_random", RANDOM),  # seeded alike for all instruments, drawn alike every second
+        ("momentum_random", RANDOM),  # apart, so that the dials do not change momentum's path
         ("latency_random", RANDOM),
+        ("is_begun", "i8"),  # factors and momentum have their first values
         ("ts_second_ns", "i8"),  # the running second
         ("seconds", "f8"),  # since it began
         ("stop_ns", "i8"),  # where in it the clock stops next

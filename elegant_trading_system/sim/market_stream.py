@@ -70,7 +70,9 @@ class MarketStream:
         merged = _merge(parts)
         received = int(np.searchsorted(merged.packets["ts_local_ns"], self._ts_ns))
         split = int(merged.packets["level_begin"][received]) if received < len(merged.packets) else len(merged.levels)
-        self._held = Chunk(merged.packets[received:].copy(), merged.levels[split:].copy(), merged.truth[received:].copy())
+        self._held = Chunk(
+            merged.packets[received:].copy(), merged.levels[split:].copy(), merged.truth[received:].copy()
+        )
         self._held.packets["level_begin"] -= split
         return Chunk(merged.packets[:received], merged.levels[:split], merged.truth[:received])
 
@@ -83,7 +85,9 @@ def preset_of(edge: float, options: dict[str, Any]) -> MarketPreset:
     """The default preset with some numbers replaced, and refused by name where they make no sense."""
     unknown = sorted(options.keys() - {field.name for field in fields(MarketPreset)})
     if unknown:
-        raise _refuse(f"the simulated market has no option {', '.join(unknown)}", "options are the fields of MarketPreset")
+        raise _refuse(
+            f"the simulated market has no option {', '.join(unknown)}", "options are the fields of MarketPreset"
+        )
     preset = replace(MarketPreset(), edge=edge, **options)
     checks = {
         "edge must be in [0, 0.9]": 0.0 <= preset.edge <= 0.9,
@@ -133,7 +137,7 @@ class _Source:
     def __init__(self, base: str, seed: int, preset: MarketPreset, model: Record) -> None:
         self.base = base
         self.model = model
-        self.world = _new_world(base, seed, preset, model)
+        self.world = _new_world(base, seed, preset)
         self.ladders = _new_ladders(model)
 
     def run(self, until_ns: int, buffers: _Buffers) -> tuple[list[Chunk], Array]:
@@ -144,22 +148,21 @@ class _Source:
             if world.fault:
                 raise UserError(f"{self.base}: the simulated price left its range", "simulate a shorter time")
             n = int(world.packet_count)
-            parts.append(Chunk(buffers.packets[:n].copy(), buffers.levels[: world.level_count].copy(), buffers.truth[:n].copy()))
+            parts.append(
+                Chunk(buffers.packets[:n].copy(), buffers.levels[: world.level_count].copy(), buffers.truth[:n].copy())
+            )
             samples.append(buffers.samples[: world.sample_count].copy())
             world.packet_count = world.level_count = world.sample_count = 0
         return parts, np.concatenate(samples)
 
 
-def _new_world(base: str, seed: int, preset: MarketPreset, model: Record) -> Record:
+def _new_world(base: str, seed: int, preset: MarketPreset) -> Record:
     """The world `burn_s` before publication; its first act is to begin a second."""
     world = np.zeros(1, WORLD)[0]
     seed_random(world.random, seed, base)
+    seed_random(world.momentum_random, seed, base, "momentum")
     seed_random(world.latency_random, seed, base, "latency")
     seed_random(world.factor_random, seed, "factors")
-    own, shared = np.random.default_rng([seed, *base.encode()]), np.random.default_rng([seed])
-    world.factors[:] = shared.standard_normal(len(world.factors)) * preset.factor_sd
-    world.momentum_shared = shared.standard_normal()
-    world.momentum_own = own.standard_normal()
     world.price = INITIAL_TICKS
     world.reference[:] = INITIAL_TICKS
     world.ts_second_ns = preset.ts_start_ns - (preset.burn_s + 1) * NS_PER_S

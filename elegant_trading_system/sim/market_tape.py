@@ -64,14 +64,10 @@ def _append_split(writers: list[TapeWriter], chunk: Chunk) -> None:
 
 
 def _publish_all(writers: list[TapeWriter]) -> None:
-    published: list[Path] = []
-    try:
+    with ExitStack() as undo:
         for writer in writers:
-            published.append(writer.publish())
-    except BaseException:
-        for folder in published:
-            shutil.rmtree(folder, ignore_errors=True)
-        raise
+            undo.callback(shutil.rmtree, writer.publish(), ignore_errors=True)
+        undo.pop_all()
 
 
 def _refuse_overlap(catalog: Path, listing: ListingSpec, first_ns: int, last_ns: int) -> None:
