@@ -66,7 +66,7 @@ def simulate(worlds, traders, venues, memory, settings, tape, cursor, end, is_la
         if now_ns == NEVER_NS or not has_room(logs):
             return cursor
         if engine.is_boundary_due(market, settings[0][0], now_ns):
-            decide_all(worlds, traders, venues, memory, settings, logs)
+            decide_all(worlds, traders, venues, memory, settings, logs, cursor >= end)
         elif venue_ns <= market_ns:
             for k in range(len(traders)):
                 if venues[k].next_ns == venue_ns:
@@ -78,11 +78,16 @@ def simulate(worlds, traders, venues, memory, settings, tape, cursor, end, is_la
 
 
 @routine
-def decide_all(worlds, traders, venues, memory, settings, logs):
-    """The next boundary: the market closes what ends there, then every trader's portfolio pass."""
+def decide_all(worlds, traders, venues, memory, settings, logs, is_over):
+    """The next boundary: the market closes what ends there, then every trader's portfolio pass.
+
+    After the tape only traders that still wait for something go on: alone, the run of the others would have ended.
+    """
     universe, market, books = worlds[0][0], worlds[1][0], worlds[2][0]
     boundary_ns = apply_boundary(universe, market, settings[0][0])
     for k in range(len(traders)):
+        if is_over and venues[k].next_ns == NEVER_NS:
+            continue
         history = History(logs[0][k], logs[1][k], logs[5][k])
         decider.decide(
             universe, market, books, traders[k], memory, settings[0][0], settings[1][k], history, boundary_ns
