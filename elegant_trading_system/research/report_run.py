@@ -1,0 +1,123 @@
+"""A run folder, read once: manifest, tables, and the few facts every section needs."""
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from ..sim.backtest import read_tables
+from ..sim.replay import read_manifest
+from .report_trades import round_trips
+
+NS = 1_000_000_000
+SPAN_NAME = re.compile(r"^(\d+)_(\d+)$")
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everything a report is made of. Tables without rows may also lack their columns."""
+
+    folder: Path
+    manifest: dict[str, Any]
+    tables: dict[str, pl.DataFrame]
+
+    @classmethod
+    def read(cls, folder: Path) -> "Run":
+        """Raises UserError for a folder that is no run."""
+        return cls(folder, read_manifest(folder), read_tables(folder))
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        summary: dict[str, Any] = self.manifest["summary"]
+        return summary
+
+    @property
+    def pnl(self) -> dict[str, float]:
+        pnl: dict[str, float] = self.summary["pnl"]
+        return pnl
+
+    @property
+    def gross(self) -> float:
+        """Before costs: realised and open profit, without fees and funding."""
+        return self.pnl["realised"] + self.pnl["unrealised"]
+
+    @property
+    def config(self) -> dict[str, Any]:
+        config: dict[str, Any] = self.manifest["config"]
+        return config
+
+    @property
+    def currency(self) -> str:
+        return str(self.config["account"]["currency"])
+
+    @property
+    def is_simulated(self) -> bool:
+        """One simulated tape is enough: the result is then no measurement of a real market."""
+        return any(source.startswith("simulated") for source in self.manifest["sources"])
+
+    @property
+    def span_ns(self) -> tuple[int, int]:
+        """First and last moment that was traded: the tapes' span within the cut."""
+        start, end = self.manifest["start_ns"], self.manifest["end_ns"]
+        first, last = int(self.manifest["first_ns"]), int(self.manifest["last_ns"])
+        return max(first, start or first), min(last, end or last)
+
+    @property
+    def span_s(self) -> float:
+        first, last = self.span_ns
+        return max(last - first, 0) / NS
+
+    @property
+    def groups(self) -> list[str]:
+        """Base assets, in the order of the listings."""
+        return list(dict.fromkeys(listing["base"] for listing in self.manifest["listings"]))
+
+    @cached_property
+    def trades(self) -> pl.DataFrame:
+        """Round trips from the fills, see `report_trades`."""
+        return round_trips(self.table("fills"), self.table("orders"), self.table("verdicts"), self.manifest)
+
+    @cached_property
+    def closed(self) -> pl.DataFrame:
+        return self.trades if self.trades.is_empty() else self.trades.filter("is_closed")
+
+    def table(self, name: str) -> pl.DataFrame:
+        return self.tables.get(name, pl.DataFrame())
+
+    def evaluations(self, group: str) -> pl.DataFrame:
+        """The signal history of one group, oldest first."""
+        return self._by_group.get(group, pl.DataFrame())
+
+    @cached_property
+    def _by_group(self) -> dict[str, pl.DataFrame]:
+        frame = self.table("verdicts")
+        if frame.is_empty():
+            return {}
+        parts = frame.sort("ts").partition_by("group", as_dict=True)
+        return {str(key[0]): part for key, part in parts.items()}
+
+    def seen_s(self, group: str) -> float:
+        """Seconds during which a book of the group had a price: what warm-up counts."""
+        frame = self.evaluations(group)
+        if frame.is_empty():
+            return 0.0
+        stamps = frame.filter(pl.col("mid_price") > 0.0)["ts"].cast(pl.Int64)
+        return (stamps[-1] - stamps[0]) / NS if len(stamps) else 0.0
+
+    def tape_spans(self) -> dict[str, tuple[int, int]]:
+        """First and last ns on tape of each listing, as the tapes' folders are named after them."""
+        spans: dict[str, tuple[int, int]] = {}
+        for tape in self.manifest["tapes"]:
+            match = SPAN_NAME.match(Path(tape["folder"]).name)
+            if match:
+                first, last = int(match[1]), int(match[2])
+                old = spans.get(tape["listing"], (first, last))
+                spans[tape["listing"]] = (min(first, old[0]), max(last, old[1]))
+        return spans
+
+
+def listing_name(listing: dict[str, Any]) -> str:
+    return f"{listing['venue']} {listing['symbol']}"

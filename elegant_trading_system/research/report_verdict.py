@@ -1,0 +1,110 @@
+"""The sentence at the top of a report, computed from the numbers: what happened, what it cost, what it shows."""
+
+import math
+
+import numpy as np
+
+from .report_html import duration, number, percent, share_of
+from .report_run import Run
+from .report_stats import Interval, mean_interval
+from .report_words import WARMUPS, explanation, is_exit
+
+DAY_S = 86_400
+JUDGED_DAYS = 30  # below this nothing is annualised
+JUDGED_TRADES = 100
+
+
+def headline(run: Run) -> str:
+    """What a trader should take away."""
+    return traded(run) if run.summary["fills"] else cold(run)
+
+
+def is_short(run: Run) -> bool:
+    return run.span_s < JUDGED_DAYS * DAY_S
+
+
+# --- a run that traded ------------------------------------------------------------------------------------
+def traded(run: Run) -> str:
+    net, capital, trips = run.pnl["net"], float(run.summary["capital"]), int(run.summary["round_trips"])
+    share = f" ({percent(net / capital, 2)})" if capital else ""
+    still = int(run.trades["is_closed"].not_().sum()) if not run.trades.is_empty() else 0
+    opened = f" ({still:,} more still open at the end)" if still else ""
+    return (
+        f"{trips:,} round trip{'' if trips == 1 else 's'}{opened}, net {number(net)} {run.currency}{share}, "
+        f"after fees of {number(run.pnl['fees'])}: {cost_words(run)}. {edge_words(run)}"
+    )
+
+
+def costs(run: Run) -> float:
+    """Fees and funding paid, as a positive cost."""
+    return run.pnl["fees"] - run.pnl["funding"]
+
+
+def cost_words(run: Run) -> str:
+    gross = run.gross
+    if gross <= 0.0:
+        return f"gross is {number(gross)} before any fee, so the trades lose even for free"
+    times = costs(run) / gross
+    return f"costs are {times:,.0f}x the gross" if times >= 2 else f"costs take {percent(times, 0)} of the gross"
+
+
+def edge(run: Run) -> Interval:
+    """Mean net bps per closed round trip."""
+    values = run.closed["net_bps"].to_numpy() if not run.closed.is_empty() else np.zeros(0)
+    return mean_interval(values)
+
+
+def edge_words(run: Run) -> str:
+    """What the trades show, in as many words as they can bear."""
+    found = edge(run)
+    if math.isnan(found.low):
+        return "Too few trades to show anything."
+    per_trade = f"{number(found.value, 1, is_signed=True)} bps per trade after costs"
+    if found.high < 0.0:
+        return f"No edge is shown: {per_trade}, a loss beyond chance."
+    if found.low <= 0.0:
+        return f"No edge is shown: {per_trade} cannot be told from zero."
+    if run.is_simulated:
+        return f"{per_trade}, in a simulated market: it says nothing about a real one."
+    if is_short(run) or found.n < JUDGED_TRADES:
+        return f"{per_trade}, but {found.n:,} trades in {duration(run.span_s)} are too little to call it an edge."
+    return f"{per_trade}, more than chance explains in this past; it promises nothing."
+
+
+# --- a run that did not ------------------------------------------------------------------------------------
+def entry_counts(run: Run) -> dict[str, int]:
+    """Evaluations that looked for an entry, by verdict."""
+    return {name: count for name, count in run.summary["verdicts"].items() if not is_exit(name)}
+
+
+def cold(run: Run) -> str:
+    counts = entry_counts(run)
+    if not counts:
+        return "Nothing traded: no evaluation was made at all."
+    name = max(counts, key=lambda verdict: counts[verdict])
+    share = share_of(counts[name], sum(counts.values()))
+    began = f"Nothing traded: {name} was the verdict of {share} of evaluations"
+    if name not in [warmup.name for warmup in WARMUPS]:
+        return f"{began}. {explanation(name)}"
+    need = needs_s(run)[name]
+    seen = max((run.seen_s(group) for group in run.groups), default=0.0)
+    what = {"WARMUP_ATR": "the average true range", "WARMUP_VWAP": "the VWAP"}.get(name, "the volume velocity")
+    return f"{began}: {what} needs {duration(need)} of data, the recording has {duration(seen)}."
+
+
+def needs_s(run: Run) -> dict[str, float]:
+    """Seconds of data each warm-up takes; the bars begin at a whole multiple of their length, up to one later."""
+    market = run.config["market"]
+    windows = float(market["velocity_fast_s"] + market["velocity_slow_s"])
+    bars = float((market["atr_bars"] + 1) * market["bar_s"])
+    return {"WARMUP_VELOCITY": windows, "WARMUP_VWAP": windows, "WARMUP_ATR": bars}
+
+
+def need_words(run: Run) -> dict[str, str]:
+    market = run.config["market"]
+    fast, slow, bars, bar = (market[key] for key in ("velocity_fast_s", "velocity_slow_s", "atr_bars", "bar_s"))
+    return {
+        "WARMUP_VELOCITY": f"trailing {fast:,} s + {slow:,} s before them",
+        "WARMUP_VWAP": f"the same {fast + slow:,} s",
+        "WARMUP_ATR": f"({bars} + 1) bars of {bar:,} s, and up to one more to begin on a whole bar",
+    }
