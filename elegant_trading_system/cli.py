@@ -227,6 +227,38 @@ def report(
         open_page(page)
 
 
+@app.command("null-test")
+def null_test(
+    hours: Annotated[float, typer.Option("--hours", help="Simulated hours per instrument.", min=0.5)] = 6.0,
+    seed: SeedOption = DEMO_SEED,
+    instruments: InstrumentsOption = "BTC,ETH,SOL,XRP,ADA,DOGE",
+    edge: Annotated[float, typer.Option("--edge", help="0 is the null; more must be found.", min=0.0, max=1.0)] = 0.0,
+    is_follower: Annotated[bool, typer.Option("--follower", help="Follow prints instead of the strategy.")] = False,
+    look_ahead: Annotated[bool, typer.Option("--look-ahead", help="Plant one packet of look-ahead.")] = False,
+    config: ConfigOption = None,
+    sets: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Trade a market without edge: a profit at its efficient price is a look into the future.
+
+    Example: ets null-test --hours 6; and, to see it fail: ets null-test --follower --look-ahead
+    """
+    resolved = _load_config(config, sets)
+    from .research.null_test import follower, follower_sets, run_null_test
+
+    if is_follower:
+        resolved = _load_config(config, [*follower_sets(), *(sets or [])])
+    with progress_bar() as progress:
+        engine = {"simulate": follower()} if is_follower else {}
+        figures = run_null_test(resolved, hours, seed, _names(instruments) or [], edge, look_ahead, progress, **engine)
+    if as_json:
+        print_json(figures.as_dict())
+    else:
+        print_table("Null test", figures.as_dict())
+    if not figures.passes:
+        raise typer.Exit(ExitCode.NO)
+
+
 def _check_catalog(catalog: Path) -> None:
     """Told before the engine is loaded, which takes a moment."""
     if not catalog.is_dir():
