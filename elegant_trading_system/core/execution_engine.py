@@ -96,11 +96,23 @@ def put_command(trader, order, kind, ts_ns):
     command.is_reduce_only = order.is_exit
     command.intent_id = order.intent_id
     command.wave = order.wave
+    command.exit_reason = 0
+    command.mid_price = 0.0
+    command.risk_quote = 0.0
     apply_digest(trader, command.cause_seq)
     apply_digest(trader, ts_ns)
     apply_digest(trader, command.listing_id * 4 + kind)
     apply_digest(trader, command.price_ticks)
     apply_digest(trader, command.side * command.lots)
+
+
+@kernel
+def annotate(trader, mid_price, exit_reason, risk_quote):
+    """Say of the command just put in the outbox what it was decided on: for the analyst, not for the venue."""
+    command = trader.outbox.commands[trader.outbox.count - 1]
+    command.mid_price = mid_price
+    command.exit_reason = exit_reason
+    command.risk_quote = risk_quote
 
 
 # --- hearing ------------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ SHORT_UNAVAILABLE = Verdict.SHORT_UNAVAILABLE.value
 NO_VENUE = Verdict.NO_VENUE.value
 SIZE_ZERO = Verdict.SIZE_ZERO.value
 BELOW_MIN_NOTIONAL = Verdict.BELOW_MIN_NOTIONAL.value
-EQUITY_SPENT = Verdict.EQUITY_SPENT.value
+INSUFFICIENT_BALANCE = Verdict.INSUFFICIENT_BALANCE.value
 
 WHOLE_BPS = 10_000
 PANIC_WAVE = 3  # exit attempts with a doubling cap before price protection is given up for certainty
@@ -202,10 +202,12 @@ def route_entry(universe, market, trader, market_params, params, group_id, inten
         if is_too_small(universe, listing_ids[k], price_ticks, child_lots):
             continue
         if orders.send(trader, listing_ids[k], intent.side, price_ticks, child_lots, intent_id, 0, 0, ts_ns) > 0:
+            mid = mid_price(universe, market, listing.reference_id)
+            orders.annotate(trader, mid, 0, intent.risk_quote)
             sent_atoms += child_lots * listing.base_atoms_per_lot
             atoms_left -= child_lots * listing.base_atoms_per_lot
     if sent_atoms == 0:
-        return EQUITY_SPENT
+        return INSUFFICIENT_BALANCE
     trader.next_intent_id = intent_id
     open_position(trader, group_id, intent, primary_id, primary.class_id, intent_id, sent_atoms, ts_ns)
     return APPROVED
@@ -257,10 +259,11 @@ def reroute_entry(universe, market, trader, market_params, position, ts_ns):
     lots = orders.affordable_lots(universe, trader, best_id, position.side, price_ticks, lots)
     if is_too_small(universe, best_id, price_ticks, lots):
         return 0
-    is_sent = orders.send(
-        trader, best_id, position.side, price_ticks, lots, position.intent_id, 0, position.wave, ts_ns
-    )
-    return lots if is_sent > 0 else 0
+    intent_id = position.intent_id
+    if orders.send(trader, best_id, position.side, price_ticks, lots, intent_id, 0, position.wave, ts_ns) == 0:
+        return 0
+    orders.annotate(trader, mid_price(universe, market, best_id), 0, position.risk_quote)
+    return lots
 
 
 # --- exits ----------------------------------------------------------------------------------------------------
@@ -298,11 +301,12 @@ def send_exits(universe, market, trader, market_params, group_id, ts_ns):
         side = -1 if lots > 0 else 1
         limit = touch_price(universe, market, listing_id, side) * (1.0 + side * exit_cap(position))
         price_ticks = ticks_inward(listing, side, limit)
-        if (
-            orders.send(trader, listing_id, side, price_ticks, abs(lots), position.intent_id, 1, position.wave, ts_ns)
-            == 0
-        ):
+        intent_id, wave = position.intent_id, position.wave
+        if orders.send(trader, listing_id, side, price_ticks, abs(lots), intent_id, 1, wave, ts_ns) == 0:
             blocked += 1
+        else:
+            mid = mid_price(universe, market, listing.reference_id)
+            orders.annotate(trader, mid, position.exit_reason, 0.0)
     position.working_count = orders.working_count(trader, position.intent_id)
     return blocked
 

@@ -156,12 +156,13 @@ class Verdict(IntEnum):
     SIZE_ZERO = 16  # risk budget or caps leave less than one lot
     BELOW_MIN_NOTIONAL = 17
     NO_VENUE = 18
-    EQUITY_SPENT = 19
+    EQUITY_SPENT = 19  # no capital is left to size from
     EXIT_STOP = 20
     EXIT_TARGET = 21
     EXIT_TIME = 22
     EXIT_BOOK_NOT_LIVE = 23
     EXIT_DUST = 24  # what is left is smaller than a lot: named dust, position closed
+    INSUFFICIENT_BALANCE = 25  # the free balance at the venues of the class cannot pay for a smallest order
 
 
 VERDICTS = 64
@@ -201,6 +202,9 @@ COMMAND = record(
         ("is_reduce_only", "i8"),
         ("intent_id", "i8"),  # which position it belongs to: the entry's intent
         ("wave", "i8"),  # 0 first split, 1.. re-routes or exit attempts
+        ("exit_reason", "i8"),  # ExitReason; NONE for entries
+        ("mid_price", "f8"),  # middle of the listing's touch when decided: what slippage is measured from
+        ("risk_quote", "f8"),  # entries: what the whole intent can lose, stop and costs
     ]
 )
 

@@ -30,7 +30,7 @@ from . import simulate as product
 Array = np.ndarray[Any, Any]
 SLICE_PACKETS = 200_000
 EVALUATION_ROOM, EQUITY_ROOM, COMMAND_ROOM, REPLY_ROOM = 8192, 4096, 4096, 4096
-FUNDED_KINDS = (ListingKind.SPOT, ListingKind.LINEAR)
+DARK_WEIGHT = 0.2
 
 
 @dataclass
@@ -158,16 +158,13 @@ class Session:
         self._counts[:] = 0
 
     def _fund(self, ts_ns: int) -> None:
-        """The capital arrives as transfers, in equal parts for every venue and settlement asset that can trade."""
+        """The capital arrives as transfers, one for every venue and settlement asset that can trade."""
         self._is_funded = True
-        record = self.universe.record[0]
-        accounts: dict[tuple[int, int], int] = {}
-        for listing_id in range(record["listing_count"]):
-            listing = record["listings"][listing_id]
-            if listing["can_trade"] and listing["kind"] in FUNDED_KINDS:
-                accounts.setdefault((int(listing["venue_id"]), int(listing["settle_id"])), listing_id)
+        assets = self.universe.record[0]["assets"]
+        accounts = funded_accounts(self.universe)
+        total = sum(weight for _, weight in accounts.values())
         for k, params in enumerate(self.params):
-            for n, ((_, asset_id), listing_id) in enumerate(accounts.items()):
+            for n, ((_, asset_id), (listing_id, weight)) in enumerate(accounts.items()):
                 reply = self.venues[k]["replies"][n]
                 reply["is_used"] = 1
                 reply["order_no"] = n
@@ -176,8 +173,7 @@ class Session:
                 packet["ts_local_ns"] = packet["ts_venue_ns"] = ts_ns
                 packet["listing_id"] = listing_id
                 packet["asset_id"] = asset_id
-                atom = float(record["assets"][asset_id]["atom"])
-                packet["atoms"] = round(float(params["capital"]) / len(accounts) / atom)
+                packet["atoms"] = round(float(params["capital"]) * weight / total / float(assets[asset_id]["atom"]))
             if accounts:
                 self.venues[k]["reply_no"] = len(accounts)
                 self.venues[k]["next_ns"] = ts_ns
@@ -191,6 +187,18 @@ class Session:
         for record in (self.market[0], self.books[0], self.traders[k], self.venues[k]):
             digest.update(record.tobytes())
         return digest.hexdigest()
+
+
+def funded_accounts(universe: Universe) -> dict[tuple[int, int], tuple[int, float]]:
+    """(venue, asset) -> (a listing there, weight): lit venues alike, a dark one as much less as it is sent less."""
+    record = universe.record[0]
+    accounts: dict[tuple[int, int], tuple[int, float]] = {}
+    for listing_id in range(record["listing_count"]):
+        listing = record["listings"][listing_id]
+        if listing["can_trade"]:
+            key = (int(listing["venue_id"]), int(listing["settle_id"]))
+            accounts.setdefault(key, (listing_id, DARK_WEIGHT if listing["kind"] == ListingKind.DARK else 1.0))
+    return accounts
 
 
 def decisions_digest(commands: Array, trader: Any) -> str:
