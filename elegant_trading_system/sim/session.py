@@ -87,6 +87,8 @@ class Session:
         self.venues["next_ns"] = NEVER_NS
         self.memory = np.zeros(memory, np.int64)
         self.market_params = configs[0].market_params()
+        if any(config.market_params().tobytes() != self.market_params.tobytes() for config in configs):
+            raise ValueError("traders of one session share the market, so their [market] numbers must be equal")
         self.params = np.concatenate([config.params() for config in configs])
         self.sim_params = np.concatenate([config.sim_params(lookahead_ns) for config in configs])
         self.logs = [Log() for _ in configs]
