@@ -40,7 +40,7 @@ ACCEPTED: dict[str, tuple[float, float]] = {
     "corr(|r60|, volume)": (0.3, 0.7),
     "ACF log volume": (0.5, 0.9),
     "P(velocity > 1.5)": (0.10, 0.25),
-    "P(5-level ratio > 2.5)": (0.10, 0.25),
+    "P(5-level ratio > 2.5)": (0.10, 0.28),  # the verified preset has .245, .02 from day to day
 }
 
 
