@@ -1,5 +1,6 @@
 """The simulated market is accepted by what it looks like, and by what cannot be known in it."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -29,11 +30,12 @@ def outside(table: dict[str, float]) -> dict[str, float]:
     return {name: table[name] for name, (low, high) in ACCEPTED.items() if not low <= table[name] <= high}
 
 
-def samples_of(seed: int, hours: int, edge: float = 0.0, **options: Any) -> dict[str, Array]:
-    """Samples of BTC and ETH, without packets."""
-    stream = MarketStream(["BTC", "ETH"], seed, edge, batch_ms=0, sample_ms=SAMPLE_MS, **options)
-    stream.chunk(hours * 3_600)
-    return stream.samples
+def samples_of(seed: int, hours: int, edge: float = 0.0) -> Iterator[dict[str, Array]]:
+    """Samples of BTC and ETH, without packets, in pieces of at most four hours."""
+    stream = MarketStream(["BTC", "ETH"], seed, edge, batch_ms=0, sample_ms=SAMPLE_MS)
+    for done in range(0, hours, 4):
+        stream.chunk(min(4, hours - done) * 3_600)
+        yield dict(stream.samples)
 
 
 # --- how it looks -----------------------------------------------------------------------------------------
@@ -47,7 +49,7 @@ def test_ten_days_have_the_accepted_facts() -> None:
 
 
 def test_instruments_move_together_but_not_alike() -> None:
-    samples = samples_of(1, hours=4)
+    (samples,) = samples_of(1, hours=4)
     moves = [np.diff(samples[base]["price"][:: HORIZON_S * PER_S]) for base in ("BTC", "ETH")]
     assert 0.25 < np.corrcoef(moves)[0, 1] < 0.6
 
@@ -81,8 +83,7 @@ def z_scores(seeds: range, hours: int, edge: float = 0.0) -> dict[str, float]:
     """Over 100 ms and 1 s. Uncorrelated gains need no model of their variance: sum over root of the sum of squares."""
     totals: dict[str, float] = {}
     squares: dict[str, float] = {}
-    for seed in seeds:
-        samples = samples_of(seed, hours, edge)
+    for samples in (piece for seed in seeds for piece in samples_of(seed, hours, edge)):
         for step in (1, PER_S):
             for name, gain in gains(samples["BTC"], samples["ETH"], step).items():
                 key = f"{name}, {step * SAMPLE_MS} ms"
@@ -133,7 +134,7 @@ def test_edge_is_the_correlation_of_the_best_forecast_over_a_minute(edge: float)
 
 
 def test_the_dial_leaves_momentum_and_activity_as_they_are() -> None:
-    placebo, dosed = samples_of(7, 1), samples_of(7, 1, edge=0.5)
+    (placebo,), (dosed,) = samples_of(7, 1), samples_of(7, 1, edge=0.5)
     assert np.array_equal(placebo["BTC"]["momentum"], dosed["BTC"]["momentum"])
     assert not np.array_equal(placebo["BTC"]["price"], dosed["BTC"]["price"])
 
