@@ -1,6 +1,5 @@
 """The command line. Every command imports what it needs when it runs, so that `ets --help` answers at once."""
 
-import importlib
 import shutil
 import sys
 import traceback
@@ -62,12 +61,9 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _write_report(run: Path) -> Path:
-    try:
-        report_module = importlib.import_module(f"{__package__}.research.report")
-    except ModuleNotFoundError as error:
-        raise UserError("reports are not part of this version", exit_code=ExitCode.INTERNAL) from error
-    page: Path = report_module.write_report(run)
-    return page
+    from .research.report import write_report
+
+    return write_report(run)
 
 
 def _load_config(files: list[Path] | None, sets: list[str] | None) -> "Config":
@@ -178,9 +174,13 @@ def backtest(
     config: ConfigOption = None,
     sets: SetOption = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder of the run; by default named by the time.")] = None,
+    is_reported: Annotated[bool, typer.Option("--report/--no-report", help="Write report.html as well.")] = True,
     as_json: JsonOption = False,
 ) -> None:
-    """Trade the tapes of a catalog and keep a run that can be replayed."""
+    """Trade the tapes of a catalog and keep a run that can be replayed.
+
+    Example: ets backtest --instruments BTC --config short-windows --set risk.base_risk=0.001
+    """
     resolved = _load_config(config, sets)
     start_ns, end_ns = _time_ns(start), _time_ns(end)
     _check_catalog(catalog)
@@ -189,10 +189,11 @@ def backtest(
 
     with progress_bar() as progress:
         summary = engine.run(catalog, resolved, run, _names(instruments), _names(venues), start_ns, end_ns, progress)
+        page = _write_report(run) if is_reported else None
     if as_json:
-        print_json({"run": str(run), **summary})
+        print_json({"run": str(run), "report": str(page or ""), **summary})
     else:
-        print_summary(summary, run)
+        _show_run(summary, run, page)
 
 
 @app.command()
@@ -259,6 +260,16 @@ def null_test(
         raise typer.Exit(ExitCode.NO)
 
 
+def _show_run(summary: dict[str, Any], run: Path, page: Path | None) -> None:
+    """The numbers, then what they mean in one sentence, then where to look further."""
+    print_summary(summary, run)
+    if page:
+        from .research.report_run import Run
+        from .research.report_verdict import headline
+
+        sys.stdout.write(f"\n{headline(Run.read(run))}\n\nReport: {page}\n")
+
+
 def _check_catalog(catalog: Path) -> None:
     """Told before the engine is loaded, which takes a moment."""
     if not catalog.is_dir():
@@ -307,6 +318,5 @@ def demo() -> None:
         summary = engine.run(catalog, resolved, run, progress=progress)
         progress("writing the report", 1.0)
         page = _write_report(run)
-    print_summary(summary, run)
-    sys.stdout.write(f"\nReport: {page}\n")
+    _show_run(summary, run, page)
     open_page(page)

@@ -22,7 +22,7 @@ def summarise(session: Session, wall_s: float, params_digest: str, data_digest: 
         for name in ("fill", "fee", "funding", "transfer")
     }
     net = float(trader["equity"]) - values["transfer"]
-    fees, funding, unrealised = -values["fee"], values["funding"], float(trader["unrealised"])
+    fees, funding, unrealised = 0.0 - values["fee"], values["funding"], float(trader["unrealised"])
     return {
         "events": int(trader["seq"]),
         "wall_s": round(wall_s, 4),
@@ -101,7 +101,7 @@ def venues(session: Session, k: int) -> dict[str, Any]:
         answer[name] = {
             "packets": int(session.market[0]["venues"][venue_id]["packet_count"]),
             "lots": lots(trader["inventory"][ids]),
-            "fees": -money(universe, only, prices),
+            "fees": 0.0 - money(universe, only, prices),
         }
     return answer
 
