@@ -102,7 +102,8 @@ def on_report(universe, market, books, trader, memory, market_params, params, li
 def finish_entry(universe, market, trader, market_params, params, position, ts_ns):
     is_missing = position.entry_atoms < position.target_atoms
     is_in_time = ts_ns - position.ts_intent_ns < params.reroute_deadline_ns
-    if is_missing and is_in_time and position.wave < params.waves_max:
+    is_allowed = trader.is_halted == 0 and position.wave < params.waves_max
+    if is_missing and is_in_time and is_allowed:
         position.wave += 1
         if routing.reroute_entry(universe, market, trader, market_params, position, ts_ns) > 0:
             position.working_count = 1
