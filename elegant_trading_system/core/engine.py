@@ -44,7 +44,7 @@ def hear(universe, market, books, trader, memory, market_params, params, packet,
     """One trader hears a report on its own order or account."""
     trader.seq += 1
     if packet.kind >= SYSTEM_FIRST:
-        if packet.kind == OPERATOR:
+        if packet.kind == OPERATOR and (packet.code == HALT or packet.code == RESUME):
             trader.is_halted = 1 if packet.code == HALT else 0
     elif packet.kind <= REJECTED:
         slot = execution_engine.apply_report(universe, trader, packet, levels)
