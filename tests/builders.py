@@ -241,6 +241,7 @@ def random_tape(
     *,
     mean_ms: float = 8.0,
     silences: bool = True,
+    is_lossless: bool = False,
 ) -> tuple[Array, Array]:
     """`count` packets of a random market over all listings, each venue with its own latency to us."""
     walk = Walk(seed, listings)
@@ -255,15 +256,17 @@ def random_tape(
         if silences and random.random() < 0.001:
             ms += float(random.choice([2500.0, 35_000.0]))
         walk.move()
-        kind, code, rows = _draw(walk, listing_id)
+        kind, code, rows = _draw(walk, listing_id, is_lossless)
         late_ms = latency_ms[listings[listing_id].venue] + float(random.exponential(3.0))
         last_ms[listing_id] = max(last_ms[listing_id], ms + late_ms)
         events.append(Event(last_ms[listing_id], ms, listing_id, kind, *rows, code=code))
     return tape(sorted(events, key=lambda event: event.ms))
 
 
-def _draw(walk: Walk, listing_id: int) -> tuple[Kind, int, tuple[Rows, Rows]]:
+def _draw(walk: Walk, listing_id: int, is_lossless: bool) -> tuple[Kind, int, tuple[Rows, Rows]]:
     chance = walk.random.random()
+    if is_lossless and walk.live[listing_id]:
+        chance = max(chance, 0.02)  # neither a gap nor a book drawn anew
     if not walk.live[listing_id] or chance < 0.01 or walk.listings[listing_id].kind == "dark":
         return Kind.SNAPSHOT, 0, walk.snapshot(listing_id)
     if chance < 0.013:
