@@ -264,10 +264,14 @@ def _show_run(summary: dict[str, Any], run: Path, page: Path | None) -> None:
     """The numbers, then what they mean in one sentence, then where to look further."""
     print_summary(summary, run)
     if page:
-        from .research.report_run import Run
-        from .research.report_verdict import headline
+        sys.stdout.write(f"\n{_headline(run)}\n\nReport: {page}\n")
 
-        sys.stdout.write(f"\n{headline(Run.read(run))}\n\nReport: {page}\n")
+
+def _headline(run: Path) -> str:
+    from .research.report_run import Run
+    from .research.report_verdict import headline
+
+    return headline(Run.read(run))
 
 
 def _check_catalog(catalog: Path) -> None:

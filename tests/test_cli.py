@@ -204,9 +204,10 @@ def test_backtest_prints_one_json_object_and_progress_elsewhere(
     code, out, err = ets(
         *("backtest", "--catalog", "tapes", "--instruments", "BTC/USDT, ETH/USDT", "--venues", "sim-a", "--out", "r"),
         *("--start", "2025-01-31T12:00", "--end", "2025-01-31T13:00+00:00", "--set", "risk.stop_atr=1.0", "--json"),
+        "--no-report",
     )
     assert code == ExitCode.OK
-    assert json.loads(out) == {"run": "r", **SUMMARY}
+    assert json.loads(out) == {"run": "r", "report": "", **SUMMARY}
     assert err == "compiling the engine\n"
     [(catalog, config, folder, instruments, venues, start_ns, end_ns, _)] = calls
     assert (catalog, folder, instruments, venues) == (Path("tapes"), Path("r"), ["BTC/USDT", "ETH/USDT"], ["sim-a"])
@@ -234,6 +235,7 @@ def test_the_demonstration_simulates_trades_and_reports(ets: Callable[..., Any],
     stand_in("sim.market_tape.simulate_market", lambda *_, **__: done.append("simulate"))
     stand_in("sim.backtest.run", run)
     stand_in("cli._write_report", lambda run: run / "report.html")
+    stand_in("cli._headline", lambda _run: "Nothing traded.")
     code, out, _ = ets("demo")
     assert (code, done) == (ExitCode.OK, ["simulate", "backtest"])
     assert out.endswith(f"Report: {Path('ets_data/demo/run/report.html')}\n")
