@@ -52,6 +52,6 @@ def ticks_inward(listing, side, price):
     """The worst tick at or inside `price`: down for a buy limit, up for a sell limit."""
     exact = price / listing.tick_price
     nearest = math.floor(exact + 0.5)
-    if abs(exact - nearest) < 1e-9 * abs(exact):  # a price that is a tick must stay that tick
+    if abs(exact - nearest) < 1e-13 * abs(exact):  # a price that is a tick must stay that tick
         return int(nearest)
     return int(math.floor(exact)) if side > 0 else int(math.ceil(exact))
