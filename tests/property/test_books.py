@@ -107,7 +107,7 @@ def test_after_every_packet_the_book_is_the_dict(seed: int, spread: int) -> None
 
 @pytest.mark.uncompiled
 def test_random_markets_keep_all_their_books() -> None:
-    packets, levels = random_tape(seed=3, count=400)
+    packets, levels = random_tape(seed=3, count=200)
     market, books = new_market()
     universe = np.zeros(1, UNIVERSE)
     twins = [NaiveBook() for _ in WORLD]

@@ -296,3 +296,16 @@ def test_only_a_resume_ends_a_halt() -> None:
     system["code"] = OperatorCommand.HALT, OperatorCommand.RESUME
     _, trader = replay.advance(made.universe.record, config, system, TAPES[1][1])
     assert int(trader["is_halted"]) == 0
+
+
+# --- a reference without a book -------------------------------------------------------------------------------
+@pytest.mark.xfail(
+    strict=True, reason="decider.enter takes the half spread of an empty reference book: SIZE_ZERO for ever"
+)
+def test_a_group_trades_where_it_can_while_its_references_book_is_unknown() -> None:
+    """The first spot listing gives the bars; that its book is not there must not hide in an empty side's price."""
+    packets, levels = random_tape(2, 2500, WORLD[:2])
+    is_silent = (packets["listing_id"] == 0) & (packets["kind"] != Kind.TRADE)
+    finished = run(packets[~is_silent], levels, [loose()], WORLD[:2])
+    orders = sends(finished)
+    assert len(orders) > 0, {Verdict(i).name: int(n) for i, n in enumerate(finished.traders[0]["verdicts"]) if n}

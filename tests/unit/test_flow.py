@@ -185,6 +185,19 @@ def test_the_average_spread_is_weighted_by_time_and_leaves_out_the_fast_window()
             assert found == pytest.approx(mean, rel=1e-9)
 
 
+@pytest.mark.uncompiled
+@pytest.mark.spec("M6", "S1")
+@pytest.mark.parametrize(
+    "average, now, tightness", [(0.13, 0.10, 1.3), (0.1, 10.0, 0.2), (9.0, 0.1, 5.0), (-1.0, 0.1, -1.0)]
+)
+def test_t3_tightness_is_the_usual_spread_over_the_spread_now(average: float, now: float, tightness: float) -> None:
+    config = loose("market.tightness_min=0.2", "market.tightness_max=5.0")
+    world, market = universe(config, WORLD[:1]).record, Desk().market
+    market[0]["groups"][0]["spread_average_bps"], market[0]["groups"][0]["spread_bps"] = average, now
+    view = signal_engine.consolidate(world[0], market[0], config.market_params()[0], 0, START_NS)
+    assert round(view.tightness, 12) == tightness
+
+
 # --- pressure -------------------------------------------------------------------------------------------------
 @pytest.mark.uncompiled
 @pytest.mark.spec("S1")

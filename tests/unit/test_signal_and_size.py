@@ -234,3 +234,16 @@ def test_a_limit_is_rounded_towards_the_price_it_protects() -> None:
     assert ticks_inward(tenth, -1, 2500.85003) == 25009
     assert ticks_inward(tenth, 1, 0.1 * 25008) == 25008
     assert ticks_inward(tenth, -1, 0.1 * 25007) == 25007
+
+
+@pytest.mark.uncompiled
+@pytest.mark.spec("E2")
+@pytest.mark.parametrize("tick", ["0.1", "0.00001", "0.0000001"])
+@given(price=st.floats(1, 90_000))
+def test_a_limit_is_never_beyond_the_price_it_protects(tick: str, price: float) -> None:
+    row = universe(loose(), [listing("alpha", "BTC/USDT", "spot", tick, "0.1")]).record[0].listings[0]
+    exact = price / float(tick)
+    assert exact - 1 <= ticks_inward(row, 1, price) <= exact * (1 + 1e-13)
+    assert exact + 1 >= ticks_inward(row, -1, price) >= exact * (1 - 1e-13)
+    assert ticks_inward(row, 1, round(exact) * float(tick)) == round(exact)
+    assert ticks_inward(row, -1, round(exact) * float(tick)) == round(exact)
