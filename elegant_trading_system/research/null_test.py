@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from ..config import Config
-from ..core import jit
+from ..core.jit import instantiate
 from ..core.schema import NS_PER_S, PACKET
 from ..data.universe import Universe, build
 from ..sim import simulate as product
@@ -76,8 +76,8 @@ def follower() -> ModuleType:
     """The backtest loop with `research.follower` deciding in place of the product."""
     from ..sim import follower as decider
 
-    core = jit.instantiate("elegant_trading_system.core.engine", "engine_following", decider_override=decider)
-    return jit.instantiate("elegant_trading_system.sim.simulate", "simulate_following", engine_override=core)
+    core = instantiate("elegant_trading_system.core.engine", "engine_following", decider_override=decider)
+    return instantiate("elegant_trading_system.sim.simulate", "simulate_following", engine_override=core)
 
 
 def follower_sets() -> list[str]:
