@@ -85,6 +85,7 @@ def apply_snapshot(market, books, book, listing_id, packet, levels):
         if best_x != NO_X:
             book_ops.centre(book, s, best_x)
         apply_rows(market, books, book, listing_id, s, levels, begin, end)
+    book_ops.settle(books, book, listing_id)
     book.state = LIVE
     book.ts_depth_ns = packet.ts_local_ns
     if is_crossed(book):
