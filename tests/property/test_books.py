@@ -144,6 +144,11 @@ def test_when_the_ladder_runs_out_within_a_packet_the_best_far_level_is_still_th
     desk.hear(depth(1, 0, bids=[(100_000, 0), (40_010, 5)]))
 
 
+def test_a_snapshot_that_takes_back_its_best_level_shows_the_next_one() -> None:
+    desk = Desk()
+    desk.hear(snapshot(0, 0, [(100_000, 1), (50_000, 2), (100_000, 0)], [(100_001, 1)]))
+
+
 def test_a_far_level_merged_within_a_packet_can_be_the_best() -> None:
     desk = Desk()
     desk.hear(snapshot(0, 0, [(100_000, 1), (42_000, 2)], [(100_001, 1)]))
