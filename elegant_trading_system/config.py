@@ -109,7 +109,6 @@ class VenueConfig(Section):
     inverse_taker_bps: float = Field(ge=0, le=1000)
     dark_taker_bps: float = Field(ge=0, le=1000)
     fee_in_base: bool
-    can_short_spot: bool
 
     def taker_fee_ppm(self, kind: str) -> int:
         """Taker fee in millionths of notional for a tradable listing kind: spot, linear, inverse or dark."""

@@ -9,8 +9,9 @@ import numpy as np
 from . import execution_engine, portfolio_monitor, risk_manager, routing, signal_engine
 from .history import append_equity, append_evaluation
 from .jit import kernel, routine
-from .market_data import is_fresh, mid_price, spread_ticks
+from .market_data import is_fresh, mid_price
 from .schema import GROUPS, NS_PER_S, ExitReason, Kind, PositionState, Verdict
+from .units import BPS
 
 MEMORY = 1
 DEPTH, SNAPSHOT, STATUS = Kind.DEPTH.value, Kind.SNAPSHOT.value, Kind.STATUS.value
@@ -191,7 +192,7 @@ def enter(universe, market, trader, market_params, params, history, group_id, ts
     verdict = MAX_POSITIONS
     if not risk_manager.is_crowded(trader, params):
         listing = universe.listings[universe.groups[group_id].reference_id]
-        half_spread = 0.5 * spread_ticks(market.books[universe.groups[group_id].reference_id]) * listing.tick_price
+        half_spread = 0.5 * market.groups[group_id].spread_bps * BPS * view.mid_price
         intent = risk_manager.size(view, signal, trader, listing, half_spread, params)
         verdict = intent.verdict
         if verdict == APPROVED:

@@ -137,7 +137,8 @@ def apply_report(universe, trader, packet, levels):
         return -1
     order = trader.orders[slot]
     if packet.kind == KIND_ACCEPTED:
-        order.state = ACCEPTED
+        if order.state == SENT:
+            order.state = ACCEPTED
     elif packet.kind == FILL:
         return slot if apply_order_fill(universe, trader, order, packet, levels) else -1
     elif packet.kind == EXPIRED or packet.kind == REJECTED:

@@ -515,7 +515,7 @@ TRADER = record(
 # --- simulated venue --------------------------------------------------------------------------------------
 FLIGHT = record([("is_used", "i8"), ("ts_arrival_ns", "i8"), ("mid_x2_ticks", "i8"), ("command", COMMAND)])
 REPLY = record([("is_used", "i8"), ("order_no", "i8"), ("packet", PACKET), ("row", LEVEL)])
-CONSUMED_LEVEL = record([("listing_id", "i8"), ("side", "i8"), ("x", "i8"), ("lots", "i8")])
+CONSUMED_LEVEL = record([("listing_id", "i8"), ("side", "i8"), ("x", "i8"), ("lots", "i8"), ("ts_taken_ns", "i8")])
 
 VENUE_SIM = record(
     [

@@ -135,7 +135,7 @@ def _fill_listing(
     row["notional_min_atoms"] = int(spec.notional_min * quote_scale)
     row["taker_fee_ppm"] = venue.taker_fee_ppm(spec.kind) if spec.kind != "index" else 0
     row["is_fee_in_base"] = venue.fee_in_base and spec.kind in ("spot", "dark")
-    row["can_short"] = spec.kind == "linear" or venue.can_short_spot
+    row["can_short"] = spec.kind == "linear"  # borrowing coins to sell them is not modelled
     row["can_trade"] = is_tradable and spec.quote in DOLLARS
     row["tick_price"] = float(spec.tick_size)
     row["lot_base"] = float(spec.lot_size) if spec.kind != "inverse" else 0.0

@@ -205,11 +205,12 @@ def consumed_lots(venue, listing_id, s, x):
 
 
 @routine
-def apply_consumed(venue, listing_id, s, x, lots):
+def apply_consumed(venue, listing_id, s, x, lots, ts_ns):
     for k in range(venue.consumed_count):
         taken = venue.consumed[k]
         if taken.listing_id == listing_id and taken.side == s and taken.x == x:
             taken.lots += lots
+            taken.ts_taken_ns = ts_ns
             return
     if venue.consumed_count == CONSUMED:
         drop_consumed(venue, 0)  # the oldest is the likeliest to have been refreshed
@@ -218,6 +219,7 @@ def apply_consumed(venue, listing_id, s, x, lots):
     taken.side = s
     taken.x = x
     taken.lots = lots
+    taken.ts_taken_ns = ts_ns
     venue.consumed_count += 1
 
 
@@ -230,12 +232,15 @@ def drop_consumed(venue, k):
 
 @routine
 def forget_consumed(venue, packet, levels):
-    """A level that the venue printed anew is whole again; a snapshot renews them all."""
+    """A level that the venue printed anew is whole again; a snapshot renews them all.
+
+    What left the venue before we took the level does not know of it and renews nothing.
+    """
     k = 0
     while k < venue.consumed_count:
         taken = venue.consumed[k]
         is_renewed = False
-        if taken.listing_id == packet.listing_id:
+        if taken.listing_id == packet.listing_id and packet.ts_venue_ns > taken.ts_taken_ns:
             begin, end = side_rows(packet, taken.side)
             is_renewed = packet.kind != DEPTH
             for i in range(begin, end):
@@ -286,7 +291,7 @@ def match_book(universe, market, books, venue, sim_params, flight, packets, leve
         if lots > 0:
             left -= lots
             fills += 1
-            apply_consumed(venue, listing_id, s, x, lots)
+            apply_consumed(venue, listing_id, s, x, lots, flight.ts_arrival_ns)
             fill(universe, venue, sim_params, flight, x if s == BID else -x, lots)
         x -= 1
     return left

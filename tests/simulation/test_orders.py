@@ -35,10 +35,6 @@ ASKS = [(25_001, 10), (25_002, 20), (25_010, 50)]
 OPEN = snapshot(0, SPOT, BIDS, ASKS)
 LAST = trade(5000, SPOT, buys=[(25_001, 1)])
 
-TAKEN_TWICE = pytest.mark.xfail(
-    strict=True, reason="venue.forget_consumed renews a level by a print that left the venue before we took it"
-)
-
 
 def after(*events: Event) -> list[Event]:
     """The opening book, these events, and a last packet late enough for every reply."""
@@ -115,7 +111,6 @@ def test_a_level_is_whole_again_only_when_it_is_printed_anew(event: Event, again
     assert (taken(played, 1), taken(played, 2)) == (10, again)
 
 
-@TAKEN_TWICE
 def test_a_print_that_left_the_venue_before_we_took_the_level_does_not_renew_it() -> None:
     """It reached us after our fill at 110 ms, but says what the venue showed at 105 ms."""
     late = depth(115, SPOT, asks=[(25_001, 10)], venue_ms=105)
@@ -340,7 +335,6 @@ def level_printed(packets: Any, levels: Any, listing_id: int, s: int, arrival_ns
 
 @pytest.mark.spec("E2")
 @pytest.mark.parametrize("seed", [11, 12])
-@TAKEN_TWICE
 def test_every_fill_was_on_show_at_the_venue_inside_the_limit_and_taken_once(seed: int) -> None:
     packets, levels = random_tape(seed, 1500, WORLD[:4], mean_ms=6.0, silences=False, is_lossless=True)
     orders = random_orders(random.Random(seed), 250)

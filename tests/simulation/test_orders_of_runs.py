@@ -24,7 +24,6 @@ from ..builders import WORLD, Array, loose, random_tape, run, session
 from ..naive_core import NaiveBook
 
 FAULTS = ("simulation.lost_reply=0.1", "simulation.reject=0.05", "execution.ack_timeout_ms=80")
-SHORTS = ("venues.alpha.can_short_spot=true", "venues.beta.can_short_spot=true", "venues.dark.can_short_spot=true")
 TAPES = {seed: random_tape(seed, 2500) for seed in (1, 3, 5)}
 SPOT_ONLY = [spec for spec in WORLD if spec.kind in ("spot", "dark")]
 
@@ -227,17 +226,6 @@ def test_the_dark_venue_gets_its_share_and_trades_in_it() -> None:
     assert len(dark_fills) > 0
 
 
-@pytest.mark.xfail(
-    strict=True, reason="execution_engine.affordable_lots ignores can_short: a spot sell never exceeds what is held"
-)
-@pytest.mark.spec("S1")
-def test_a_short_on_spot_is_sent_where_the_account_may_borrow() -> None:
-    packets, levels = random_tape(2, 2500, SPOT_ONLY)
-    finished = run(packets, levels, [loose(*SHORTS)], SPOT_ONLY)
-    orders = sends(finished)
-    assert (orders[orders["is_reduce_only"] == 0]["side"] == -1).any()
-
-
 @pytest.mark.spec("E4")
 def test_while_an_order_is_unknown_its_group_sends_nothing_new() -> None:
     packets, levels = TAPES[1]
@@ -299,9 +287,6 @@ def test_only_a_resume_ends_a_halt() -> None:
 
 
 # --- a reference without a book -------------------------------------------------------------------------------
-@pytest.mark.xfail(
-    strict=True, reason="decider.enter takes the half spread of an empty reference book: SIZE_ZERO for ever"
-)
 def test_a_group_trades_where_it_can_while_its_references_book_is_unknown() -> None:
     """The first spot listing gives the bars; that its book is not there must not hide in an empty side's price."""
     packets, levels = random_tape(2, 2500, WORLD[:2])
