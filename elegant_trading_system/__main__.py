@@ -5,7 +5,7 @@ import sys
 from .cli import main
 
 WELCOME = """\
-Simulating two hours of a market, trading it and writing a report into ets_data/demo.
+Simulating six hours of a market, trading it and writing a report into ets_data/demo.
 The first run compiles the engine, once. Everything else: python -m elegant_trading_system --help
 """
 

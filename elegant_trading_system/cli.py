@@ -20,7 +20,8 @@ HOME = Path("ets_data")
 CATALOG = HOME / "catalog"
 RUNS = HOME / "runs"
 DEMO = HOME / "demo"
-DEMO_MINUTES = 120.0
+DEMO_MINUTES = 360.0
+SIMULATED_MINUTES = 120.0
 DEMO_SEED = 1
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -138,7 +139,7 @@ def data(catalog: CatalogOption = CATALOG, as_json: JsonOption = False) -> None:
 
 @app.command()
 def simulate(
-    minutes: Annotated[float, typer.Option("--minutes", help="Length of the market.", min=0.01)] = DEMO_MINUTES,
+    minutes: Annotated[float, typer.Option("--minutes", help="Length of the market.", min=0.01)] = SIMULATED_MINUTES,
     seed: SeedOption = DEMO_SEED,
     edge: Annotated[
         float,
@@ -311,10 +312,11 @@ def config_show(
 @app.command()
 def demo() -> None:
     """Simulate a market, backtest it and show the report. Needs no network, no keys, no data."""
+    from .config_sources import config_folder
     from .sim import backtest as engine
     from .sim.market_tape import simulate_market
 
-    resolved = _load_config(None, None)
+    resolved = _load_config([config_folder() / "demo.toml"], None)
     shutil.rmtree(DEMO, ignore_errors=True)
     catalog, run = DEMO / "catalog", DEMO / "run"
     with progress_bar() as progress:

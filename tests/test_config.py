@@ -122,7 +122,7 @@ def test_the_defaults_are_the_numbers_of_the_specification() -> None:
     assert config.market.vwap_window_s == 240 * 60
 
 
-@pytest.mark.parametrize("name", ["literal", "short-windows"])
+@pytest.mark.parametrize("name", ["literal", "short-windows", "demo"])
 def test_the_other_files_only_override(name: str, root: Path) -> None:
     path = root / "config" / f"{name}.toml"
     changed = {key for key, origin in load([path], environ={}).origins().items() if origin == str(path)}

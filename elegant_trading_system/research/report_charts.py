@@ -120,7 +120,9 @@ def shown_trades(run: Run, group: str) -> pl.DataFrame:
     if trades.is_empty():
         return trades
     mine = trades.filter(pl.col("group") == group)
-    largest = mine.sort(pl.col("net").fill_nan(0.0).fill_null(0.0).abs(), descending=True).head(points_each(run, TRADES_SHOWN))
+    largest = mine.sort(pl.col("net").fill_nan(0.0).fill_null(0.0).abs(), descending=True).head(
+        points_each(run, TRADES_SHOWN)
+    )
     return largest.sort("ts_entry")
 
 
@@ -148,7 +150,7 @@ def _exits(trades: pl.DataFrame) -> go.Scatter:
     colours = [GREEN if net > 0 else RED for net in left["net"].to_list()]
     text = [
         f"{escape(str(row['exit_reason']))} at {row['exit_price']:,.8g}, after {row['hold_s']:,.1f} s<br>"
-        f"net {number(row['net'], is_signed=True)} ({number(row['net_bps'], 1, is_signed=True)} bps)"
+        f"net {number(row['net'], is_signed=True)} ({number(row['net_bps'], 1, is_signed=True)} bps{_in_r(row['r_multiple'])})"
         for row in left.iter_rows(named=True)
     ]
     return go.Scatter(
@@ -156,6 +158,10 @@ def _exits(trades: pl.DataFrame) -> go.Scatter:
         marker={"symbol": "circle-open", "size": 8, "color": colours, "line": {"width": 1.6}}, text=text,
         hovertemplate="%{text}<br>%{x}<extra>exit</extra>",
     )  # fmt: skip
+
+
+def _in_r(multiple: float | None) -> str:
+    return "" if multiple is None else f", {number(multiple, is_signed=True)} R"
 
 
 # --- signal -----------------------------------------------------------------------------------------------
@@ -176,7 +182,9 @@ def signal(run: Run, group: str) -> go.Figure:
         values = frame[column].to_numpy().astype(np.float64)
         values = np.where(is_known & _is_given(frame, column), values, np.nan)
         line = {"width": 1.1, "color": BLUE}
-        trace = _line(frame, values, points_each(run, SIGNAL_POINTS), name=title, line=line, showlegend=False, is_coarse=True)
+        trace = _line(
+            frame, values, points_each(run, SIGNAL_POINTS), name=title, line=line, showlegend=False, is_coarse=True
+        )
         figure.add_trace(trace, at, 1)
         for level in levels:
             figure.add_hline(y=level, line={"color": ORANGE, "dash": "dash", "width": 1}, row=at, col=1)

@@ -10,9 +10,9 @@ import polars as pl
 
 from ..sim.backtest import read_tables
 from ..sim.replay import read_manifest
-from .report_trades import round_trips
 
 NS = 1_000_000_000
+EDGE = re.compile(r"\bedge=([\d.e-]+)")
 SPAN_NAME = re.compile(r"^(\d+)_(\d+)$")
 
 
@@ -75,10 +75,16 @@ class Run:
         """Base assets, in the order of the listings."""
         return list(dict.fromkeys(listing["base"] for listing in self.manifest["listings"]))
 
-    @cached_property
+    @property
+    def planted_edges(self) -> list[float]:
+        """What the simulated tapes of the run were made with: correlation of the best forecast with the next minute."""
+        found = [EDGE.search(source) for source in self.manifest["sources"] if source.startswith("simulated")]
+        return sorted({float(match[1]) for match in found if match})
+
+    @property
     def trades(self) -> pl.DataFrame:
-        """Round trips from the fills, see `report_trades`."""
-        return round_trips(self.table("fills"), self.table("orders"), self.table("verdicts"), self.manifest)
+        """Round trips, see `sim/trips.py`."""
+        return self.table("trades")
 
     @cached_property
     def closed(self) -> pl.DataFrame:

@@ -27,7 +27,7 @@ from .report_html import (
 )
 from .report_run import Run, listing_name
 from .report_stats import Interval
-from .report_targets import beta, net_values, sides, targets, win_rate
+from .report_targets import beta, net_values, risk, sides, targets, win_rate
 from .report_verdict import costs, edge, entry_counts, headline, is_short, need_words, needs_s
 from .report_words import WARMUPS, explanation, is_exit
 
@@ -64,16 +64,30 @@ def _warning(run: Run) -> str:
     if not run.is_simulated:
         return ""
     text = "Prices, volumes and fills come from a simulator: they exercise the machine and say nothing about any real market."
-    return paragraph(text, "note")
+    return paragraph(f"{text} {' '.join(planted(edge) for edge in run.planted_edges)}", "note")
+
+
+def planted(edge: float) -> str:
+    """What the market was made with, and what follows for the result."""
+    if edge == 0.0:
+        return "This market was made with edge 0: nothing can be foreseen in it. A profit is luck, the loss to expect is the costs."
+    return (
+        f"This market was made with edge {edge:g}: the best possible forecast correlates so much with the next minute."
+    )
 
 
 # --- key figures --------------------------------------------------------------------------------------------
 def figures(run: Run) -> str:
     parts = [tiles(_money_tiles(run) + _trade_tiles(run))]
     if is_short(run):
-        parts.append(paragraph(f"{duration(run.span_s)} is too short to annualise anything: that takes 30 days.", "soft"))
+        parts.append(
+            paragraph(f"{duration(run.span_s)} is too short to annualise anything: that takes 30 days.", "soft")
+        )
     parts.append(f"<h3>Measured vs target</h3>{targets(run)}")
     parts.append(paragraph("The targets are what the system is meant to reach, never a promise.", "soft"))
+    lost = risk(run)
+    if lost:
+        parts.append(f"<h3>How much can we lose?</h3>{lost}")
     split = sides(run)
     if split:
         parts.append(f"<h3>Long and short</h3>{split}{_beta_words(run)}")
@@ -85,7 +99,7 @@ def _money_tiles(run: Run) -> list[str]:
     share = f"{percent(pnl['net'] / capital, 2, is_signed=True)} of capital" if capital else ""
     return [
         tile("Net", number(pnl["net"]), share, _mood(pnl["net"])),
-        tile("Gross, before costs", number(run.gross), f"{number(pnl['unrealised'])} of it open", _mood(run.gross)),
+        tile("Gross, before fees", number(run.gross), f"{number(pnl['unrealised'])} of it open", _mood(run.gross)),
         tile("Fees", number(pnl["fees"]), "paid"),
         tile("Funding", number(pnl["funding"]), "paid if negative"),
         _cost_tile(run),
@@ -137,17 +151,18 @@ def equity(run: Run) -> str:
     if run.table("equity").is_empty():
         return section("equity", "Equity and drawdown", paragraph("The run kept no equity curve.", "soft"))
     words = "Dotted: the capital at the start. Drawdown is the distance below the highest equity so far."
-    return section("equity", "Equity and drawdown", paragraph(words, "soft"), charts.html_of(charts.equity(run), "chart-equity"))
+    return section(
+        "equity", "Equity and drawdown", paragraph(words, "soft"), charts.html_of(charts.equity(run), "chart-equity")
+    )
 
 
 def prices(run: Run) -> str:
     """One chart per group; the first two open."""
     words = (
         "Mid of the group's reference listing, as the signal saw it. A fill on another listing of the group may stand "
-        "off the line by the basis between the two. A line joins entry and exit: green earned after fees, red did not."
+        "off the line by the basis between the two. A line joins entry and exit: green earned after fees, red did not. "
+        "An exit names its reason, what it earned, and that in R: multiples of the risk approved."
     )
-    if not run.trades.is_empty() and "exit_reason" in run.trades.columns:
-        words += " The reason of an exit is inferred from its time and its price."
     parts = [paragraph(words, "soft")]
     for at, group in enumerate(run.groups[:GROUPS_SHOWN]):
         shown, of = len(charts.shown_trades(run, group)), _trade_count(run, group)
@@ -216,7 +231,11 @@ def warmup(run: Run) -> str:
         seen = run.seen_s(group)
         for name in shown:
             short = needs[name] - seen
-            state = (f"{number(short, 0)} s short", "bad") if short > 0 else (f"warm after {number(needs[name], 0)} s", "good")
+            state = (
+                (f"{number(short, 0)} s short", "bad")
+                if short > 0
+                else (f"warm after {number(needs[name], 0)} s", "good")
+            )
             rows.append((group, name, f"{number(needs[name], 0)} s", words[name], f"{number(seen, 0)} s", state))
     head = ["group", "verdict", "needs", "made of", "recording has", ""]
     return f"<h3>Warm-up, in seconds</h3>{table(head, rows, text=(0, 1), words=3)}"
@@ -227,7 +246,11 @@ def reproduce(run: Run) -> str:
     origins = {key: origin for key, origin in run.manifest["origins"].items() if origin != "default"}
     digests = run.summary["digests"]
     rows = [(key, _value(run, key), Path(origin).name) for key, origin in sorted(origins.items())]
-    changed = table(["key", "value", "set by"], rows, text=(0, 1, 2)) if rows else paragraph("None: every number is the default.")
+    changed = (
+        table(["key", "value", "set by"], rows, text=(0, 1, 2))
+        if rows
+        else paragraph("None: every number is the default.")
+    )
     return section(
         "reproduce", "How to reproduce it",
         f"<pre>{escape(command(run, origins))}\nets replay {escape(run.folder.name)} --verify</pre>",

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from .report_html import DASH, bounds, number, percent, table
+from .report_html import DASH, bounds, number, paragraph, percent, table
 from .report_run import NS, Run
 from .report_stats import (
     UNKNOWN,
@@ -43,7 +43,12 @@ def targets(run: Run) -> str:
     values, rate = net_values(run), win_rate(run)
     rows: list[tuple[Any, ...]] = [
         ("Return per year", "15 to 25 %", *_annual(run)),
-        ("Drawdown, largest", "8 to 10 %", percent(float(run.summary["drawdown_max"]), 2), SHORT if is_short(run) else ""),
+        (
+            "Drawdown, largest",
+            "8 to 10 %",
+            percent(float(run.summary["drawdown_max"]), 2),
+            SHORT if is_short(run) else "",
+        ),
         ("Sharpe ratio", "1.5 to 2.0", *_sharpe(run)),
         ("Win rate", "55 to 60 %", percent(rate.value), bounds(rate, 1, 100.0)),
         ("Average win / loss", "1.5", *_ratio(ratio_interval(values, win_loss))),
@@ -82,6 +87,29 @@ def daily_returns(run: Run) -> Array:
     return returns
 
 
+# --- risk approved and what was lost -------------------------------------------------------------------------
+def risk(run: Run) -> str:
+    """What each entry was allowed to lose, beside what was lost; R is net over the risk approved."""
+    known = run.closed if run.closed.is_empty() else run.closed.filter(pl.col("r_multiple").is_not_null())
+    if known.is_empty():
+        return ""
+    approved, r, net = (known[name].to_numpy() for name in ("risk_quote", "r_multiple", "net"))
+    mean, over, capital = mean_interval(r), int((r < -1.0).sum()), float(run.summary["capital"])
+    largest = f"{percent(float(approved.max()) / capital, 3)} of capital" if capital else ""
+    rows = [
+        ("Risk approved a trade, mean", number(float(approved.mean())), ""),
+        ("Risk approved, largest", number(float(approved.max())), largest),
+        ("Lost at worst", number(min(float(net.min()), 0.0)), f"{number(min(float(r.min()), 0.0))} R"),
+        ("Net a trade, mean", number(float(net.mean())), f"{number(mean.value)} R, 95 % {bounds(mean)}"),
+        ("Lost more than approved", f"{over:,} of {len(r):,}", percent(over / len(r))),
+    ]
+    words = (
+        "Approved is what the whole intent loses if its stop is hit, costs included; R is net over that. What was not "
+        "filled of an intent does not lower it, and a price may run past its stop before the exit is filled."
+    )
+    return f"{table(['', run.currency, ''], rows)}{paragraph(words, 'soft')}"
+
+
 # --- long, short and the market -------------------------------------------------------------------------------
 def sides(run: Run) -> str:
     """Long against short: no direction is assumed to pay."""
@@ -116,11 +144,14 @@ def beta(run: Run, group: str) -> Interval:
 # --- can a winner pay its costs? ------------------------------------------------------------------------------
 def break_even(run: Run) -> str:
     """The nearest target in bps against the costs of a round trip, and the bar at which they would meet."""
-    closed = run.closed
-    if closed.is_empty() or closed["atr_price"].null_count() == len(closed):
+    closed, verdicts = run.closed, run.table("verdicts")
+    if closed.is_empty() or verdicts.is_empty():
+        return ""
+    approved = verdicts.filter((pl.col("verdict").cast(pl.String) == "APPROVED") & (pl.col("mid_price") > 0.0))
+    if approved.is_empty():
         return ""
     risk, bar_s = run.config["risk"], float(run.config["market"]["bar_s"])
-    atr_bps = float(closed.select((pl.col("atr_price") / pl.col("mid_entry") * 1e4).mean()).item())
+    atr_bps = float(approved.select((pl.col("atr_price") / pl.col("mid_price") * 1e4).mean()).item())
     fee_bps = float(closed.select((pl.col("fees") / pl.col("entry_quote") * 1e4).mean()).item())
     target_bps = float(risk["target_atr_min"]) * atr_bps
     if math.isnan(target_bps) or target_bps <= 0.0:

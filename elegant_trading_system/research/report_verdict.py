@@ -43,9 +43,18 @@ def costs(run: Run) -> float:
 def cost_words(run: Run) -> str:
     gross = run.gross
     if gross <= 0.0:
-        return f"gross is {number(gross)} before any fee, so the trades lose even for free"
+        return f"gross is {number(gross)} before any fee{_without_slippage(run)}"
     times = costs(run) / gross
     return f"costs are {times:,.0f}x the gross" if times >= 2 else f"costs take {percent(times, 0)} of the gross"
+
+
+def _without_slippage(run: Run) -> str:
+    """What the same trades would have made at the mids they were decided on."""
+    slippage = run.trades["slippage"] if not run.trades.is_empty() else None
+    if slippage is None or slippage.null_count():
+        return ", so the trades lose even for free"
+    paid = float(slippage.sum())
+    return f", and {number(run.gross + paid)} before {number(paid)} of spread and slippage"
 
 
 def edge(run: Run) -> Interval:

@@ -52,8 +52,10 @@ def run(
         progress("backtesting (the first run compiles for about a minute)", 0.0)
     session = Session(universe, [config], lookahead_ns(tapes))
     session.run(merged.packets, merged.levels, progress=progress)
-    summary = summarise(session, time.perf_counter() - began, config.digest(), data_digest(tapes, start, end))
-    write(out, session, summary, config, tapes, start, end)
+    wall_s = time.perf_counter() - began
+    tables = all_tables(session)
+    summary = summarise(session, tables["trades"], wall_s, config.digest(), data_digest(tapes, start, end))
+    write(out, session, tables, summary, config, tapes, start, end)
     return summary
 
 
@@ -71,6 +73,7 @@ def data_digest(tapes: list[Tape], start: int | None, end: int | None) -> str:
 def write(
     out: Path,
     session: Session,
+    tables: dict[str, pl.DataFrame],
     summary: dict[str, Any],
     config: Config,
     tapes: list[Tape],
@@ -82,7 +85,7 @@ def write(
     partial = out.parent / f"{PARTIAL_PREFIX}{uuid.uuid4().hex}"
     partial.mkdir()
     try:
-        for name, frame in all_tables(session).items():
+        for name, frame in tables.items():
             frame.write_parquet(partial / f"{name}.parquet")
         write_journal(partial / "journal", session)
         (partial / "manifest.json").write_text(

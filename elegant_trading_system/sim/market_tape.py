@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from ..core.schema import NS_PER_S
+from ..core.schema import NS_PER_S, Kind
 from ..data.tape import ListingSpec, TapeFacts, TapeWriter, tape_path
+from ..data.verify import measure
 from ..errors import ExitCode, UserError
 from .market_stream import Chunk, MarketStream
 
@@ -45,6 +46,7 @@ def simulate_market(
             if progress is not None:
                 progress(f"simulating {', '.join(stream.instruments)}", min(1.0, (done + CHUNK_S) / seconds))
         for writer in writers:
+            _describe(writer)
             writer.finish()
         _publish_all(writers)
     return [writer.facts for writer in writers]
@@ -61,6 +63,17 @@ def _append_split(writers: list[TapeWriter], chunk: Chunk) -> None:
         own["level_begin"] = np.cumsum(rows) - rows
         own["listing_id"] = 0
         writer.append(own, levels[row_owner == listing_id], truth[is_own])
+
+
+def _describe(writer: TapeWriter) -> None:
+    """Count what an importer would."""
+    packets, levels = writer.written()
+    quality, kinds = writer.facts.quality, packets["kind"]
+    quality.depth_packets, quality.trades, quality.snapshots = (
+        int((kinds == kind).sum()) for kind in (Kind.DEPTH, Kind.TRADE, Kind.SNAPSHOT)
+    )
+    if len(packets):
+        measure(quality, packets, levels)
 
 
 def _publish_all(writers: list[TapeWriter]) -> None:

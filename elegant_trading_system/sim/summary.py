@@ -3,17 +3,22 @@
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from ..core.jit import SOURCE_DIGEST
-from ..core.schema import CommandKind, Kind
+from ..core.schema import CommandKind, Kind, ListingKind
 from ..data.universe import Universe
+from .prices import asset_prices, mid
 from .session import Session, decisions_digest
-from .tables import verdict_counts
+from .tables import VERDICT_NAMES
 
 Account = np.ndarray[Any, Any]
 
 
-def summarise(session: Session, wall_s: float, params_digest: str, data_digest: str, k: int = 0) -> dict[str, Any]:
+def summarise(
+    session: Session, trades: pl.DataFrame, wall_s: float, params_digest: str, data_digest: str, k: int = 0
+) -> dict[str, Any]:
+    """`trades` are the run's round trips: what is open is what they have not closed."""
     trader, log = session.traders[k], session.logs[k]
     commands, replies = log.joined("commands"), log.joined("replies")
     prices = asset_prices(session)
@@ -21,8 +26,9 @@ def summarise(session: Session, wall_s: float, params_digest: str, data_digest: 
         name: money(session.universe, trader[f"{name}_atoms"], prices)
         for name in ("fill", "fee", "funding", "transfer")
     }
-    net = float(trader["equity"]) - values["transfer"]
-    fees, funding, unrealised = 0.0 - values["fee"], values["funding"], float(trader["unrealised"])
+    equity = money(session.universe, trader["balances"], prices) + open_contracts(session, k)
+    net = equity - values["transfer"]
+    fees, funding, unrealised = 0.0 - values["fee"], values["funding"], float(trades["open_gain"].sum())
     return {
         "events": int(trader["seq"]),
         "wall_s": round(wall_s, 4),
@@ -39,7 +45,7 @@ def summarise(session: Session, wall_s: float, params_digest: str, data_digest: 
             "net": net,
         },
         "capital": values["transfer"],
-        "equity_end": float(trader["equity"]),
+        "equity_end": equity,
         "drawdown_max": float(trader["drawdown_max"]),
         "unknown_orders": int(trader["unknown_count"]),
         "refused_reports": int(trader["refused_reports"]),
@@ -57,6 +63,11 @@ def summarise(session: Session, wall_s: float, params_digest: str, data_digest: 
     }
 
 
+def verdict_counts(trader: Any) -> dict[str, int]:
+    counts = {VERDICT_NAMES.get(i, str(i)): int(n) for i, n in enumerate(trader["verdicts"]) if n}
+    return dict(sorted(counts.items(), key=lambda item: -item[1]))
+
+
 def lots(inventory: Any) -> dict[str, int]:
     """sent = filled + expired + working, in each listing's own lots, summed."""
     return {
@@ -67,27 +78,24 @@ def lots(inventory: Any) -> dict[str, int]:
     }
 
 
-def asset_prices(session: Session) -> list[float]:
-    """Reporting currency per unit of each asset: a quote's rate, else its reference listing's last mid."""
-    record = session.universe.record[0]
-    prices = []
-    for asset_id in range(record["asset_count"]):
-        price = float(record["assets"][asset_id]["rate"])
-        for group_id in range(record["group_count"]):
-            group = record["groups"][group_id]
-            if price == 0.0 and group["base_id"] == asset_id:
-                listing = record["listings"][group["reference_id"]]
-                best = session.market[0]["books"][group["reference_id"]]["best_x"]
-                price = 0.5 * float(best[0] - best[1]) * float(listing["tick_price"] * listing["quote_rate"])
-        prices.append(price)
-    return prices
-
-
 def money(universe: Universe, atoms: Account, prices: list[float]) -> float:
     """A (venue, asset) table of atoms in the reporting currency."""
     record = universe.record[0]
     by_asset = atoms.sum(axis=0)
     return float(sum(int(by_asset[i]) * record["assets"][i]["atom"] * price for i, price in enumerate(prices)))
+
+
+def open_contracts(session: Session, k: int) -> float:
+    """Open profit of linear positions at the last mid, reporting currency; it is in no balance yet."""
+    record, total = session.universe.record[0], 0.0
+    for listing_id, listing in enumerate(record["listings"][: record["listing_count"]]):
+        held = session.traders[k]["inventory"][listing_id]
+        if listing["kind"] == ListingKind.LINEAR and held["held_atoms"] != 0:
+            contracts = int(held["held_atoms"]) // int(listing["base_atoms_per_lot"])
+            cost = int(held["open_cost"]) * float(listing["tick_price"])
+            gain = (contracts * mid(session, listing_id) - cost) * float(listing["lot_base"])
+            total += gain * float(listing["quote_rate"])
+    return total
 
 
 def venues(session: Session, k: int) -> dict[str, Any]:

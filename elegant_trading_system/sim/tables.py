@@ -5,49 +5,64 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from ..core.schema import CommandKind, Kind, Verdict
+from ..core.schema import CommandKind, ExitReason, Kind, Verdict
 from ..data.universe import Universe
+from .prices import marks
 from .session import Log, Session
+from .trips import round_trips
 
 SIDE_NAMES = {1: "buy", -1: "sell", 0: ""}
 NS = pl.Datetime("ns", "UTC")
 VERDICT_NAMES = {verdict.value: verdict.name for verdict in Verdict}
+EXIT_REASONS = {reason.value: reason.name.lower() if reason else "" for reason in ExitReason}
 
 
-def orders(universe: Universe, log: Log) -> pl.DataFrame:
-    """One row per order sent: what was wanted, what became of it."""
+def orders(universe: Universe, log: Log, fills_frame: pl.DataFrame) -> pl.DataFrame:
+    """One row per order sent: what was wanted and why, what became of it and what it cost against the mid."""
     commands = log.joined("commands")
     sent = commands[commands["kind"] == CommandKind.SEND]
-    replies, rows = log.joined("replies"), log.joined("rows")
-    is_fill = replies["kind"] == Kind.FILL
-    filled: dict[int, int] = {}
-    for order_id, lots in zip(replies["order_id"][is_fill].tolist(), rows["lots"][is_fill].tolist(), strict=True):
-        filled[order_id] = filled.get(order_id, 0) + lots
-    ended = dict(
-        zip(replies["order_id"].tolist(), [Kind(kind).name.lower() for kind in replies["kind"].tolist()], strict=True)
-    )
-    frame = _named(universe, sent["listing_id"], sent["ts_ns"])
-    listings = universe.record[0]["listings"]
-    filled_lots = np.array([filled.get(order_id, 0) for order_id in sent["order_id"].tolist()], np.int64)
-    status = [
-        "filled" if lots == done else ended.get(order_id, "unknown").replace("fill", "partly filled")
-        for order_id, lots, done in zip(
-            sent["order_id"].tolist(), sent["lots"].tolist(), filled_lots.tolist(), strict=True
+    listings = universe.record[0]["listings"][sent["listing_id"]]
+    side, mid = pl.Series(sent["side"]), pl.Series(np.ascontiguousarray(sent["mid_price"]))
+    return (
+        _named(universe, sent["listing_id"], sent["ts_ns"])
+        .with_columns(
+            order_id=pl.Series(sent["order_id"]),
+            intent_id=pl.Series(sent["intent_id"]),
+            wave=pl.Series(sent["wave"]),
+            is_exit=pl.Series(sent["is_reduce_only"] == 1),
+            exit_reason=pl.Series([EXIT_REASONS[reason] for reason in sent["exit_reason"].tolist()], dtype=pl.String),
+            side=pl.Series([SIDE_NAMES[side] for side in sent["side"].tolist()], dtype=pl.String),
+            limit_price=pl.Series(sent["price_ticks"] * listings["tick_price"]),
+            lots=pl.Series(sent["lots"]),
+            quantity=pl.Series(sent["lots"] * listings["lot_base"]),
+            mid_price=pl.select(pl.when(mid > 0.0).then(mid)).to_series(),
+            risk_quote=pl.Series(np.ascontiguousarray(sent["risk_quote"])),
+            cause_seq=pl.Series(sent["cause_seq"]),
         )
-    ]
-    return frame.with_columns(
-        order_id=pl.Series(sent["order_id"]),
-        intent_id=pl.Series(sent["intent_id"]),
-        wave=pl.Series(sent["wave"]),
-        is_exit=pl.Series(sent["is_reduce_only"] == 1),
-        side=pl.Series([SIDE_NAMES[side] for side in sent["side"].tolist()], dtype=pl.String),
-        limit_price=pl.Series(sent["price_ticks"] * listings["tick_price"][sent["listing_id"]]),
-        lots=pl.Series(sent["lots"]),
-        filled_lots=pl.Series(filled_lots),
-        quantity=pl.Series(sent["lots"] * listings["lot_base"][sent["listing_id"]]),
-        status=pl.Series(status, dtype=pl.String),
-        cause_seq=pl.Series(sent["cause_seq"]),
+        .join(_filled(fills_frame), on="order_id", how="left")
+        .with_columns(pl.col("filled_lots", "filled_quantity").fill_null(0))
+        .with_columns(
+            status=_status(log),
+            slippage_bps=side * (pl.col("fill_price") / pl.col("mid_price") - 1.0) * 1e4,
+        )
     )
+
+
+def _filled(fills_frame: pl.DataFrame) -> pl.DataFrame:
+    return fills_frame.group_by("order_id").agg(
+        filled_lots=pl.col("lots").sum(),
+        filled_quantity=pl.col("quantity").sum(),
+        fill_price=pl.col("notional").sum() / pl.col("quantity").sum(),
+    )
+
+
+def _status(log: Log) -> pl.Expr:
+    """Filled, or what the venue said last."""
+    replies = log.joined("replies")
+    last = dict(zip(replies["order_id"].tolist(), replies["kind"].tolist(), strict=True))
+    words = {order_id: Kind(kind).name.lower().replace("fill", "partly filled") for order_id, kind in last.items()}
+    told = pl.col("order_id").replace_strict(words, default="unknown", return_dtype=pl.String)
+    return pl.when(pl.col("filled_lots") == pl.col("lots")).then(pl.lit("filled")).otherwise(told)
 
 
 def fills(universe: Universe, log: Log) -> pl.DataFrame:
@@ -101,42 +116,6 @@ def equity(log: Log) -> pl.DataFrame:
     return pl.DataFrame({"ts": pl.Series(rows["ts_ns"]).cast(NS), **columns})
 
 
-def trades(fills_frame: pl.DataFrame) -> pl.DataFrame:
-    """Round trips: the fills of one intent, entry against exit, in the quote currency."""
-    if fills_frame.is_empty():
-        return pl.DataFrame()
-    entry, leave = ~pl.col("is_exit"), pl.col("is_exit")
-    signed = pl.when(pl.col("side") == "buy").then(-pl.col("notional")).otherwise(pl.col("notional"))
-    fee_quote = (
-        pl.when(pl.col("fee_asset") == pl.col("group")).then(pl.col("fee") * pl.col("price")).otherwise(pl.col("fee"))
-    )
-    return (
-        fills_frame.group_by("group", "intent_id")
-        .agg(
-            ts_entry=pl.col("ts").filter(entry).min(),
-            ts_exit=pl.col("ts").filter(leave).max(),
-            side=pl.col("side").filter(entry).first(),
-            quantity=pl.col("quantity").filter(entry).sum(),
-            exit_quantity=pl.col("quantity").filter(leave).sum(),
-            entry_price=pl.col("notional").filter(entry).sum() / pl.col("quantity").filter(entry).sum(),
-            exit_price=pl.col("notional").filter(leave).sum() / pl.col("quantity").filter(leave).sum(),
-            gross=signed.sum(),
-            fees=fee_quote.sum(),
-            listings=pl.col("listing").cast(pl.String).unique().sort().str.join(", "),
-        )
-        .with_columns(
-            is_closed=pl.col("ts_exit").is_not_null(),
-            net=pl.col("gross") - pl.col("fees"),
-        )
-        .sort("ts_entry", "intent_id")
-    )
-
-
-def verdict_counts(trader: Any) -> dict[str, int]:
-    counts = {VERDICT_NAMES.get(i, str(i)): int(n) for i, n in enumerate(trader["verdicts"]) if n}
-    return dict(sorted(counts.items(), key=lambda item: -item[1]))
-
-
 def _named(universe: Universe, listing_ids: Any, ts_ns: Any) -> pl.DataFrame:
     ids = listing_ids.tolist()
     specs = universe.listings
@@ -153,10 +132,11 @@ def _named(universe: Universe, listing_ids: Any, ts_ns: Any) -> pl.DataFrame:
 def all_tables(session: Session, k: int = 0) -> dict[str, pl.DataFrame]:
     universe, log = session.universe, session.logs[k]
     fills_frame = fills(universe, log)
+    orders_frame = orders(universe, log, fills_frame)
     return {
-        "orders": orders(universe, log),
+        "orders": orders_frame,
         "fills": fills_frame,
-        "trades": trades(fills_frame),
+        "trades": round_trips(fills_frame, orders_frame, marks(session)),
         "verdicts": evaluations(universe, log),
         "equity": equity(log),
     }

@@ -145,6 +145,14 @@ def test_the_fills_table_adds_up_to_the_ledger(runs: dict[str, Path]) -> None:
         assert (bought - fees) == pytest.approx(row["balance"] / 10 ** row["decimals"], abs=1e-9)
 
 
+@pytest.mark.spec("P1")
+def test_the_round_trips_add_up_to_the_net_of_the_run(runs: dict[str, Path]) -> None:
+    trades, summary = backtest.read_tables(runs["short"])["trades"], summary_of(runs["short"])
+    total = sum(row["net"] + row["dust_gain"] for row in trades.to_dicts())
+    assert total == pytest.approx(summary["pnl"]["net"], abs=0.005)
+    assert int(trades["is_closed"].sum()) == summary["round_trips"]
+
+
 @pytest.mark.spec("X1")
 def test_the_journal_replays_to_the_same_decisions(runs: dict[str, Path]) -> None:
     for run in runs.values():

@@ -9,6 +9,7 @@ import polars as pl
 
 from elegant_trading_system.config_sources import load
 from elegant_trading_system.core.schema import SCHEMA_VERSION
+from elegant_trading_system.sim.trips import round_trips
 
 BEGIN = datetime(2025, 1, 31, 12, tzinfo=UTC)
 NS = pl.Datetime("ns", "UTC")
@@ -54,8 +55,30 @@ def fills(group: str) -> pl.DataFrame:
 
 
 def orders(group: str) -> pl.DataFrame:
+    """Each order filled whole, half a second after it was decided; the mids stood 1 better than the fills."""
     columns = ("ts", "venue", "group", "order_id", "intent_id", "is_exit", "side", "lots")
-    return fills(group).select(columns).with_columns((pl.col("ts") - pl.duration(milliseconds=500)).cast(NS))
+    direction = pl.when(pl.col("side") == "buy").then(1.0).otherwise(-1.0)
+    return (
+        fills(group)
+        .with_columns(
+            exit_reason=pl.Series(["", "stop", "", "target"]),
+            mid_price=pl.col("price") - direction,
+            risk_quote=pl.when(pl.col("is_exit")).then(0.0).otherwise(10.0),
+            filled_quantity=pl.col("quantity"),
+            fill_price=pl.col("price"),
+        )
+        .with_columns(slippage_bps=direction * (pl.col("fill_price") / pl.col("mid_price") - 1.0) * 1e4)
+        .select(*columns, "exit_reason", "mid_price", "risk_quote", "filled_quantity", "fill_price", "slippage_bps")
+        .with_columns((pl.col("ts") - pl.duration(milliseconds=500)).cast(NS))
+    )
+
+
+def trades(
+    fills_frame: pl.DataFrame, orders_frame: pl.DataFrame, group: str = "BTC", price: float = 1000.0
+) -> pl.DataFrame:
+    """The round trips a backtest would write, the last price as given."""
+    marks = pl.DataFrame({"listing": [f"binance {group}/USDT"], "lot": [0.001], "mark_price": [price]})
+    return round_trips(fills_frame, orders_frame, marks)
 
 
 def verdicts(group: str, verdict: str = "STRENGTH_LOW", spike: float = 0.0) -> pl.DataFrame:
@@ -72,7 +95,7 @@ def verdicts(group: str, verdict: str = "STRENGTH_LOW", spike: float = 0.0) -> p
 
 
 def equity() -> pl.DataFrame:
-    values = [100_000.0] * 60 + [99_988.0] * 40 + [100_006.04] * 100
+    values = [100_000.0] * 60 + [99_989.01] * 40 + [100_007.01] * 100
     nothing = [0.0] * SECONDS
     return pl.DataFrame(
         {"ts": [stamp(second) for second in range(SECONDS)], "equity": values, "unrealised": nothing, "fees": nothing,
@@ -81,18 +104,26 @@ def equity() -> pl.DataFrame:
 
 
 def summary(*, is_cold: bool) -> dict[str, Any]:
-    pnl = {"realised": 10.034, "unrealised": 0.0, "fees": 3.994, "funding": 0.0, "net": 6.04}
+    pnl = {"realised": 11.009, "unrealised": 0.0, "fees": 3.999, "funding": 0.0, "net": 7.01}
     verdicts_given = {"STRENGTH_LOW": 1990, "APPROVED": 2, "EXIT_STOP": 1, "EXIT_TARGET": 1}
     lots = {"sent": 4000, "filled": 3999, "expired": 1, "working": 0}
-    entry = {"decimals": 4, "fill": 120_500, "fee": -60_100, "funding": 0, "transfer": 1_000_000_000, "balance": 1_000_060_400}
+    coin = {"decimals": 3, "fill": 1, "fee": -1, "funding": 0, "transfer": 0, "balance": 0, "dust": 0}
+    money = {
+        "decimals": 4,
+        "fill": 100_090,
+        "fee": -29_990,
+        "funding": 0,
+        "transfer": 1_000_000_000,
+        "balance": 1_000_070_100,
+    }
     return {
         "events": 1000, "wall_s": 1.0, "orders": 0 if is_cold else 4, "fills": 0 if is_cold else 4,
         "round_trips": 0 if is_cold else 2, "lots": dict.fromkeys(lots, 0) if is_cold else lots,
         "fees": 0.0 if is_cold else pnl["fees"], "pnl": dict.fromkeys(pnl, -0.0) if is_cold else pnl,
-        "capital": 100_000.0, "equity_end": 100_006.04, "drawdown_max": 0.00012,
+        "capital": 100_000.0, "equity_end": 100_007.01, "drawdown_max": 0.00012,
         "verdicts": {"WARMUP_VELOCITY": 1999, "BOOK_NOT_LIVE": 1} if is_cold else verdicts_given,
         "venues": {"binance": {"packets": 1000, "lots": lots, "fees": pnl["fees"]}},
-        "assets": {"USDT": {**entry, "dust": 0}, "BTC": {**entry, "decimals": 3, "dust": 7}},
+        "assets": {"USDT": {**money, "dust": 0}, "BTC": coin},
         "digests": {name: name[0] * 64 for name in ("source", "params", "data", "decisions")},
     }  # fmt: skip
 
@@ -104,7 +135,9 @@ def write(folder: Path, source: str = "binance-capture", group: str = "BTC", *, 
     tables = {
         "fills": fills(group).clear() if is_cold else fills(group),
         "orders": orders(group).clear() if is_cold else orders(group),
-        "trades": pl.DataFrame(),
+        "trades": trades(fills(group), orders(group), group).clear()
+        if is_cold
+        else trades(fills(group), orders(group), group),
         "verdicts": verdicts(group, verdict),
         "equity": equity(),
     }

@@ -74,7 +74,10 @@ def test_a_simulated_market_is_called_one(tmp_path: Path, traded: Path) -> None:
     simulated = words(body(run_folder.write(tmp_path / "simulated", source=SIMULATED)))
     assert "SIMULATED market" in simulated
     assert "say nothing about any real market" in simulated
+    assert "made with edge 0: nothing can be foreseen in it" in simulated
     assert "SIMULATED" not in words(body(traded))
+    planted = words(body(run_folder.write(tmp_path / "planted", source="simulated seed=1 edge=0.25 tau_m=90")))
+    assert "made with edge 0.25: the best possible forecast" in planted
 
 
 @pytest.mark.spec("X5")
@@ -116,26 +119,71 @@ def test_every_verdict_given_is_on_the_page_with_its_count_and_meaning(traded: P
 @pytest.mark.spec("P1", "P3")
 def test_the_money_on_the_page_is_the_summarys_to_the_cent(traded: Path) -> None:
     text = words(body(traded))
-    for label, amount in (("Net", "6.04"), ("Gross, before costs", "10.03"), ("Fees", "3.99"), ("Funding", "0.00")):
+    for label, amount in (("Net", "7.01"), ("Gross, before fees", "11.01"), ("Fees", "4.00"), ("Funding", "0.00")):
         assert re.search(rf"{label}\s+{amount}\s", text)
     assert headline(Run.read(traded)).startswith(
-        "2 round trips, net 6.04 USD (0.01 %), after fees of 3.99: costs take 40 % of the gross."
+        "2 round trips, net 7.01 USD (0.01 %), after fees of 4.00: costs take 36 % of the gross."
     )
+
+
+@pytest.mark.spec("P3")
+def test_a_loss_before_fees_is_told_with_and_without_slippage(traded: Path) -> None:
+    """What the long lost, 9 before fees, it lost 1.999 of to the spread."""
+    only = run_folder.trades(run_folder.fills("BTC").head(2), run_folder.orders("BTC").head(2))
+    only.write_parquet(traded / "trades.parquet")
+    path = traded / "manifest.json"
+    path.write_text(
+        path.read_text(encoding="utf-8").replace('"realised": 11.009', '"realised": -9.0'), encoding="utf-8"
+    )
+    assert "gross is −9.00 before any fee, and −7.00 before 2.00 of spread and slippage." in headline(Run.read(traded))
+    only.with_columns(slippage=pl.lit(None, pl.Float64)).write_parquet(traded / "trades.parquet")
+    assert "gross is −9.00 before any fee, so the trades lose even for free." in headline(Run.read(traded))
 
 
 @pytest.mark.spec("P1", "P3")
 def test_a_fee_taken_in_coins_is_paid_once(traded: Path) -> None:
     """Bought 1 at 1,000 for 0.001 coins, sold 0.999 at 991 for 0.999: 990.009 - 1,000 - 0.999 is left."""
     trades = Run.read(traded).closed.sort("intent_id")
-    # the coin paid as fee is valued at 991 in gross and at 1,000, its price when paid, in fees
-    assert trades["net"].to_list() == pytest.approx([990.009 - 1000 - 0.999 + 0.991 - 1.0, 20.0 - 2.0])
-    assert trades["fees"].to_list() == pytest.approx([1.999, 2.0])
-    assert trades["exit_reason"].to_list() == ["stop", "target"]
+    assert trades["net"].to_list() == pytest.approx([990.009 - 1000 - 0.999, 20.0 - 2.0])
+    assert trades["fees"].to_list() == pytest.approx([0.999 + 0.991, 2.0])
+    assert trades["gross"].to_list() == pytest.approx([-9.0, 20.0])
+
+
+@pytest.mark.spec("P1")
+def test_the_round_trips_add_up_to_the_net_of_the_run(traded: Path) -> None:
+    run = Run.read(traded)
+    assert run.trades.select(pl.col("net").sum() + pl.col("dust_gain").sum()).item() == pytest.approx(
+        run.pnl["net"], abs=1e-9
+    )
+    pattern = r"2 closed round trips, net\s+7\.01\s.*net of the run\s+{}\s+{}"
+    assert re.search(pattern.format(r"7\.01", "✓"), words(body(traded)), re.DOTALL)
+    path = traded / "manifest.json"
+    path.write_text(path.read_text(encoding="utf-8").replace('"net": 7.01', '"net": 7.02'), encoding="utf-8")
+    assert re.search(pattern.format(r"7\.02", "✗ differs"), words(body(traded)), re.DOTALL)
+
+
+@pytest.mark.spec("R9")
+def test_what_could_be_lost_stands_beside_what_was(traded: Path) -> None:
+    text = words(body(traded))
+    assert re.search(r"Risk approved, largest\s+10\.00\s+0\.010 % of capital", text)
+    assert re.search(r"Lost at worst\s+−10\.99\s+−1\.10 R", text)
+    assert re.search(r"Lost more than approved\s+1 of 2\s+50\.0 %", text)
+
+
+@pytest.mark.spec("E2", "P1")
+def test_slippage_is_told_for_the_trades_and_for_each_venue(traded: Path) -> None:
+    text = words(body(traded))
+    assert re.search(r"Spread, latency and depth cost 20\.0 bps a round trip", text)  # 1 + 0.999 and 1 + 1, of 1,000
+    assert re.search(r"binance\s+1,000\s+4,000\s+3,999\s+1\s+0\s+&gt; 99\.9 %\s+✓\s+4\.00\s+10\.0\d\s", text)
+
+
+def test_the_report_infers_nothing(traded: Path) -> None:
+    assert "inferred" not in words(body(traded))
 
 
 def test_a_position_never_left_is_no_round_trip(traded: Path) -> None:
-    fills = pl.read_parquet(traded / "fills.parquet")
-    fills.filter(pl.col("order_id") < 4).write_parquet(traded / "fills.parquet")
+    still = run_folder.trades(run_folder.fills("BTC").filter(pl.col("order_id") < 4), run_folder.orders("BTC"))
+    still.write_parquet(traded / "trades.parquet")
     run = Run.read(traded)
     assert run.trades["is_closed"].to_list() == [True, False]
     assert "1 more still open at the end" in headline(run)
@@ -144,11 +192,12 @@ def test_a_position_never_left_is_no_round_trip(traded: Path) -> None:
 @pytest.mark.spec("P1")
 def test_the_ledger_shows_whole_atoms_and_whether_they_add_up(traded: Path) -> None:
     text = words(body(traded))
-    assert re.search(r"USDT\s+12\.0500\s+−6\.0100\s+0\.0000\s+100,000\.0000\s+100,006\.0400\s+✓", text)
-    assert "0.007 BTC" in text
+    assert re.search(r"USDT\s+10\.0090\s+−2\.9990\s+0\.0000\s+100,000\.0000\s+100,007\.0100\s+✓", text)
     path = traded / "manifest.json"
-    path.write_text(path.read_text(encoding="utf-8").replace("1000060400", "1000060401"), encoding="utf-8")
-    assert "✗ differs" in words(body(traded))
+    changed = path.read_text(encoding="utf-8").replace("1000070100", "1000070101").replace('"dust": 0', '"dust": 7', 2)
+    path.write_text(changed, encoding="utf-8")
+    assert re.search(r"100,007\.0101\s+✗ differs", words(body(traded)))
+    assert "0.007 BTC" in words(body(traded))
 
 
 def test_amounts_are_exact_and_readable() -> None:
@@ -190,7 +239,9 @@ def test_thinning_keeps_a_gap_a_gap() -> None:
 # --- charts and empty tables ----------------------------------------------------------------------------------
 def test_a_spike_of_a_second_is_still_in_the_price_chart(traded: Path) -> None:
     long = pl.concat([run_folder.verdicts("BTC", spike=9.0)] + [run_folder.verdicts("BTC")] * 99)
-    shifted = long.with_columns(ts=(pl.lit(run_folder.BEGIN) + pl.duration(seconds=pl.int_range(pl.len()))).cast(run_folder.NS))
+    shifted = long.with_columns(
+        ts=(pl.lit(run_folder.BEGIN) + pl.duration(seconds=pl.int_range(pl.len()))).cast(run_folder.NS)
+    )
     shifted.write_parquet(traded / "verdicts.parquet")
     line = report_charts.price(Run.read(traded), "BTC").data[0]
     assert len(line.y) <= 5000
@@ -213,7 +264,7 @@ def test_empty_tables_are_no_obstacle(cold: Path, name: str, has_columns: bool) 
 @pytest.mark.parametrize("name", ["verdicts", "equity"])
 def test_trades_are_told_without_a_history_too(traded: Path, name: str) -> None:
     pl.DataFrame().write_parquet(traded / f"{name}.parquet")
-    assert "2 round trips, net 6.04 USD" in words(body(traded))
+    assert "2 round trips, net 7.01 USD" in words(body(traded))
 
 
 def test_the_command_names_what_is_not_the_default(traded: Path) -> None:
