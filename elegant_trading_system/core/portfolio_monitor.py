@@ -5,10 +5,11 @@ Integers only where it must reconcile: per venue and asset, balance = fills + fe
 
 from .jit import kernel
 from .market_data import mid_price
-from .schema import Kind, ListingKind
+from .schema import Kind, ListingKind, PositionState
 from .units import mul_div
 
 LINEAR = ListingKind.LINEAR.value
+FLAT = PositionState.FLAT.value
 FEE, FUNDING, TRANSFER = Kind.FEE.value, Kind.FUNDING.value, Kind.TRANSFER.value
 
 
@@ -123,7 +124,7 @@ def asset_price(universe, market, asset_id):
 def spot_gain(universe, market, trader, group_id):
     """Open profit of a spot position: what is held at mid, less what it cost; reporting currency."""
     position = trader.positions[group_id]
-    if position.entry_atoms == 0 or position.exit_atoms >= position.entry_atoms:
+    if position.state == FLAT or position.exit_atoms >= position.entry_atoms:
         return 0.0
     listing = universe.listings[position.primary_id]
     if listing.kind == LINEAR:

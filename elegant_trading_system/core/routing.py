@@ -202,15 +202,25 @@ def route_entry(universe, market, trader, market_params, params, group_id, inten
         if is_too_small(universe, listing_ids[k], price_ticks, child_lots):
             continue
         if orders.send(trader, listing_ids[k], intent.side, price_ticks, child_lots, intent_id, 0, 0, ts_ns) > 0:
-            mid = mid_price(universe, market, listing.reference_id)
-            orders.annotate(trader, mid, 0, intent.risk_quote)
+            orders.annotate(trader, mid_price(universe, market, listing.reference_id), 0, 0.0)
             sent_atoms += child_lots * listing.base_atoms_per_lot
             atoms_left -= child_lots * listing.base_atoms_per_lot
     if sent_atoms == 0:
         return INSUFFICIENT_BALANCE
     trader.next_intent_id = intent_id
     open_position(trader, group_id, intent, primary_id, primary.class_id, intent_id, sent_atoms, ts_ns)
+    risk_quote = intent.risk_quote * sent_atoms / (total_lots * primary.base_atoms_per_lot)
+    apply_risk(trader, trader.positions[group_id], risk_quote)
     return APPROVED
+
+
+@kernel
+def apply_risk(trader, position, risk_quote):
+    """What the part that could be sent may lose, on the position and on each of its orders."""
+    position.risk_quote = risk_quote
+    for k in range(trader.outbox.count):
+        if trader.outbox.commands[k].intent_id == position.intent_id:
+            trader.outbox.commands[k].risk_quote = risk_quote
 
 
 @kernel
@@ -229,7 +239,6 @@ def open_position(trader, group_id, intent, primary_id, class_id, intent_id, ato
     position.wave = 0
     position.ts_intent_ns = ts_ns
     position.exit_reason = 0
-    position.risk_quote = intent.risk_quote
     position.price_cap = intent.cap
     position.working_count = orders.working_count(trader, intent_id)
     trader.open_count += 1

@@ -204,7 +204,7 @@ COMMAND = record(
         ("wave", "i8"),  # 0 first split, 1.. re-routes or exit attempts
         ("exit_reason", "i8"),  # ExitReason; NONE for entries
         ("mid_price", "f8"),  # middle of the listing's touch when decided: what slippage is measured from
-        ("risk_quote", "f8"),  # entries: what the whole intent can lose, stop and costs
+        ("risk_quote", "f8"),  # entries: what the part of the intent that was sent can lose, stop and costs
     ]
 )
 
@@ -473,7 +473,7 @@ POSITION = record(
         ("target_price", "f8"),
         ("ts_exit_due_ns", "i8"),
         ("exit_reason", "i8"),
-        ("risk_quote", "f8"),  # how much can we lose: stop distance and costs on the whole intent
+        ("risk_quote", "f8"),  # how much can we lose: stop distance and costs on what was sent
         ("price_cap", "f8"),  # price protection as a share of price
     ]
 )

@@ -104,8 +104,8 @@ def risk(run: Run) -> str:
         ("Lost more than approved", f"{over:,} of {len(r):,}", percent(over / len(r))),
     ]
     words = (
-        "Approved is what the whole intent loses if its stop is hit, costs included; R is net over that. What was not "
-        "filled of an intent does not lower it, and a price may run past its stop before the exit is filled."
+        "Approved is what was sent loses if its stop is hit, costs included; R is net over that. What was sent and not "
+        "filled does not lower it, and a price may run past its stop before the exit is filled."
     )
     return f"{table(['', run.currency, ''], rows)}{paragraph(words, 'soft')}"
 
