@@ -1,0 +1,7 @@
+"""`make bench`: our own engine by stages, then the peers beside it. Results go to bench/results.json."""
+
+import subprocess
+import sys
+
+for module in ("bench.engine", "bench.peers"):
+    subprocess.run([sys.executable, "-m", module], check=True)
