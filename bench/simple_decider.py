@@ -238,7 +238,7 @@ def on_report(universe, market, books, trader, memory, market_params, params, li
 
 
 # --- every boundary -------------------------------------------------------------------------------------------------
-@routine
+@kernel
 def decide(universe, market, books, trader, memory, market_params, params, history, ts_ns):
     """The portfolio pass without its decisions: mark, watch deadlines, keep the equity curve."""
     trader.ts_ns = ts_ns

@@ -53,6 +53,7 @@ def send(trader, listing_id, side, price_ticks, lots, intent_id, is_exit, wave, 
     order = trader.orders[slot]
     order.order_id = order_id
     order.state = SENT
+    trader.order_count += 1
     order.listing_id = listing_id
     order.side = side
     order.price_ticks = price_ticks
@@ -188,6 +189,7 @@ def close_order(trader, order):
     reserve(trader, order, -leaves_lots)
     trader.inventory[order.listing_id].expired_lots += leaves_lots
     order.state = FREE
+    trader.order_count -= 1
 
 
 @kernel
@@ -204,6 +206,8 @@ def working_count(trader, intent_id):
 @kernel
 def check_deadlines(trader, params, ts_ns):
     """Orders unheard of past the deadline become UNKNOWN and are asked about; nothing is ever guessed."""
+    if trader.order_count == 0:
+        return
     for k in range(trader.orders.shape[0]):
         order = trader.orders[k]
         if order.state == FREE:

@@ -490,6 +490,7 @@ TRADER = record(
         ("unknown_count", "i8"),  # orders ever UNKNOWN
         ("refused_reports", "i8"),  # replies that matched no order or would have overfilled one
         ("open_count", "i8"),  # groups not FLAT
+        ("order_count", "i8"),  # orders not FREE
         ("ts_equity_sample_ns", "i8"),
         ("ts_sample_ns", "i8"),
         ("equity", "f8"),

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, Self
 
 import numpy as np
 
-from ..core.jit import entry, kernel
+from ..core.jit import kernel, loader
 from ..core.schema import LEVEL
 
 Array = np.ndarray[Any, Any]
@@ -93,7 +93,7 @@ def parse_levels(texts: list[bytes], grid: Grid) -> Parsed:
     return Parsed(rows[: counts.sum()], counts, int(rounded))
 
 
-@entry
+@loader
 def _parse_texts(text: Array, grid: Grid, rows: Array, counts: Array) -> tuple[int, int, int, int]:
     """Fill rows and counts; (text index, where in the joined text, fault, sizes cut)."""
     at, n, rounded, index = 0, 0, 0, 0

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..core.jit import entry
+from ..core.jit import loader
 from ..core.schema import LEVEL, NEVER_NS, PACKET, Kind
 from ..errors import UserError
 from .decimals import Array
@@ -160,7 +160,7 @@ def _positions(openings: list[Part], stretches: list[Part]) -> Array:
     return np.concatenate([np.arange(len(openings)), merged + len(openings)])
 
 
-@entry
+@loader
 def _merge_runs(ts: Array, begins: Array, ends: Array) -> Array:
     """Ranks of ts, which is sorted from begins[i] to ends[i]; equal times rank in the order of runs."""
     ranks = np.empty(len(ts), np.int64)
@@ -180,7 +180,7 @@ def _merge_runs(ts: Array, begins: Array, ends: Array) -> Array:
     return ranks
 
 
-@entry
+@loader
 def _place(packets: Array, part: Array, where: Array, listing_id: int, level_shift: int) -> None:
     """Copy a part's packets to where they go, counting listings and levels as the whole does."""
     for i in range(len(part)):

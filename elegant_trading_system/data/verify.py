@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.jit import entry, kernel
+from ..core.jit import kernel, loader
 from ..core.schema import Kind
 from .tape import Quality
 
@@ -54,7 +54,7 @@ def _blocks(levels: Array) -> list[Array]:
     return [levels[at : at + PRICE_BLOCK] for at in range(0, len(levels), PRICE_BLOCK)]
 
 
-@entry
+@loader
 def _count_crossed(packets: Array, levels: Array, ranks: Array, price_count: int) -> int:
     """Books as one occupied flag per price that occurs: the next best is a short walk away."""
     bids = np.zeros(price_count, np.uint8)

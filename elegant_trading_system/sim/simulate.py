@@ -77,7 +77,7 @@ def simulate(worlds, traders, venues, memory, settings, tape, cursor, end, is_la
     return cursor
 
 
-@routine
+@kernel
 def decide_all(worlds, traders, venues, memory, settings, logs, is_over):
     """The next boundary: the market closes what ends there, then every trader's portfolio pass.
 

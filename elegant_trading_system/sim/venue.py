@@ -269,7 +269,7 @@ def match(universe, market, books, venue, sim_params, slot, packets, levels, cur
         reply(venue, sim_params, command, flight.ts_arrival_ns, EXPIRED, 0, 0, 0, 0, 0)
 
 
-@kernel
+@routine
 def match_book(universe, market, books, venue, sim_params, flight, packets, levels, cursor):
     command = flight.command
     listing_id = command.listing_id
@@ -297,7 +297,7 @@ def match_book(universe, market, books, venue, sim_params, flight, packets, leve
     return left
 
 
-@kernel
+@routine
 def match_midpoint(universe, market, books, venue, sim_params, flight, packets, levels, cursor):
     """All or nothing at the reference's midpoint, likelier when the price has moved against us since."""
     command = flight.command
@@ -317,7 +317,7 @@ def match_midpoint(universe, market, books, venue, sim_params, flight, packets, 
     return 0
 
 
-@kernel
+@routine
 def arrival_mid_x2(market, books, sim_params, flight, listing_id, packets, levels, cursor):
     """Bid plus ask in ticks at the venue on arrival; 0 when a side is empty."""
     book = market.books[listing_id]
