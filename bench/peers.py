@@ -6,6 +6,7 @@ The first call makes a virtual environment of its own in the cache folder.
 """
 
 import argparse
+import hashlib
 import json
 import os
 import statistics
@@ -24,16 +25,17 @@ OURS = "ours"
 
 
 def in_own_venv() -> None:
-    """Go on in a virtual environment that holds the locked peers; make it when it is missing or older than its lock."""
+    """Go on in a virtual environment that holds the locked peers; make it when it is missing or of another lock."""
     folder = CACHE / "venv-peers"
     python, stamp = folder / "bin" / "python", folder / "made"
     if Path(sys.prefix) == folder:
         return
-    if not stamp.exists() or stamp.stat().st_mtime < REQUIREMENTS.stat().st_mtime:
+    lock = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()
+    if not stamp.exists() or stamp.read_text() != lock:
         venv.create(folder, with_pip=True, clear=True)
         pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
         subprocess.run([*pip, "-r", str(REQUIREMENTS)], check=True)
-        stamp.touch()
+        stamp.write_text(lock)
     os.chdir(HERE.parent)
     os.execv(python, [str(python), "-m", "bench.peers", *sys.argv[1:]])
 
