@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from elegant_trading_system.core.schema import LEVEL, PACKET, Kind
+from elegant_trading_system.core.kinds import Kind
+from elegant_trading_system.core.schema import LEVEL, PACKET
 
 Array = np.ndarray[Any, Any]
 CACHE = Path(os.environ.get("ETS_BENCH_CACHE") or Path.home() / ".cache" / "elegant-trading-system" / "bench")

@@ -8,7 +8,7 @@ import numpy as np
 
 from elegant_trading_system.config_sources import load as load_config
 from elegant_trading_system.core import jit
-from elegant_trading_system.core.schema import Kind
+from elegant_trading_system.core.kinds import Kind
 from elegant_trading_system.data.tape import ListingSpec
 from elegant_trading_system.data.universe import build
 from elegant_trading_system.sim.session import Session

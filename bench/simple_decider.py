@@ -10,7 +10,8 @@ and profit are the engine's.
 from elegant_trading_system.core import execution_engine, portfolio_monitor
 from elegant_trading_system.core.history import append_equity
 from elegant_trading_system.core.jit import kernel, routine
-from elegant_trading_system.core.schema import LADDER, NS_PER_S, Kind, PositionState, Verdict
+from elegant_trading_system.core.kinds import Kind, PositionState, Verdict
+from elegant_trading_system.core.schema import LADDER, NS_PER_S
 from elegant_trading_system.core.units import ASK, BID
 
 # --- the rule's numbers ---------------------------------------------------------------------------------------

@@ -8,7 +8,8 @@ import numpy as np
 
 from elegant_trading_system.config import Config
 from elegant_trading_system.config_sources import load
-from elegant_trading_system.core.schema import LEVEL, PACKET, BookState, Kind
+from elegant_trading_system.core.kinds import BookState, Kind
+from elegant_trading_system.core.schema import LEVEL, PACKET
 from elegant_trading_system.data.tape import ListingKindName, ListingSpec
 from elegant_trading_system.data.universe import Universe, build
 from elegant_trading_system.sim.session import Session

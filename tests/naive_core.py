@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from elegant_trading_system.core.schema import FAR, LADDER, NO_X, WORD, BookState, Kind
+from elegant_trading_system.core.kinds import BookState, Kind
+from elegant_trading_system.core.schema import FAR, LADDER, NO_X, WORD
 
 LADDER_MASK = LADDER - 1
 

@@ -9,8 +9,9 @@ import numpy as np
 from . import execution_engine, portfolio_monitor, risk_manager, routing, signal_engine
 from .history import append_equity, append_evaluation
 from .jit import kernel, routine
+from .kinds import ExitReason, Kind, PositionState, Verdict
 from .market_data import is_fresh, mid_price
-from .schema import GROUPS, NS_PER_S, ExitReason, Kind, PositionState, Verdict
+from .schema import GROUPS, NS_PER_S
 from .units import BPS
 
 MEMORY = 1

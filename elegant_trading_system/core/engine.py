@@ -11,7 +11,8 @@ from . import decider as product
 from . import execution_engine, market_data, portfolio_monitor
 from .history import History
 from .jit import entry, kernel
-from .schema import GROUPS, OUTBOX, PRIVATE_FIRST, SYSTEM_FIRST, Kind, OperatorCommand
+from .kinds import PRIVATE_FIRST, SYSTEM_FIRST, Kind, OperatorCommand
+from .schema import GROUPS, OUTBOX
 
 decider = globals().get("decider_override", product)
 

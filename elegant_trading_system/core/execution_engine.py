@@ -8,7 +8,8 @@ import numpy as np
 
 from . import portfolio_monitor
 from .jit import kernel, routine
-from .schema import OUTBOX, CommandKind, Kind, ListingKind, OrderState
+from .kinds import CommandKind, Kind, ListingKind, OrderState
+from .schema import OUTBOX
 from .units import fee_from_ppm
 
 FREE, SENT, ACCEPTED, UNKNOWN = (

@@ -7,7 +7,8 @@ import numpy as np
 from . import books as book_ops
 from .indicators import apply_bar_close, apply_print, reset_bar
 from .jit import kernel, routine
-from .schema import NO_X, NS_PER_S, SECONDS, BookState, Kind, ListingKind
+from .kinds import BookState, Kind, ListingKind
+from .schema import NO_X, NS_PER_S, SECONDS
 from .units import ASK, BID, base_from_lots, x_from_ticks
 
 DEPTH, SNAPSHOT, TRADE, STATUS = Kind.DEPTH.value, Kind.SNAPSHOT.value, Kind.TRADE.value, Kind.STATUS.value

@@ -4,8 +4,8 @@ Integers only where it must reconcile: per venue and asset, balance = fills + fe
 """
 
 from .jit import kernel
+from .kinds import Kind, ListingKind, PositionState
 from .market_data import mid_price
-from .schema import Kind, ListingKind, PositionState
 from .units import mul_div
 
 LINEAR = ListingKind.LINEAR.value

@@ -7,8 +7,8 @@ import math
 from typing import NamedTuple
 
 from .jit import kernel
+from .kinds import OrderState, PositionState, Verdict
 from .market_data import group_mid_price
-from .schema import OrderState, PositionState, Verdict
 from .units import BPS
 
 FLAT = PositionState.FLAT.value

@@ -4,8 +4,9 @@ import numpy as np
 
 from . import execution_engine as orders
 from .jit import kernel, routine
+from .kinds import ListingKind, PositionState, Verdict
 from .market_data import is_fresh, is_two_sided, mid_price, spread_ticks
-from .schema import GROUP_LISTINGS, ListingKind, PositionState, Verdict
+from .schema import GROUP_LISTINGS
 from .units import ASK, BID, ticks_inward
 
 SPOT, LINEAR, DARK = ListingKind.SPOT.value, ListingKind.LINEAR.value, ListingKind.DARK.value

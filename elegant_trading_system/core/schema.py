@@ -4,10 +4,11 @@ Capacities are constants and counts are data, so that changing instruments or ve
 All integers in state are int64; the narrow ones in PACKET are ids and counts only.
 """
 
-from enum import IntEnum
 from typing import Any
 
 import numpy as np
+
+from .kinds import VERDICTS
 
 SCHEMA_VERSION = 1
 
@@ -47,125 +48,6 @@ def record(fields: list[tuple[Any, ...]]) -> np.dtype[Any]:
     assert not shadowed, shadowed
     assert plain.itemsize == sum(plain[name].itemsize for name in plain.names), plain
     return np.dtype((np.record, plain))
-
-
-# --- enums ------------------------------------------------------------------------------------------------
-class Kind(IntEnum):
-    """What a packet tells. Below 16: the market, seen by all. 16 to 31: ours alone. From 32: the system."""
-
-    DEPTH = 1  # rows replace levels (absolute lots; 0 removes)
-    SNAPSHOT = 2  # rows are the whole book; it becomes LIVE
-    TRADE = 3  # rows are prints, by aggressor side; an INDEX listing prints its value on the buy side
-    STATUS = 4  # code is the listing's new BookState
-    BAR = 5  # history: four rows open, high, low, close; their lots sum to the volume
-    ACCEPTED = 16
-    FILL = 17  # one row on our side; atoms of asset_id is the fee (negative: we pay)
-    EXPIRED = 18  # what was left of an IOC is gone
-    REJECTED = 19  # code is the RejectReason; nothing of it will ever fill
-    FEE = 20  # atoms of asset_id, outside a fill
-    FUNDING = 21  # atoms of asset_id
-    TRANSFER = 22  # deposit or withdrawal, atoms of asset_id
-    TICK = 32  # carries time only; changes nothing that the next packet would not
-    OPERATOR = 33  # code is the OperatorCommand
-
-
-PRIVATE_FIRST = 16
-SYSTEM_FIRST = 32
-
-
-class Side(IntEnum):
-    BUY = 1
-    SELL = -1
-
-
-class ListingKind(IntEnum):
-    SPOT = 0
-    LINEAR = 1  # perpetual settled in the quote asset
-    INVERSE = 2  # contracts of fixed quote value settled in the base asset: view-and-confirm only
-    DARK = 3  # midpoint venue: no displayed book
-    INDEX = 4  # prints, never traded (VIX, DVOL, the simulator's efficient price)
-
-
-class BookState(IntEnum):
-    RESYNC = 0  # waiting for a snapshot: how every book starts
-    LIVE = 1
-    GAP = 2  # a message was lost
-    STALE = 3  # nothing heard for too long
-
-
-class OrderState(IntEnum):
-    FREE = 0  # the slot holds no order
-    SENT = 1
-    ACCEPTED = 2
-    UNKNOWN = 3  # silence past the deadline: exposure stays reserved until the venue proves otherwise
-    FILLED = 4
-    EXPIRED = 5
-    REJECTED = 6
-
-
-class PositionState(IntEnum):
-    FLAT = 0
-    ENTERING = 1
-    OPEN = 2
-    EXITING = 3
-
-
-class CommandKind(IntEnum):
-    SEND = 1
-    QUERY = 2  # ask the venue what became of an UNKNOWN order
-
-
-class RejectReason(IntEnum):
-    NONE = 0
-    VENUE = 1
-    BALANCE = 2
-    REDUCE_ONLY = 3
-
-
-class OperatorCommand(IntEnum):
-    HALT = 1
-    RESUME = 2
-
-
-class ExitReason(IntEnum):
-    NONE = 0
-    STOP = 1
-    TARGET = 2
-    TIME = 3
-
-
-class Verdict(IntEnum):
-    """Why we did, or why we did not. Every evaluation of a group at a portfolio pass ends in one of these."""
-
-    APPROVED = 0
-    HALTED = 1
-    BOOK_NOT_LIVE = 2
-    WARMUP_VELOCITY = 3  # fewer seconds seen than the velocity windows need
-    WARMUP_VWAP = 4
-    WARMUP_ATR = 5
-    NO_PRESSURE = 6
-    STRENGTH_LOW = 7
-    VELOCITY_LOW = 8
-    IMBALANCE_LOW = 9
-    VWAP_FAR = 10
-    POSITION_OPEN = 11
-    ORDER_WORKING = 12
-    UNKNOWN_ORDER = 13
-    SHORT_UNAVAILABLE = 14
-    MAX_POSITIONS = 15
-    SIZE_ZERO = 16  # risk budget or caps leave less than one lot
-    BELOW_MIN_NOTIONAL = 17
-    NO_VENUE = 18
-    EQUITY_SPENT = 19  # no capital is left to size from
-    EXIT_STOP = 20
-    EXIT_TARGET = 21
-    EXIT_TIME = 22
-    EXIT_BOOK_NOT_LIVE = 23
-    EXIT_DUST = 24  # what is left is smaller than a lot: named dust, position closed
-    INSUFFICIENT_BALANCE = 25  # the free balance at the venues of the class cannot pay for a smallest order
-
-
-VERDICTS = 64
 
 
 # --- events -----------------------------------------------------------------------------------------------

@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 from . import books as book_ops
 from .jit import kernel
+from .kinds import ListingKind, Verdict
 from .market_data import apply_spread_time, group_mid_price, is_fresh, is_two_sided, mid_ticks, spread_ticks, vwap_gap
-from .schema import NO_X, ListingKind, Verdict
+from .schema import NO_X
 from .units import ASK, BID
 
 INVERSE, DARK, INDEX = ListingKind.INVERSE.value, ListingKind.DARK.value, ListingKind.INDEX.value

@@ -3,7 +3,7 @@
 import math
 
 from .jit import kernel
-from .schema import ListingKind
+from .kinds import ListingKind
 
 BPS = 1e-4
 INVERSE = ListingKind.INVERSE.value

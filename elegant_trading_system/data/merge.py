@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..core.jit import loader
-from ..core.schema import LEVEL, NEVER_NS, PACKET, Kind
+from ..core.kinds import Kind
+from ..core.schema import LEVEL, NEVER_NS, PACKET
 from ..errors import UserError
 from .decimals import Array
 from .tape import ListingSpec, Tape

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from ..config import Config
-from ..core.schema import ASSETS, GROUP_LISTINGS, GROUPS, LISTINGS, UNIVERSE, VENUES, ListingKind
+from ..core.kinds import ListingKind
+from ..core.schema import ASSETS, GROUP_LISTINGS, GROUPS, LISTINGS, UNIVERSE, VENUES
 from ..errors import ExitCode, UserError
 from .tape import ListingSpec
 

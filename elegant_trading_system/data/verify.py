@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from ..core.jit import kernel, loader
-from ..core.schema import Kind
+from ..core.kinds import Kind
 from .tape import Quality
 
 Array = np.ndarray[Any, Any]

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.schema import Kind
+from ..core.kinds import Kind
 from ..sim.market_stream import MarketStream
 
 Array = np.ndarray[Any, Any]

@@ -1,6 +1,6 @@
 """What each verdict means, in one plain sentence."""
 
-from ..core.schema import Verdict
+from ..core.kinds import Verdict
 
 EXPLANATIONS: dict[Verdict, str] = {
     Verdict.APPROVED: "Every gate was passed and orders were sent.",

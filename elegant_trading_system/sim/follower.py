@@ -9,10 +9,10 @@ import numpy as np
 from ..core import decider as product
 from ..core import execution_engine, portfolio_monitor
 from ..core.jit import kernel, routine
+from ..core.kinds import Kind, ListingKind, PositionState, Verdict
 from ..core.market_data import is_fresh, is_two_sided
 from ..core.risk_manager import Intent
 from ..core.routing import open_position, touch_price
-from ..core.schema import Kind, ListingKind, PositionState, Verdict
 from ..core.units import BPS, ticks_inward
 
 MEMORY = 1

@@ -1,7 +1,8 @@
 """What leaves the simulated venues: SNAPSHOT, DEPTH, TRADE and STATUS packets, and samples of the whole market."""
 
 from ..core.jit import kernel, routine
-from ..core.schema import NS_PER_S, BookState, Kind
+from ..core.kinds import BookState, Kind
+from ..core.schema import NS_PER_S
 from .market_book import forget_changes, lots_at, side_sign
 from .market_random import draw_exponential
 from .market_records import DARK, LIT, RING, WINDOW

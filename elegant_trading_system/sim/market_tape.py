@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..core.schema import NS_PER_S, Kind
+from ..core.kinds import Kind
+from ..core.schema import NS_PER_S
 from ..data.tape import ListingSpec, TapeFacts, TapeWriter, tape_path
 from ..data.verify import measure
 from ..errors import ExitCode, UserError

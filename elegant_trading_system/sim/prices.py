@@ -2,7 +2,8 @@
 
 import polars as pl
 
-from ..core.schema import NO_X, ListingKind
+from ..core.kinds import ListingKind
+from ..core.schema import NO_X
 from .session import Session
 
 

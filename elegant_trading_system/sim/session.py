@@ -9,21 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..config import Config
-from ..core.schema import (
-    BOOKS,
-    COMMAND,
-    EQUITY,
-    EVALUATION,
-    LEVEL,
-    MARKET,
-    NEVER_NS,
-    NO_X,
-    PACKET,
-    TRADER,
-    VENUE_SIM,
-    Kind,
-    ListingKind,
-)
+from ..core.kinds import Kind, ListingKind
+from ..core.schema import BOOKS, COMMAND, EQUITY, EVALUATION, LEVEL, MARKET, NEVER_NS, NO_X, PACKET, TRADER, VENUE_SIM
 from ..data.universe import Universe
 from . import simulate as product
 

@@ -7,8 +7,9 @@ the run it would have had alone.
 from ..core import engine as product
 from ..core.history import History
 from ..core.jit import entry, kernel, routine
+from ..core.kinds import Kind
 from ..core.market_data import apply_boundary
-from ..core.schema import NEVER_NS, REPLIES, Kind
+from ..core.schema import NEVER_NS, REPLIES
 from . import venue as venue_ops
 
 engine = globals().get("engine_override", product)

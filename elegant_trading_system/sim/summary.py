@@ -6,7 +6,7 @@ import numpy as np
 import polars as pl
 
 from ..core.jit import SOURCE_DIGEST
-from ..core.schema import CommandKind, Kind, ListingKind
+from ..core.kinds import CommandKind, Kind, ListingKind
 from ..data.universe import Universe
 from .prices import asset_prices, mid
 from .session import Session, decisions_digest

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from ..core.schema import CommandKind, ExitReason, Kind, Verdict
+from ..core.kinds import CommandKind, ExitReason, Kind, Verdict
 from ..data.universe import Universe
 from .prices import marks
 from .session import Log, Session

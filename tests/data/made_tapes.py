@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from elegant_trading_system.core.schema import LEVEL, PACKET, BookState, Kind
+from elegant_trading_system.core.kinds import BookState, Kind
+from elegant_trading_system.core.schema import LEVEL, PACKET
 from elegant_trading_system.data.tape import ListingSpec, Tape, TapeWriter
 
 Rows = list[tuple[int, int]]

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from elegant_trading_system.core.schema import PACKET, Kind
+from elegant_trading_system.core.kinds import Kind
+from elegant_trading_system.core.schema import PACKET
 from elegant_trading_system.data.catalog import Catalog, describe, render
 from elegant_trading_system.data.importers import import_paths
 from elegant_trading_system.data.tape import Tape, TapeWriter

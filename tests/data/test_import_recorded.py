@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from elegant_trading_system.core.schema import BookState, Kind
+from elegant_trading_system.core.kinds import BookState, Kind
 from elegant_trading_system.data.catalog import Catalog
 from elegant_trading_system.data.importers import import_paths
 from elegant_trading_system.data.tape import Tape

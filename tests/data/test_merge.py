@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from elegant_trading_system.core.schema import BookState, Kind
+from elegant_trading_system.core.kinds import BookState, Kind
 from elegant_trading_system.data.merge import Merged, book_after, merge
 from elegant_trading_system.data.tape import Tape
 from elegant_trading_system.errors import UserError

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from elegant_trading_system.core.schema import BookState, Kind
+from elegant_trading_system.core.kinds import BookState, Kind
 from elegant_trading_system.sim.session import Session
 
 from ..builders import WORLD, Array, loose, random_tape, run, session

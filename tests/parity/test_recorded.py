@@ -13,7 +13,8 @@ from elegant_trading_system.config import Config
 from elegant_trading_system.config_sources import load
 from elegant_trading_system.core import market_data
 from elegant_trading_system.core.jit import entry
-from elegant_trading_system.core.schema import LADDER, LEVEL, Kind
+from elegant_trading_system.core.kinds import Kind
+from elegant_trading_system.core.schema import LADDER, LEVEL
 from elegant_trading_system.data.catalog import Catalog
 from elegant_trading_system.data.importers import import_paths
 from elegant_trading_system.data.universe import build

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elegant_trading_system.core import books as book_ops
+from elegant_trading_system.core.kinds import BookState, Kind
 from elegant_trading_system.core.market_data import apply_packet, is_crossed, mid_ticks
-from elegant_trading_system.core.schema import FAR, LADDER, LEVEL, NO_X, PACKET, UNIVERSE, WORD, BookState, Kind
+from elegant_trading_system.core.schema import FAR, LADDER, LEVEL, NO_X, PACKET, UNIVERSE, WORD
 from elegant_trading_system.sim.session import new_market
 
 from ..builders import DARK, WORLD, Event, Rows, depth, random_tape, snapshot, status, tape

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from elegant_trading_system.core.schema import Kind, Verdict
+from elegant_trading_system.core.kinds import Kind, Verdict
 from elegant_trading_system.sim.session import Session
 
 from ..builders import PRICES, START_NS, WORLD, Array, Event, Rows, loose, run, tape

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from elegant_trading_system.core.schema import Verdict
+from elegant_trading_system.core.kinds import Verdict
 from elegant_trading_system.errors import UserError
 from elegant_trading_system.research import report, report_charts
 from elegant_trading_system.research.report_html import decimal, number, share_of

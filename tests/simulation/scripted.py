@@ -6,7 +6,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 from elegant_trading_system.core import jit
-from elegant_trading_system.core.schema import Kind
+from elegant_trading_system.core.kinds import Kind
 from elegant_trading_system.data.tape import ListingSpec
 from elegant_trading_system.sim.session import Session
 

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from elegant_trading_system.core.schema import NS_PER_S, BookState, Kind
+from elegant_trading_system.core.kinds import BookState, Kind
+from elegant_trading_system.core.schema import NS_PER_S
 from elegant_trading_system.data.tape import PARTIAL_PREFIX, Tape, TapeFacts, TapeWriter, tape_path
 from elegant_trading_system.errors import UserError
 from elegant_trading_system.sim.market_presets import TS_START_NS

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from elegant_trading_system.core import execution_engine
-from elegant_trading_system.core.schema import LEVEL, PACKET, TRADER, CommandKind, Kind, OrderState
+from elegant_trading_system.core.kinds import CommandKind, Kind, OrderState
+from elegant_trading_system.core.schema import LEVEL, PACKET, TRADER
 from elegant_trading_system.core.units import fee_from_ppm
 
 from ..builders import (

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from elegant_trading_system.core import routing
+from elegant_trading_system.core.kinds import BookState, Verdict
 from elegant_trading_system.core.risk_manager import Intent
-from elegant_trading_system.core.schema import BookState, Verdict
 from elegant_trading_system.data.tape import ListingSpec
 
 from ..builders import START_NS, Event, listing, loose, session, snapshot, status, tape

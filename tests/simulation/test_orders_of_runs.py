@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from elegant_trading_system.core.schema import (
-    PACKET,
+from elegant_trading_system.core.kinds import (
     BookState,
     CommandKind,
     Kind,
@@ -17,6 +16,7 @@ from elegant_trading_system.core.schema import (
     PositionState,
     Verdict,
 )
+from elegant_trading_system.core.schema import PACKET
 from elegant_trading_system.sim import replay
 from elegant_trading_system.sim.session import Session
 

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 
 from elegant_trading_system.config_sources import load
-from elegant_trading_system.core.schema import Kind, Verdict
+from elegant_trading_system.core.kinds import Kind, Verdict
 from elegant_trading_system.data.universe import build
 from elegant_trading_system.sim.market_stream import Chunk, MarketStream
 from elegant_trading_system.sim.market_tape import simulate_market

@@ -8,7 +8,8 @@ import pytest
 
 from elegant_trading_system.config import Config
 from elegant_trading_system.core import indicators, market_data, signal_engine
-from elegant_trading_system.core.schema import BAR, FLOW, GROUP_STATE, NS_PER_S, Kind
+from elegant_trading_system.core.kinds import Kind
+from elegant_trading_system.core.schema import BAR, FLOW, GROUP_STATE, NS_PER_S
 
 from ..builders import (
     ETH_LINEAR,

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from elegant_trading_system.core import portfolio_monitor
-from elegant_trading_system.core.schema import INVENTORY, PACKET, TRADER, Kind
+from elegant_trading_system.core.kinds import Kind
+from elegant_trading_system.core.schema import INVENTORY, PACKET, TRADER
 from elegant_trading_system.core.units import fee_from_ppm, mul_div
 
 from ..builders import DARK, LINEAR, LINEAR_B, SPOT, SPOT_B, loose, universe

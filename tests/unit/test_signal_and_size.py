@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elegant_trading_system.core import risk_manager, routing, signal_engine
-from elegant_trading_system.core.schema import POSITION, TRADER, Verdict
+from elegant_trading_system.core.kinds import Verdict
+from elegant_trading_system.core.schema import POSITION, TRADER
 from elegant_trading_system.core.signal_engine import Signal, View
 from elegant_trading_system.core.units import ticks_inward
 

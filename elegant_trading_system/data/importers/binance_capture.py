@@ -13,7 +13,8 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from ...core.schema import PACKET, BookState, Kind
+from ...core.kinds import BookState, Kind
+from ...core.schema import PACKET
 from ...errors import UserError
 from ..decimals import Array, Fault, Grid, LevelError, Parsed, parse_levels
 from ..sequence import DepthSequence, Diff, Outcome
