@@ -7,7 +7,6 @@ A tape is a folder `VENUE/SYMBOL/FIRSTNS_LASTNS/` in a catalog, holding
 It is written under a temporary name and renamed when complete: a crash leaves no half tape.
 """
 
-import fcntl
 import hashlib
 import os
 import shutil
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import numpy as np
+from filelock import FileLock
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..core.schema import LEVEL, PACKET, SCHEMA_VERSION
@@ -138,8 +138,9 @@ class TapeWriter:
         self.catalog = catalog
         self.facts = TapeFacts(listing=listing, source=source)
         self.partial = catalog / f"{PARTIAL_PREFIX}{uuid.uuid4().hex}"
-        self.partial.mkdir(parents=True)
+        catalog.mkdir(parents=True, exist_ok=True)
         self._lock = _hold(self.partial)
+        self.partial.mkdir()
         self._packets = (self.partial / "packets.bin").open("wb")
         self._levels = (self.partial / "levels.bin").open("wb")
         self._truth = (self.partial / "truth.bin").open("wb")
@@ -191,14 +192,14 @@ class TapeWriter:
         folder = self.catalog / tape_path(self.facts)
         folder.parent.mkdir(parents=True, exist_ok=True)
         self.partial.rename(folder)
-        os.close(self._lock)
+        _let_go(self._lock)
         return folder
 
     def discard(self) -> None:
         for file in (self._packets, self._levels, self._truth):
             file.close()
         shutil.rmtree(self.partial, ignore_errors=True)
-        os.close(self._lock)
+        _let_go(self._lock)
 
     def __enter__(self) -> Self:
         return self
@@ -233,27 +234,35 @@ def _remove(folder: Path) -> None:
         folder.parent.parent.rmdir()
 
 
-def _hold(partial: Path) -> int:
-    """Lock a partial tape for as long as its writer lives, however it ends."""
-    handle = os.open(partial, os.O_RDONLY)
-    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    return handle
+def _hold(partial: Path) -> FileLock:
+    """Lock a partial tape for as long as its writer lives, however it ends. The lock lies beside the folder: one
+    inside would keep Windows from renaming it.
+    """
+    lock = FileLock(f"{partial}.lock")
+    lock.acquire(timeout=0)
+    return lock
+
+
+def _let_go(lock: FileLock) -> None:
+    lock.release()
+    Path(lock.lock_file).unlink(missing_ok=True)
 
 
 def discard_stale_partials(catalog: Path) -> int:
     """Remove what killed writers left behind, and only that; how many there were."""
-    stale = [folder for folder in catalog.glob(f"{PARTIAL_PREFIX}*") if not _is_held(folder)]
-    for folder in stale:
-        shutil.rmtree(folder, ignore_errors=True)
-    return len(stale)
+    partials = {path.with_suffix("") for path in catalog.glob(f"{PARTIAL_PREFIX}*")}
+    return sum(_discard_if_stale(partial) for partial in sorted(partials))
 
 
-def _is_held(partial: Path) -> bool:
+def _discard_if_stale(partial: Path) -> bool:
     try:
-        os.close(_hold(partial))
-    except OSError:
-        return True
-    return False
+        lock = _hold(partial)
+    except TimeoutError:
+        return False  # its writer lives
+    is_left_behind = partial.is_dir()
+    shutil.rmtree(partial, ignore_errors=True)
+    _let_go(lock)
+    return is_left_behind
 
 
 def tape_path(facts: TapeFacts) -> Path:
