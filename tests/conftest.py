@@ -8,6 +8,9 @@ from hypothesis import settings
 
 ROOT = Path(__file__).parent.parent
 
+# Before anything of the package is imported: tests call single kernels, which a run never does.
+os.environ["ETS_CALLABLE_KERNELS"] = "1"
+
 # The first example of a test may have to compile what it tests.
 settings.register_profile("compiled", deadline=None)
 settings.load_profile("compiled")

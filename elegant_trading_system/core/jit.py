@@ -27,7 +27,10 @@ def _digest(paths: list[Path]) -> str:
 
 #: Which code traded: printed in every run's manifest.
 SOURCE_DIGEST = _digest(_SOURCES)
-CACHE_DIR = _CACHE_ROOT / SOURCE_DIGEST[:16]
+#: Tests call single kernels from Python; a run never does, and without those wrappers compiling takes a fifth less.
+IS_CALLABLE = os.environ.get("ETS_CALLABLE_KERNELS") == "1"
+_SUFFIX = "-callable" if IS_CALLABLE else ""
+CACHE_DIR = _CACHE_ROOT / f"{SOURCE_DIGEST[:16]}{_SUFFIX}"
 numba.config.CACHE_DIR = str(CACHE_DIR)
 
 # Without Numba's reference counting (_nrt=False) an array that is passed, sliced or unpacked costs nothing; with it,
@@ -35,10 +38,12 @@ numba.config.CACHE_DIR = str(CACHE_DIR)
 # a hot path wants to hear. Without the wrapper for C callers, which nobody uses, compiling takes a seventh less.
 _COMMON = {"cache": True, "error_model": "numpy", "fastmath": False}
 
-kernel = numba.njit(forceinline=True, no_cfunc_wrapper=True, _nrt=False, **_COMMON)
+_INNER = {"no_cfunc_wrapper": True, "no_cpython_wrapper": not IS_CALLABLE}
+
+kernel = numba.njit(forceinline=True, _nrt=False, **_INNER, **_COMMON)
 """For functions called per event from compiled code: inlined into their caller; may not allocate."""
 
-routine = numba.njit(no_cfunc_wrapper=True, _nrt=True, **_COMMON)
+routine = numba.njit(_nrt=True, **_INNER, **_COMMON)
 """For functions called rarely from compiled code: kept out of line, so that compiling stays cheap; may allocate."""
 
 entry = numba.njit(nogil=True, _nrt=False, **_COMMON)
@@ -66,7 +71,7 @@ def instantiate(module_name: str, alias: str, **overrides: object) -> ModuleType
     module.__dict__["instance_digest"] = key
     sys.modules[name] = module
     before = numba.config.CACHE_DIR
-    numba.config.CACHE_DIR = str(_CACHE_ROOT / key[:16])
+    numba.config.CACHE_DIR = str(_CACHE_ROOT / f"{key[:16]}{_SUFFIX}")
     try:
         spec.loader.exec_module(module)
     finally:
