@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 from .jit import kernel
 from .kinds import OrderState, PositionState, Verdict
-from .market_data import group_mid_price
 from .units import BPS
 
 FLAT = PositionState.FLAT.value
@@ -109,10 +108,3 @@ def apply_bracket(position, entry_price, params, bar_ns, ts_ns):
 @kernel
 def is_crowded(trader, params):
     return trader.open_count >= params.positions_max
-
-
-@kernel
-def reporting_price(universe, market, params, group_id, ts_ns):
-    """Group mid in the reporting currency, 0 when no book is fresh."""
-    reference = universe.listings[universe.groups[group_id].reference_id]
-    return group_mid_price(universe, market, params, group_id, ts_ns) * reference.quote_rate

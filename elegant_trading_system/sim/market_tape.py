@@ -1,6 +1,5 @@
 """Tapes of the simulated market: one per listing, all of them or none."""
 
-import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,7 +9,7 @@ import numpy as np
 
 from ..core.kinds import Kind
 from ..core.schema import NS_PER_S
-from ..data.tape import ListingSpec, TapeFacts, TapeWriter, tape_path
+from ..data.tape import ListingSpec, TapeFacts, TapeWriter, publish_all, tape_path
 from ..data.verify import measure
 from ..errors import ExitCode, UserError
 from .market_stream import Chunk, MarketStream
@@ -49,7 +48,7 @@ def simulate_market(
         for writer in writers:
             _describe(writer)
             writer.finish()
-        _publish_all(writers)
+        publish_all(writers)
     return [writer.facts for writer in writers]
 
 
@@ -75,13 +74,6 @@ def _describe(writer: TapeWriter) -> None:
     )
     if len(packets):
         measure(quality, packets, levels)
-
-
-def _publish_all(writers: list[TapeWriter]) -> None:
-    with ExitStack() as undo:
-        for writer in writers:
-            undo.callback(shutil.rmtree, writer.publish(), ignore_errors=True)
-        undo.pop_all()
 
 
 def _refuse_overlap(catalog: Path, listing: ListingSpec, first_ns: int, last_ns: int) -> None:
