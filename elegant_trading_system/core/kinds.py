@@ -8,9 +8,11 @@ class Kind(IntEnum):
 
     DEPTH = 1  # rows replace levels (absolute lots; 0 removes)
     SNAPSHOT = 2  # rows are the whole book; it becomes LIVE
-    TRADE = 3  # rows are prints, by aggressor side; an INDEX listing prints its value on the buy side
+    TRADE = 3  # rows are prints, by aggressor side; INDEX and VOLATILITY listings print their value on the buy side
     STATUS = 4  # code is the listing's new BookState
-    BAR = 5  # history: four rows open, high, low, close; their lots sum to the volume
+    BAR = 5  # history, stamped at the bar's end: four buy rows open, high, low, close; lots of the last is the volume;
+    # code is the bar's length in minutes
+    SESSION = 6  # code is the SessionState; atoms is the UTC ns at which an OPEN session ends
     ACCEPTED = 16
     FILL = 17  # one row on our side; atoms of asset_id is the fee (negative: we pay)
     EXPIRED = 18  # what was left of an IOC is gone
@@ -36,7 +38,8 @@ class ListingKind(IntEnum):
     LINEAR = 1  # perpetual settled in the quote asset
     INVERSE = 2  # contracts of fixed quote value settled in the base asset: view-and-confirm only
     DARK = 3  # midpoint venue: no displayed book
-    INDEX = 4  # prints, never traded (VIX, DVOL, the simulator's efficient price)
+    INDEX = 4  # prints, never traded (the simulator's efficient price)
+    VOLATILITY = 5  # prints an implied volatility in percent a year, never traded (VIX, DVOL)
 
 
 class BookState(IntEnum):
@@ -44,6 +47,15 @@ class BookState(IntEnum):
     LIVE = 1
     GAP = 2  # a message was lost
     STALE = 3  # nothing heard for too long
+
+
+class SessionState(IntEnum):
+    """A listing of a market that closes. One that never hears of a session is always open."""
+
+    ALWAYS = 0
+    OPEN = 1
+    CLOSED = 2
+    HALTED = 3
 
 
 class OrderState(IntEnum):

@@ -24,7 +24,8 @@ from ..core.schema import LEVEL, PACKET, SCHEMA_VERSION
 from ..errors import UserError
 
 PARTIAL_PREFIX = ".partial-"
-ListingKindName = Literal["spot", "linear", "inverse", "dark", "index"]
+ListingKindName = Literal["spot", "linear", "inverse", "dark", "index", "volatility"]
+AssetClass = Literal["crypto", "equity"]
 
 
 class ListingSpec(BaseModel):
@@ -44,6 +45,8 @@ class ListingSpec(BaseModel):
     lots_min: int = 1
     notional_min: Decimal = Decimal(0)  # quote
     reference: str = ""  # DARK: "VENUE SYMBOL" of the listing whose midpoint it trades at
+    asset_class: AssetClass = "crypto"  # decides which volatility index counts and how the VWAP is anchored
+    calendar: str = ""  # market with opening hours, as exchange-calendars names it (XNAS); "" = always open
 
     @property
     def name(self) -> str:

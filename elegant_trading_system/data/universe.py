@@ -16,7 +16,7 @@ from ..errors import ExitCode, UserError
 from .tape import ListingSpec
 
 KINDS = {kind.name.lower(): kind for kind in ListingKind}
-REFERENCE_ORDER = ("spot", "linear", "inverse", "index", "dark")
+REFERENCE_ORDER = ("spot", "linear", "inverse", "index", "volatility", "dark")
 DOLLARS = frozenset({"USD", "USDT", "USDC", "FDUSD", "TUSD", "DAI", "BUSD"})
 ATOM_DECIMALS = 8  # what venues settle in, where the listing allows
 NOTIONAL_MAX = 10**9  # reporting currency: no balance or order of ours gets near it
@@ -95,7 +95,7 @@ def _decimals(asset: str, listings: list[ListingSpec]) -> int:
     """Decimal places of the asset's atom: fine enough for every lot and tick, coarse enough for int64."""
     needed, lot_places = 0, [ATOM_DECIMALS]
     for spec in listings:
-        if spec.kind in ("inverse", "index"):
+        if spec.kind in ("inverse", "index", "volatility"):
             continue
         if spec.base == asset:
             needed = max(needed, _places(spec.lot_size))
@@ -134,7 +134,7 @@ def _fill_listing(
     row["quote_atoms_per_tick_lot"] = int(spec.tick_size * spec.lot_size * quote_scale) if is_tradable else 1
     row["lots_min"] = spec.lots_min
     row["notional_min_atoms"] = int(spec.notional_min * quote_scale)
-    row["taker_fee_ppm"] = venue.taker_fee_ppm(spec.kind) if spec.kind != "index" else 0
+    row["taker_fee_ppm"] = 0 if spec.kind in ("index", "volatility") else venue.taker_fee_ppm(spec.kind)
     row["is_fee_in_base"] = venue.fee_in_base and spec.kind in ("spot", "dark")
     row["can_short"] = spec.kind == "linear"  # borrowing coins to sell them is not modelled
     row["can_trade"] = is_tradable and spec.quote in DOLLARS
