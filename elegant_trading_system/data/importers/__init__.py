@@ -7,6 +7,7 @@ and a line in FORMATS.
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -17,7 +18,15 @@ from . import binance_capture
 Progress = Callable[[str, float], None]
 Reader = Callable[[list[Path], Callable[[ListingSpec], TapeWriter], Progress], None]
 
-FORMATS: dict[str, Reader] = {"binance-capture": binance_capture.read}
+
+class Format(NamedTuple):
+    """A vendor format: how it is read, and which files of a folder are meant by naming the folder."""
+
+    read: Reader
+    patterns: tuple[str, ...]
+
+
+FORMATS: dict[str, Format] = {"binance-capture": Format(binance_capture.read, ("*.gz",))}
 
 
 def import_paths(
@@ -30,7 +39,7 @@ def import_paths(
     """
     if format_name not in FORMATS:
         raise UserError(f"unknown format {format_name!r}", f"known formats: {', '.join(sorted(FORMATS))}")
-    files = _files(paths)
+    files = _files(paths, FORMATS[format_name].patterns)
     try:
         return _imported(format_name, files, catalog, progress or _silent)
     except OSError as error:
@@ -47,7 +56,7 @@ def _imported(format_name: str, files: list[Path], catalog: Path, progress: Prog
             writers.append(stack.enter_context(TapeWriter(catalog, spec, format_name)))
             return writers[-1]
 
-        FORMATS[format_name](files, open_writer, progress)
+        FORMATS[format_name].read(files, open_writer, progress)
         there = [_same_in(catalog, writer) for writer in writers]
         fresh = [writer for writer, same in zip(writers, there, strict=True) if same is None]
         publish_all(fresh)
@@ -61,15 +70,15 @@ def _silent(_text: str, _share: float) -> None:
     """For callers that do not want to know."""
 
 
-def _files(paths: list[Path]) -> list[Path]:
-    """Every file named, or lying as *.gz in a folder named; once each."""
+def _files(paths: list[Path], patterns: tuple[str, ...]) -> list[Path]:
+    """Every file named, or lying in a folder named and matching a pattern; once each."""
     files: list[Path] = []
     for path in paths:
         if not path.exists():
             raise UserError(f"{path}: no such file or folder", "check the path")
-        inside = sorted(path.glob("*.gz")) if path.is_dir() else [path]
+        inside = sorted(found for pattern in patterns for found in path.glob(pattern)) if path.is_dir() else [path]
         if not inside:
-            raise UserError(f"{path}: no *.gz files in this folder", "name a folder of recordings")
+            raise UserError(f"{path}: no {' or '.join(patterns)} files in this folder", "name a folder of recordings")
         files.extend(inside)
     if not files:
         raise UserError("no files to import", "name files or a folder of recordings")
