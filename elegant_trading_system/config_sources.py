@@ -9,12 +9,12 @@ import tomllib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args, get_origin
 
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from .config import BPS, Config, Section, VenueConfig
+from .config import BPS, DAY_S, Config, Section, VenueConfig
 from .core.schema import SECONDS
 from .errors import ConfigError, Problem
 
@@ -122,18 +122,26 @@ def _parse(text: str) -> Any:
 
 
 # --- names ------------------------------------------------------------------------------------------------
-def _sections() -> dict[str, type[Section]]:
-    return {name: field.annotation for name, field in Config.model_fields.items() if name != VENUES}  # type: ignore[misc]
+def _fields(model: type[Section], prefix: str = "") -> dict[str, FieldInfo]:
+    """Every value below a section by its dotted key; venues are no section."""
+    found: dict[str, FieldInfo] = {}
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            found |= _fields(field.annotation, f"{prefix}{name}.")
+        elif name != VENUES:
+            found[prefix + name] = field
+    return found
+
+
+FIELDS = _fields(Config)
 
 
 def _field(key: str) -> FieldInfo | None:
     """The model's field behind a dotted key; None if there is none."""
     match key.split("."):
-        case [section, name] if section in _sections():
-            return _sections()[section].model_fields.get(name)
         case ["venues", _, name]:
             return VenueConfig.model_fields.get(name)
-    return None
+    return FIELDS.get(key)
 
 
 def _venue_names(settings: Settings) -> list[str]:
@@ -142,8 +150,7 @@ def _venue_names(settings: Settings) -> list[str]:
 
 def known_keys(venues: Sequence[str]) -> list[str]:
     """Every dotted key there is, for the named venues."""
-    keys = [f"{section}.{name}" for section, model in _sections().items() for name in model.model_fields]
-    return keys + [f"{VENUES}.{venue}.{name}" for venue in venues for name in VenueConfig.model_fields]
+    return list(FIELDS) + [f"{VENUES}.{venue}.{name}" for venue in venues for name in VenueConfig.model_fields]
 
 
 def _drop_unknown(settings: Settings, problems: list[Problem]) -> Settings:
@@ -189,7 +196,7 @@ def _validate(settings: Settings, problems: list[Problem]) -> Config | None:
 
 
 def _nest(settings: Settings) -> dict[str, Any]:
-    values: dict[str, Any] = {name: {} for name in [*_sections(), VENUES]}
+    values: dict[str, Any] = {name: {} for name in Config.model_fields}
     for key, setting in settings.items():
         *path, name = key.split(".")
         table = values
@@ -211,13 +218,17 @@ def allowed(field: FieldInfo) -> str:
     """What a field accepts, in words: `a whole number, at least 1, at most 16`."""
     words: dict[Any, str] = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}
     bounds = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than", "pattern": "matching"}
-    parts = [words[field.annotation]]
+    parts = [_one_of(field.annotation) or words.get(field.annotation, "a list of whole numbers")]
     for constraint in field.metadata:
         for name, word in bounds.items():
             bound = getattr(constraint, name, None)
             if bound is not None:
                 parts.append(f"{word} {bound:g}" if isinstance(bound, float) else f"{word} {bound}")
     return ", ".join(parts)
+
+
+def _one_of(annotation: Any) -> str:
+    return f"one of {', '.join(get_args(annotation))}" if get_origin(annotation) is Literal else ""
 
 
 # --- values that must fit one another ---------------------------------------------------------------------
@@ -256,15 +267,64 @@ RULES = (
         lambda imbalance_min, ratio_max: imbalance_min < ratio_max,
         "signal.imbalance_min must be less than market.pressure_ratio_max, or no book could reach it",
     ),
+    *(
+        Rule(
+            (f"regimes.{row}.target_atr_max", f"regimes.{row}.target_atr_min"),
+            lambda atr_max, atr_min: atr_max >= atr_min,
+            "target_atr_max must be at least target_atr_min",
+        )
+        for row in ("neutral", "trend", "range")
+    ),
     Rule(
-        ("risk.target_atr_max", "risk.target_atr_min"),
-        lambda atr_max, atr_min: atr_max >= atr_min,
-        "target_atr_max must be at least target_atr_min",
+        ("bars.lengths_s",),
+        lambda lengths: sorted(set(lengths)) == lengths and all(length % lengths[0] == 0 for length in lengths),
+        "must rise, and each length must be a multiple of the first: longer bars are made of the shortest",
+    ),
+    Rule(
+        ("regimes.trend_axis.trend_leave", "regimes.trend_axis.trend_enter"),
+        lambda leave, enter: leave <= enter,
+        "trend_leave must be at most trend_enter",
+    ),
+    Rule(
+        ("regimes.trend_axis.range_leave", "regimes.trend_axis.range_enter"),
+        lambda leave, enter: leave >= enter,
+        "range_leave must be at least range_enter",
+    ),
+    Rule(
+        ("regimes.volatile.leave", "regimes.volatile.enter"),
+        lambda leave, enter: leave <= enter,
+        "leave must be at most enter",
+    ),
+    Rule(("stress.leave", "stress.enter"), lambda leave, enter: leave <= enter, "leave must be at most enter"),
+    Rule(
+        ("filters.persistence_min", "filters.persistence_s"),
+        lambda least, seconds: least <= seconds,
+        "persistence_min must be at most persistence_s",
+    ),
+    Rule(
+        ("breakers.drawdown_reduce", "breakers.drawdown_halt"),
+        lambda reduce, halt: reduce <= halt,
+        "drawdown_reduce must be at most drawdown_halt",
+    ),
+    Rule(
+        ("sessions.flatten_before_min", "sessions.entry_before_min"),
+        lambda flatten, entry: flatten <= entry,
+        "flatten_before_min must be at most entry_before_min, or an entry would be closed at once",
+    ),
+    Rule(
+        ("correlation.interval_s",),
+        lambda seconds: DAY_S % seconds == 0,
+        "must divide a day",
     ),
     Rule(
         ("risk.target_strength_max", "signal.strength_min"),
         lambda strength_max, strength_min: strength_max > strength_min,
         "risk.target_strength_max must be more than signal.strength_min: the target grows between the two",
+    ),
+    Rule(
+        ("risk.target_strength_max", "regimes.volatile.strength_min"),
+        lambda strength_max, strength_min: strength_max > strength_min,
+        "risk.target_strength_max must be more than regimes.volatile.strength_min: the target grows between the two",
     ),
     Rule(
         ("execution.primary_share", "execution.secondary_share", "execution.dark_share"),

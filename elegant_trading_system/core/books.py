@@ -54,6 +54,13 @@ def lots_at(books, listing_id, s, x):
 
 
 @kernel
+def known_lots(books, book, listing_id, s, x):
+    """Lots at any x, as far as the window reaches; 0 outside it."""
+    low_x = book.low_x[s]
+    return lots_at(books, listing_id, s, x) if low_x <= x < low_x + LADDER else 0
+
+
+@kernel
 def set_slot(books, listing_id, s, x, lots):
     slot = x & SLOT_MASK
     books.lots[listing_id, s, slot] = lots

@@ -1,21 +1,36 @@
 """The product's decisions: what happens at every packet, at every boundary and after every report.
 
-The engine takes these four functions as one module, so that another decider runs in the same engine
+The engine takes these five functions as one module, so that another decider runs in the same engine
 (`jit.instantiate`). A decider may keep integers of its own in `memory`; the product needs none.
 """
 
+import math
+
 import numpy as np
 
-from . import execution_engine, portfolio_monitor, risk_manager, routing, signal_engine
-from .history import append_equity, append_evaluation
+from . import (
+    bars,
+    breakers,
+    cost_gate,
+    execution_engine,
+    exits,
+    order_flow,
+    portfolio_monitor,
+    risk_manager,
+    routing,
+    signal_engine,
+)
+from .history import append_equity, append_evaluation, append_marks, remember_fill
 from .jit import kernel, routine
 from .kinds import ExitReason, Kind, PositionState, Verdict
-from .market_data import is_fresh, mid_price
-from .schema import GROUPS, NS_PER_S
+from .quotes import is_fresh, mid_price
+from .schema import GROUPS
 from .units import BPS
+from .windows import hour_base
 
 MEMORY = 1
 DEPTH, SNAPSHOT, STATUS = Kind.DEPTH.value, Kind.SNAPSHOT.value, Kind.STATUS.value
+FILL = Kind.FILL.value
 FLAT, ENTERING, OPEN, EXITING = (
     PositionState.FLAT.value,
     PositionState.ENTERING.value,
@@ -28,18 +43,32 @@ NONE, STOP, TARGET, TIME = (
     ExitReason.TARGET.value,
     ExitReason.TIME.value,
 )
+BREAKER, SESSION, VOLATILE, REMNANT = (
+    ExitReason.BREAKER.value,
+    ExitReason.SESSION.value,
+    ExitReason.VOLATILE.value,
+    ExitReason.REMNANT.value,
+)
 APPROVED = Verdict.APPROVED.value
-MAX_POSITIONS = Verdict.MAX_POSITIONS.value
-EXIT_STOP = Verdict.EXIT_STOP.value
-EXIT_BOOK_NOT_LIVE = Verdict.EXIT_BOOK_NOT_LIVE.value
+EXIT_STOP, EXIT_BREAKER = Verdict.EXIT_STOP.value, Verdict.EXIT_BREAKER.value
 EXIT_DUST = Verdict.EXIT_DUST.value
+COST_GATE = Verdict.COST_GATE.value
+UNECONOMIC = Verdict.UNECONOMIC.value
+NO_CANDIDATE = -math.inf
 
 
 # --- every packet -----------------------------------------------------------------------------------------
 @kernel
+def foresee(universe, market, books, memory, market_params, packet, levels):
+    """Before the book moves: the order flow of what this packet will change."""
+    order_flow.apply_before(market, books, market_params, packet, levels)
+
+
+@kernel
 def observe(universe, market, books, memory, market_params, packet, levels):
     """Features of the market, shared by all traders."""
     if packet.kind == DEPTH or packet.kind == SNAPSHOT or packet.kind == STATUS:
+        order_flow.apply_after(market, books, packet)
         signal_engine.apply_depth(universe, market, books, market_params, np.int64(packet.listing_id))
 
 
@@ -55,39 +84,72 @@ def on_packet(universe, market, books, trader, memory, market_params, params, pa
 
 @routine
 def manage(universe, market, trader, market_params, params, group_id, ts_ns):
-    """Send an open position's exit when its stop, target or time has come."""
+    """Send an open position's exit when its stop, target, time or a wider reason has come."""
     position = trader.positions[group_id]
     if position.exit_reason == NONE:
-        position.exit_reason = exit_reason(universe, market, market_params, position, ts_ns)
-        if position.exit_reason == NONE:
+        reason = exit_reason(universe, market, trader, market_params, params, group_id, position, ts_ns)
+        if reason == NONE:
             return
-        trader.verdicts[EXIT_STOP + position.exit_reason - STOP] += 1
+        position.exit_reason = reason
+        trader.verdicts[exit_verdict(reason)] += 1
         position.wave = 0
-    trader.verdicts[EXIT_BOOK_NOT_LIVE] += routing.send_exits(universe, market, trader, market_params, group_id, ts_ns)
+    divisor = 2 if position.exit_reason == VOLATILE else 1
+    exits.send_exits(universe, market, trader, market_params, params, group_id, divisor, ts_ns)
     if position.working_count > 0:
         position.state = EXITING
-    elif routing.is_empty(universe, trader, group_id):
-        close_position(universe, trader, group_id)
+    elif position.exit_reason == VOLATILE:
+        position.exit_reason = NONE  # too small to halve
+    elif exits.is_empty(universe, trader, group_id):
+        close_position(universe, trader, params, group_id, ts_ns)
 
 
 @kernel
-def exit_reason(universe, market, market_params, position, ts_ns):
-    """Stop before target: the worse news first (SCIENCE 1.8)."""
+def exit_verdict(reason):
+    return EXIT_STOP + reason - STOP if reason <= TIME else EXIT_BREAKER + reason - BREAKER
+
+
+@kernel
+def exit_reason(universe, market, trader, market_params, params, group_id, position, ts_ns):
+    """The widest reason first; of a position's own, stop before target: the worse news first (SCIENCE 1.8)."""
+    if trader.is_flattening:
+        return BREAKER
+    book = market.books[position.primary_id]
+    if book.ts_session_end_ns > 0 and ts_ns >= book.ts_session_end_ns - params.flatten_before_ns:
+        return SESSION
     if is_fresh(universe, market, market_params, position.primary_id, ts_ns):
         mid = mid_price(universe, market, position.primary_id)
         if mid > 0.0 and position.side * (mid - position.stop_price) <= 0.0:
             return STOP
         if mid > 0.0 and position.side * (mid - position.target_price) >= 0.0:
             return TARGET
+        if is_halving_due(universe, market, params, group_id, position, mid):
+            return VOLATILE
     return TIME if ts_ns >= position.ts_exit_due_ns else NONE
+
+
+@kernel
+def is_halving_due(universe, market, params, group_id, position, mid):
+    """Once per position and VOLATILE episode, unless what is left at risk is less than twice the exit's cost."""
+    bar = market.groups[group_id].bars[position.bar_index]
+    if not params.is_volatile_reducing or not bar.is_volatile or bar.volatile_episodes <= position.volatile_episode:
+        return False
+    position.volatile_episode = bar.volatile_episodes
+    listing = universe.listings[position.primary_id]
+    half_spread = 0.5 * market.groups[group_id].spread_bps * BPS * mid
+    exit_cost = 0.5 * risk_manager.round_trip_cost(listing, mid, half_spread)
+    return position.side * (mid - position.stop_price) >= 2.0 * exit_cost
 
 
 # --- after every report -----------------------------------------------------------------------------------
 @routine
-def on_report(universe, market, books, trader, memory, market_params, params, listing_id, ts_ns):
+def on_report(universe, market, books, trader, memory, market_params, params, listing_id, packet, levels):
     """When the last order of a wave is done: re-route, open the bracket, retry the exit, or close."""
-    group_id = universe.listings[listing_id].group_id
+    group_id, ts_ns = universe.listings[listing_id].group_id, packet.ts_local_ns
     position = trader.positions[group_id]
+    if packet.kind == FILL:
+        price = levels[packet.level_begin].price_ticks * universe.listings[listing_id].tick_price
+        side = 1 if packet.buy_count == 1 else -1
+        remember_fill(trader, listing_id, packet.order_id, side, price, ts_ns)
     position.working_count = execution_engine.working_count(trader, position.intent_id)
     if position.working_count > 0:
         return
@@ -96,8 +158,12 @@ def on_report(universe, market, books, trader, memory, market_params, params, li
     elif position.state == EXITING:
         position.state = OPEN
         position.wave += 1
-        if routing.is_empty(universe, trader, group_id):
-            close_position(universe, trader, group_id)
+        if exits.is_empty(universe, trader, group_id):
+            close_position(universe, trader, params, group_id, ts_ns)
+        elif position.exit_reason == VOLATILE:
+            position.exit_reason = NONE
+            position.risk_quote *= 0.5
+            position.wave = 0
 
 
 @kernel
@@ -114,21 +180,49 @@ def finish_entry(universe, market, trader, market_params, params, position, ts_n
         position.state = FLAT
         trader.open_count -= 1
         return
-    atom = universe.assets[universe.listings[position.primary_id].base_id].atom
-    entry_price = position.entry_quote / (position.entry_atoms * atom)
-    risk_manager.apply_bracket(position, entry_price, params, market_params.bar_s * NS_PER_S, ts_ns)
+    risk_manager.apply_bracket(position, entry_price(universe, position), market_params, params, ts_ns)
     position.state = OPEN
+    if is_remnant(universe, params, position):
+        position.exit_reason = REMNANT
+        position.wave = 0
+        trader.verdicts[exit_verdict(REMNANT)] += 1
 
 
 @kernel
-def close_position(universe, trader, group_id):
-    """Nothing left in whole lots: name the dust, count the round trip, be flat."""
-    group = universe.groups[group_id]
+def entry_price(universe, position):
+    """Average fill in quote."""
+    atom = universe.assets[universe.listings[position.primary_id].base_id].atom
+    return position.entry_quote / (position.entry_atoms * atom)
+
+
+@kernel
+def is_remnant(universe, params, position):
+    """So little filled, and below the minimum notional, that no bracket is worth it."""
+    if position.entry_atoms >= params.fill_share_min * position.target_atoms:
+        return False
+    listing = universe.listings[position.primary_id]
+    ticks = int(entry_price(universe, position) / listing.tick_price)
+    return routing.is_too_small(universe, position.primary_id, ticks, position.entry_atoms // listing.base_atoms_per_lot)
+
+
+@kernel
+def close_position(universe, trader, params, group_id, ts_ns):
+    """Nothing left in whole lots: name the dust, learn from the round trip, be flat."""
+    group, position = universe.groups[group_id], trader.positions[group_id]
     for k in range(group.listing_count):
         if trader.inventory[group.listing_ids[k]].held_atoms != 0:
             portfolio_monitor.apply_dust(universe, trader, group.listing_ids[k])
             trader.verdicts[EXIT_DUST] += 1
-    trader.positions[group_id].state = FLAT
+    memory = trader.groups[group_id]
+    if position.entry_atoms > 0 and position.exit_atoms > 0:
+        paid = position.entry_quote / position.entry_atoms
+        move_bps = position.side * (position.exit_quote / position.exit_atoms / paid - 1.0) * 1e4
+        cost_gate.apply_move(memory, position.regime, position.bucket, move_bps)
+    is_stop = position.exit_reason == STOP
+    breakers.apply_stop(trader, params, is_stop, ts_ns)
+    if is_stop:
+        memory.ts_cool_ns = ts_ns + params.cool_down_ns
+    position.state = FLAT
     trader.open_count -= 1
     trader.round_trips += 1
 
@@ -136,71 +230,141 @@ def close_position(universe, trader, group_id):
 # --- every boundary ---------------------------------------------------------------------------------------
 @routine
 def decide(universe, market, books, trader, memory, market_params, params, history, ts_ns):
-    """The portfolio pass: mark, watch deadlines, look at every group, rank the armed, approve in order."""
+    """The portfolio pass: mark, watch breakers and deadlines, look at every group, rank the armed, approve in order."""
     trader.ts_ns = ts_ns
     portfolio_monitor.apply_mark(universe, market, trader)
+    breakers.apply_day(trader, params, ts_ns)
+    breakers.apply_account(trader, params)
     execution_engine.check_deadlines(trader, params, ts_ns)
+    if trader.mark_count > 0:
+        append_marks(universe, market, trader, history, ts_ns)
     is_sample = ts_ns - trader.ts_sample_ns >= params.sample_ns
     if is_sample:
         trader.ts_sample_ns = ts_ns
-    strengths = np.zeros(GROUPS)
+    conviction = np.full(GROUPS, NO_CANDIDATE)
+    is_armed = False
     for group_id in range(universe.group_count):
+        if universe.groups[group_id].is_traded == 0:
+            continue
         if trader.positions[group_id].state == OPEN:
             manage(universe, market, trader, market_params, params, group_id, ts_ns)
-        strengths[group_id] = look(universe, market, trader, market_params, params, history, group_id, is_sample, ts_ns)
-    approve(universe, market, trader, market_params, params, history, strengths, ts_ns)
+        value = look(universe, market, trader, market_params, params, history, group_id, is_sample, ts_ns)
+        conviction[group_id] = value
+        is_armed = is_armed or value > NO_CANDIDATE
+    if is_armed:
+        approve(universe, market, books, trader, market_params, params, history, conviction, ts_ns)
     append_equity(universe, market, trader, params, history, ts_ns)
 
 
 @routine
 def look(universe, market, trader, market_params, params, history, group_id, is_sample, ts_ns):
-    """Evaluate one group; returns the strength of an armed candidate, 0 for everything else."""
-    verdict = risk_manager.gate(trader, group_id)
+    """Evaluate one group; returns the conviction of an armed candidate, NO_CANDIDATE for everything else."""
+    verdict = risk_manager.gate(universe, market, trader, market_params, params, group_id, ts_ns)
     is_gated = verdict != APPROVED
     if is_gated and not is_sample:
         trader.verdicts[verdict] += 1
-        return 0.0
+        return NO_CANDIDATE
     view = signal_engine.consolidate(universe, market, market_params, group_id, ts_ns)
     signal = signal_engine.evaluate(view, params)
+    memory = trader.groups[group_id]
+    threshold = signal_engine.strength_min(view, params)
+    if is_sample:
+        signal_engine.remember_second(memory, params, signal, threshold)
     if not is_gated:
         verdict = signal.verdict
     if verdict == APPROVED:
-        return signal.strength
+        verdict = signal_engine.filtered(universe, market, market_params, memory, params, group_id, signal.side, ts_ns)
+    if verdict == APPROVED:
+        return rank(universe, market, params, view, signal, group_id, memory, threshold)
     trader.verdicts[verdict] += 1
-    if is_sample or signal.strength > params.strength_min:
-        append_evaluation(history, group_id, view, signal, verdict, is_sample, ts_ns)
-    return 0.0
+    if is_sample or signal.strength > threshold:
+        log(universe, market, market_params, history, group_id, view, signal, verdict, is_sample, ts_ns)
+    return NO_CANDIDATE
+
+
+@kernel
+def log(universe, market, market_params, history, group_id, view, signal, verdict, is_sample, ts_ns):
+    flow = order_flow.flow_imbalance(universe, market, market_params, group_id, ts_ns)
+    bar_s = float(market_params.bar_s[max(view.bar_index, 0)])
+    group = market.groups[group_id]
+    append_evaluation(history, group, group_id, view, signal, verdict, is_sample, bar_s, flow, ts_ns)
+
+
+@kernel
+def rank(universe, market, params, view, signal, group_id, memory, threshold):
+    """Highest conviction first, in ATR: how far above the threshold, what such signals earned, what a trip costs."""
+    atr_bps = view.atr_price / view.mid_price * 1e4
+    bucket = cost_gate.strength_bucket(signal.strength, threshold)
+    expected = cost_gate.expected_bps(memory, view.regime, bucket, params.gate_prior_trades)
+    cost = bars.round_trip_bps(universe, market, group_id)
+    return math.log(signal.strength / threshold) + (expected - cost) / atr_bps
 
 
 @routine
-def approve(universe, market, trader, market_params, params, history, strengths, ts_ns):
-    """Armed candidates, the strongest first, until none is left."""
+def approve(universe, market, books, trader, market_params, params, history, conviction, ts_ns):
+    """Armed candidates, the most convincing first, until none is left."""
     while True:
         best_id = np.int64(0)  # not a literal: Numba would compile all below once more for the constant
         for group_id in range(1, universe.group_count):
-            if strengths[group_id] > strengths[best_id]:
+            if conviction[group_id] > conviction[best_id]:
                 best_id = np.int64(group_id)
-        if strengths[best_id] <= 0.0:
+        if conviction[best_id] == NO_CANDIDATE:
             return
-        strengths[best_id] = 0.0
-        enter(universe, market, trader, market_params, params, history, best_id, ts_ns)
+        conviction[best_id] = NO_CANDIDATE
+        enter(universe, market, books, trader, market_params, params, history, best_id, ts_ns)
 
 
 @routine
-def enter(universe, market, trader, market_params, params, history, group_id, ts_ns):
+def enter(universe, market, books, trader, market_params, params, history, group_id, ts_ns):
+    """The checks that need the whole portfolio, in their fixed order (SCIENCE 1.13), then the router."""
     view = signal_engine.consolidate(universe, market, market_params, group_id, ts_ns)
     signal = signal_engine.evaluate(view, params)
-    verdict = MAX_POSITIONS
-    if not risk_manager.is_crowded(trader, params):
-        listing = universe.listings[universe.groups[group_id].reference_id]
-        half_spread = 0.5 * market.groups[group_id].spread_bps * BPS * view.mid_price
-        intent = risk_manager.size(view, signal, trader, listing, half_spread, params)
-        verdict = intent.verdict
-        if verdict == APPROVED:
-            verdict = routing.route_entry(universe, market, trader, market_params, params, group_id, intent, ts_ns)
-        if verdict == APPROVED:
-            trader.positions[group_id].atr_price = view.atr_price
-            trader.positions[group_id].strength = signal.strength
+    verdict = risk_manager.is_crowded(universe, market, trader, params, group_id)
+    if verdict == APPROVED:
+        verdict = trade(universe, market, books, trader, market_params, params, view, signal, group_id, ts_ns)
     trader.verdicts[verdict] += 1
     execution_engine.apply_digest(trader, verdict)
-    append_evaluation(history, group_id, view, signal, verdict, False, ts_ns)
+    log(universe, market, market_params, history, group_id, view, signal, verdict, False, ts_ns)
+
+
+@routine
+def trade(universe, market, books, trader, market_params, params, view, signal, group_id, ts_ns):
+    """Size, cost gate, route; returns the verdict."""
+    listing = universe.listings[universe.groups[group_id].reference_id]
+    half_spread = 0.5 * market.groups[group_id].spread_bps * BPS * view.mid_price
+    intent = risk_manager.size(
+        universe, market, trader, market_params, params, view, signal, group_id, listing, half_spread
+    )
+    if intent.verdict != APPROVED:
+        return intent.verdict
+    memory, threshold = trader.groups[group_id], signal_engine.strength_min(view, params)
+    volume = hour_base(universe, market, market_params, group_id)
+    bar_s = market_params.bar_s[view.bar_index]
+    cost = risk_manager.cost_bps(view, listing, half_spread, intent.base, volume, bar_s)
+    bucket = cost_gate.strength_bucket(signal.strength, threshold)
+    edge = cost_gate.edge_bps(memory, view.regime, bucket, cost, params.gate_prior_trades)
+    refusal = UNECONOMIC if market.groups[group_id].is_uneconomic else (COST_GATE if edge <= 0.0 else APPROVED)
+    if refusal != APPROVED and params.is_gate_enforced:
+        return refusal
+    verdict = routing.route_entry(universe, market, books, trader, market_params, params, group_id, intent, ts_ns)
+    if verdict == APPROVED:
+        remember_entry(trader, params, view, signal, group_id, bucket, edge, threshold)
+        position = trader.positions[group_id]
+        position.volatile_episode = market.groups[group_id].bars[view.bar_index].volatile_episodes
+        if refusal != APPROVED:
+            trader.verdicts[refusal] += 1  # sent all the same: the gate only logs
+    return verdict
+
+
+@kernel
+def remember_entry(trader, params, view, signal, group_id, bucket, edge, threshold):
+    """What the bracket, the gate's memory and the analyst need; frozen."""
+    position = trader.positions[group_id]
+    position.bar_index = view.bar_index
+    position.regime = view.regime
+    position.bucket = bucket
+    position.atr_price = view.atr_price
+    position.strength = signal.strength
+    position.target_atr = risk_manager.target_atr(signal.strength, threshold, view.regime, params)
+    position.edge_bps = edge
+    execution_engine.annotate(trader, position, NONE)

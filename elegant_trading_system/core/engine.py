@@ -7,12 +7,12 @@ boundary up to the event, each decided at its own stamp), then the event, then w
 
 import numpy as np
 
+from . import breakers, execution_engine, market_data, portfolio_monitor
 from . import decider as product
-from . import execution_engine, market_data, portfolio_monitor
 from .history import History
 from .jit import entry, kernel
 from .kinds import PRIVATE_FIRST, SYSTEM_FIRST, Kind, OperatorCommand
-from .schema import GROUPS, OUTBOX
+from .schema import GROUPS, MARK_HORIZONS, MARKS, OUTBOX
 
 decider = globals().get("decider_override", product)
 
@@ -29,7 +29,8 @@ HALT, RESUME = OperatorCommand.HALT.value, OperatorCommand.RESUME.value
 @kernel
 def observe(universe, market, books, memory, market_params, packet, levels):
     """A market packet moves the world that all traders share."""
-    market_data.apply_packet(universe, market, books, packet, levels)
+    decider.foresee(universe, market, books, memory, market_params, packet, levels)
+    market_data.apply_packet(universe, market, books, market_params, packet, levels)
     decider.observe(universe, market, books, memory, market_params, packet, levels)
 
 
@@ -45,24 +46,35 @@ def hear(universe, market, books, trader, memory, market_params, params, packet,
     """One trader hears a report on its own order or account."""
     trader.seq += 1
     if packet.kind >= SYSTEM_FIRST:
-        if packet.kind == OPERATOR and (packet.code == HALT or packet.code == RESUME):
-            trader.is_halted = 1 if packet.code == HALT else 0
+        if packet.kind == OPERATOR and packet.code == HALT:
+            trader.is_halted = 1
+        elif packet.kind == OPERATOR and packet.code == RESUME:
+            breakers.rearm(trader)
     elif packet.kind <= REJECTED:
-        slot = execution_engine.apply_report(universe, trader, packet, levels)
+        slot = execution_engine.apply_report(universe, trader, params, packet, levels)
         if slot >= 0:
             listing_id = np.int64(packet.listing_id)
             decider.on_report(
-                universe, market, books, trader, memory, market_params, params, listing_id, packet.ts_local_ns
+                universe, market, books, trader, memory, market_params, params, listing_id, packet, levels
             )
     else:
-        portfolio_monitor.apply_cash(universe, trader, packet)
+        portfolio_monitor.apply_cash(universe, market, trader, packet)
 
 
 @kernel
-def is_boundary_due(market, market_params, ts_ns):
-    """Is there a boundary at or before ts_ns that has not been decided yet."""
-    market_data.start_clock(market, market_params, ts_ns)
+def is_boundary_due(universe, market, market_params, ts_ns, is_early):
+    """Is there a boundary at or before ts_ns that has not been decided yet. What is early starts no clock."""
+    if market.next_boundary_ns == 0:
+        if is_early:
+            return False
+        market_data.start_clock(universe, market, market_params, ts_ns)
     return market.next_boundary_ns <= ts_ns
+
+
+@kernel
+def is_early(universe, packet):
+    """History and reports, as long as nothing else has come."""
+    return packet.kind >= PRIVATE_FIRST or market_data.is_history(universe, packet)
 
 
 @kernel
@@ -80,22 +92,28 @@ def has_room(history, commands, count):
     """Room in every log for one more boundary or event."""
     is_evaluation_room = len(history.evaluations) == 0 or history.counts[0] + 2 * GROUPS <= len(history.evaluations)
     is_equity_room = len(history.equity) == 0 or history.counts[1] < len(history.equity)
-    return is_evaluation_room and is_equity_room and (len(commands) == 0 or count + OUTBOX <= len(commands))
+    is_mark_room = len(history.marks) == 0 or history.counts[4] + MARKS * MARK_HORIZONS <= len(history.marks)
+    return (
+        is_evaluation_room
+        and is_equity_room
+        and is_mark_room
+        and (len(commands) == 0 or count + OUTBOX <= len(commands))
+    )
 
 
 @entry
-def advance(worlds, traders, memory, market_params, params, evaluations, equity, counts, packets, levels, commands):
+def advance(worlds, traders, memory, market_params, params, logs, packets, levels, commands):
     """Feed events to the first trader; returns (events consumed, commands written).
 
-    `worlds` is (universe[1], market[1], books[1]). Stops early when a log is full: empty it and call again with
+    `worlds` is (universe[1], market[1], books[1]), `logs` the arrays of a History. Stops early when a log is full: empty it and call again with
     the events that are left. Live, recovery, replay and audit all come through here.
     """
     universe, market, books, trader = worlds[0][0], worlds[1][0], worlds[2][0], traders[0]
-    history = History(evaluations, equity, counts)
+    history = History(logs[0], logs[1], logs[2], logs[3])
     count = 0
     for i in range(len(packets)):
         packet = packets[i]
-        while is_boundary_due(market, market_params[0], packet.ts_local_ns):
+        while is_boundary_due(universe, market, market_params[0], packet.ts_local_ns, is_early(universe, packet)):
             if not has_room(history, commands, count):
                 return i, count
             boundary_ns = market_data.apply_boundary(universe, market, market_params[0])

@@ -6,7 +6,7 @@ the venue's own report settles it.
 
 import numpy as np
 
-from . import portfolio_monitor
+from . import breakers, portfolio_monitor
 from .jit import kernel, routine
 from .kinds import CommandKind, Kind, ListingKind, OrderState
 from .schema import OUTBOX
@@ -19,10 +19,10 @@ FREE, SENT, ACCEPTED, UNKNOWN = (
     OrderState.UNKNOWN.value,
 )
 FILL, EXPIRED, REJECTED = Kind.FILL.value, Kind.EXPIRED.value, Kind.REJECTED.value
-KIND_ACCEPTED = Kind.ACCEPTED.value
 SEND, QUERY = CommandKind.SEND.value, CommandKind.QUERY.value
 LINEAR = ListingKind.LINEAR.value
 PRIME = 2**31 - 1
+SLIPPAGE_FLOOR_BPS = 0.5  # a midpoint order's model is no spread at all
 
 
 # --- the decision digest ------------------------------------------------------------------------------------
@@ -44,8 +44,11 @@ def free_slot(trader):
 
 
 @routine
-def send(trader, listing_id, side, price_ticks, lots, intent_id, is_exit, wave, ts_ns):
-    """Reserve an order slot and put a SEND command in the outbox; returns the order id, 0 when there is no room."""
+def send(trader, listing_id, side, price_ticks, lots, intent_id, is_exit, wave, quote, ts_ns):
+    """Reserve an order slot and put a SEND command in the outbox; returns the order id, 0 when there is no room.
+
+    `quote` is (mid, touch) of the listing at the decision: what fills are measured from.
+    """
     slot = free_slot(trader)
     if slot < 0 or trader.outbox.count >= OUTBOX:
         return 0
@@ -65,6 +68,8 @@ def send(trader, listing_id, side, price_ticks, lots, intent_id, is_exit, wave, 
     order.intent_id = intent_id
     order.is_exit = is_exit
     order.wave = wave
+    order.mid_price, order.touch_price = quote
+    breakers.count_order(trader, ts_ns)
     reserve(trader, order, lots)
     trader.inventory[listing_id].sent_lots += lots
     put_command(trader, order, SEND, ts_ns)
@@ -99,8 +104,11 @@ def put_command(trader, order, kind, ts_ns):
     command.intent_id = order.intent_id
     command.wave = order.wave
     command.exit_reason = 0
-    command.mid_price = 0.0
+    command.mid_price = order.mid_price
+    command.touch_price = order.touch_price
     command.risk_quote = 0.0
+    command.edge_bps = 0.0
+    command.shadow_bps = 0.0
     apply_digest(trader, command.cause_seq)
     apply_digest(trader, ts_ns)
     apply_digest(trader, command.listing_id * 4 + kind)
@@ -109,12 +117,16 @@ def put_command(trader, order, kind, ts_ns):
 
 
 @kernel
-def annotate(trader, mid_price, exit_reason, risk_quote):
-    """Say of the command just put in the outbox what it was decided on: for the analyst, not for the venue."""
-    command = trader.outbox.commands[trader.outbox.count - 1]
-    command.mid_price = mid_price
-    command.exit_reason = exit_reason
-    command.risk_quote = risk_quote
+def annotate(trader, position, exit_reason):
+    """Say of a position's commands in the outbox what they were decided on: for the analyst, not for the venue."""
+    for k in range(trader.outbox.count):
+        command = trader.outbox.commands[k]
+        if command.intent_id == position.intent_id and command.kind == SEND:
+            command.exit_reason = exit_reason
+            if exit_reason == 0:
+                command.risk_quote = position.risk_quote
+                command.edge_bps = position.edge_bps
+                command.shadow_bps = position.shadow_bps
 
 
 # --- hearing ------------------------------------------------------------------------------------------------
@@ -128,7 +140,7 @@ def find_order(trader, order_id):
 
 
 @routine
-def apply_report(universe, trader, packet, levels):
+def apply_report(universe, trader, params, packet, levels):
     """One report on one of our orders; returns the slot of the order it concerned, -1 when refused.
 
     A report that matches no live order, or would fill more than was sent, changes nothing but a counter.
@@ -138,18 +150,21 @@ def apply_report(universe, trader, packet, levels):
         trader.refused_reports += 1
         return -1
     order = trader.orders[slot]
-    if packet.kind == KIND_ACCEPTED:
-        if order.state == SENT:
-            order.state = ACCEPTED
-    elif packet.kind == FILL:
-        return slot if apply_order_fill(universe, trader, order, packet, levels) else -1
-    elif packet.kind == EXPIRED or packet.kind == REJECTED:
+    venue_id, ts_ns = universe.listings[order.listing_id].venue_id, packet.ts_local_ns
+    if order.state == SENT:
+        breakers.apply_ack(trader, params, venue_id, ts_ns - order.ts_sent_ns, ts_ns)
+        order.state = ACCEPTED
+    if packet.kind == FILL:
+        return slot if apply_order_fill(universe, trader, params, order, packet, levels) else -1
+    if packet.kind == REJECTED:
+        breakers.apply_reject(trader, params, venue_id, ts_ns)
+    if packet.kind == EXPIRED or packet.kind == REJECTED:
         close_order(trader, order)
     return slot
 
 
 @kernel
-def apply_order_fill(universe, trader, order, packet, levels):
+def apply_order_fill(universe, trader, params, order, packet, levels):
     row = levels[packet.level_begin]
     ticks, lots = row.price_ticks, row.lots
     is_ours = packet.buy_count + packet.sell_count == 1 and (packet.buy_count == 1) == (order.side > 0)
@@ -159,14 +174,25 @@ def apply_order_fill(universe, trader, order, packet, levels):
     asset_id = np.int64(packet.asset_id)
     portfolio_monitor.apply_fill(universe, trader, order.listing_id, order.side, ticks, lots, packet.atoms, asset_id)
     apply_position_fill(universe, trader, order, ticks, lots)
+    measure_slippage(universe, trader, params, order, ticks, packet.ts_local_ns)
     order.filled_lots += lots
     trader.inventory[order.listing_id].filled_lots += lots
     reserve(trader, order, -lots)
     if order.filled_lots == order.lots:
         close_order(trader, order)
-    elif order.state == SENT:
-        order.state = ACCEPTED
     return True
+
+
+@kernel
+def measure_slippage(universe, trader, params, order, ticks, ts_ns):
+    """A fill beyond what the spread explains speaks against its venue."""
+    listing = universe.listings[order.listing_id]
+    if order.mid_price > 0.0:
+        paid_bps = order.side * (ticks * listing.tick_price / order.mid_price - 1.0) * 1e4
+        model_bps = abs(order.touch_price / order.mid_price - 1.0) * 1e4
+        breakers.apply_slippage(
+            trader, params, listing.venue_id, paid_bps, max(model_bps, SLIPPAGE_FLOOR_BPS), paid_bps - model_bps, ts_ns
+        )
 
 
 @kernel

@@ -1,11 +1,14 @@
-"""What a run remembers beside its state: evaluations and equity, in arrays the caller owns and empties."""
+"""What a run remembers beside its state: evaluations, equity and mark-outs, in arrays the caller owns and empties."""
 
 from typing import Any, NamedTuple
 
-from .jit import kernel
+from .jit import kernel, routine
 from .portfolio_monitor import asset_price, exposure
+from .quotes import mid_price
+from .schema import MARK_HORIZONS
 
-EVALUATIONS, EQUITIES = 0, 1  # index into History.counts
+EVALUATIONS, EQUITIES, MARK_OUTS = 0, 1, 4  # index into History.counts
+MARK_NS = (100_000_000, 1_000_000_000, 10_000_000_000, 60_000_000_000, 300_000_000_000)
 
 
 class History(NamedTuple):
@@ -13,11 +16,12 @@ class History(NamedTuple):
 
     evaluations: Any  # EVALUATION[n]
     equity: Any  # EQUITY[m]
-    counts: Any  # int64[2]
+    marks: Any  # MARK[m]
+    counts: Any  # int64[5]
 
 
 @kernel
-def append_evaluation(history, group_id, view, signal, verdict, is_sample, ts_ns):
+def append_evaluation(history, group, group_id, view, signal, verdict, is_sample, bar_s, flow, ts_ns):
     n = history.counts[EVALUATIONS]
     if len(history.evaluations) == 0:
         return
@@ -34,6 +38,12 @@ def append_evaluation(history, group_id, view, signal, verdict, is_sample, ts_ns
     row.strength = signal.strength
     row.mid_price = view.mid_price
     row.atr_price = view.atr_price
+    row.regime = view.regime
+    row.state = view.is_volatile + 2 * view.is_stressed + (4 if view.iv_source > 0 else 0) + 8 * group.is_uneconomic
+    bar = group.bars[max(view.bar_index, 0)]
+    row.bar_s = bar_s
+    row.adx = bar.adx
+    row.flow = flow
     history.counts[EVALUATIONS] = n + 1
 
 
@@ -70,3 +80,57 @@ def fees_paid(universe, market, trader):
                 price = asset_price(universe, market, asset_id)
                 total -= trader.fee_atoms[venue_id, asset_id] * universe.assets[asset_id].atom * price
     return total
+
+
+# --- mark-outs ------------------------------------------------------------------------------------------------
+@kernel
+def remember_fill(trader, listing_id, order_id, side, price, ts_ns):
+    """A fill waits for its mark-outs; the oldest makes room."""
+    if trader.mark_count == len(trader.marks):
+        drop_mark(trader, 0)
+    mark = trader.marks[trader.mark_count]
+    mark.order_id = order_id
+    mark.listing_id = listing_id
+    mark.side = side
+    mark.ts_ns = ts_ns
+    mark.next_horizon = 0
+    mark.price = price
+    trader.mark_count += 1
+
+
+@kernel
+def drop_mark(trader, k):
+    for j in range(k, trader.mark_count - 1):
+        trader.marks[j] = trader.marks[j + 1]
+    trader.mark_count -= 1
+
+
+@routine
+def append_marks(universe, market, trader, history, ts_ns):
+    """Where the mid stands 0.1, 1, 10, 60 and 300 s after each fill, at the first pass after each (SCIENCE 5.4)."""
+    k = 0
+    while k < trader.mark_count:
+        mark = trader.marks[k]
+        is_due = ts_ns - mark.ts_ns >= MARK_NS[mark.next_horizon]
+        if is_due:
+            append_mark(universe, market, mark, history, ts_ns)
+            mark.next_horizon += 1
+        if mark.next_horizon == MARK_HORIZONS:
+            drop_mark(trader, k)
+        elif not is_due:
+            k += 1
+
+
+@kernel
+def append_mark(universe, market, mark, history, ts_ns):
+    n = history.counts[MARK_OUTS]
+    mid = mid_price(universe, market, universe.listings[mark.listing_id].reference_id)
+    if n >= len(history.marks) or mid <= 0.0:
+        return
+    row = history.marks[n]
+    row.ts_ns = ts_ns
+    row.order_id = mark.order_id
+    row.horizon_ms = MARK_NS[mark.next_horizon] // 1_000_000
+    row.mid_price = mid
+    row.move_bps = mark.side * (mid / mark.price - 1.0) * 1e4
+    history.counts[MARK_OUTS] = n + 1

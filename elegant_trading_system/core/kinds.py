@@ -97,6 +97,36 @@ class ExitReason(IntEnum):
     STOP = 1
     TARGET = 2
     TIME = 3
+    BREAKER = 4  # a circuit breaker flattens everything
+    SESSION = 5  # the market is about to close
+    VOLATILE = 6  # half of it, when the market turned VOLATILE
+    REMNANT = 7  # so little of the entry filled that it is not worth a bracket
+
+
+class Regime(IntEnum):
+    """Which row of the table: by ADX, with hysteresis. VOLATILE and stress lie over it and are no rows."""
+
+    NEUTRAL = 0
+    TREND = 1
+    RANGE = 2
+
+
+class AssetClass(IntEnum):
+    CRYPTO = 0
+    EQUITY = 1
+
+
+class Pressure(IntEnum):
+    """What the ratio of the signal is a ratio of."""
+
+    DEPTH = 0  # resting lots, decayed by distance
+    OFI = 1  # changes of the touch (Cont, Kukanov and Stoikov)
+    INTEGRATED_OFI = 2  # changes of all levels in the band
+
+
+class Router(IntEnum):
+    SPLIT = 0  # 60 / 30 / 10
+    COST_GREEDY = 1  # level by level, the cheapest all-in first
 
 
 class Verdict(IntEnum):
@@ -128,6 +158,32 @@ class Verdict(IntEnum):
     EXIT_BOOK_NOT_LIVE = 23
     EXIT_DUST = 24  # what is left is smaller than a lot: named dust, position closed
     INSUFFICIENT_BALANCE = 25  # the free balance at the venues of the class cannot pay for a smallest order
+    PERSISTENCE_LOW = 26  # the signal has not stood long enough
+    VENUES_DISAGREE = 27
+    FLOW_DISAGREES = 28  # order flow runs against the signal
+    FLICKER = 29  # the signal's own side is placed and cancelled
+    COOL_DOWN = 30  # a stop was hit here lately
+    CLUSTER_LIMIT = 31  # enough positions in assets that move together
+    HEAT_LIMIT = 32
+    LEVERAGE_LIMIT = 33  # gross, net or symbol leverage leaves no room
+    VENUE_LEVERAGE_LIMIT = 34
+    VOLUME_LIMIT = 35  # the last hour's volume leaves less than one lot
+    DEPTH_LIMIT = 36  # so does the depth inside the price cap
+    DAY_LOSS = 37  # no entries until tomorrow
+    LOSING_STREAK = 38
+    DATA_LOSS = 39  # the reference book has not been LIVE for too long
+    ORDER_RATE = 40
+    SESSION_CLOSED = 41
+    SESSION_ENDING = 42
+    COST_GATE = 43  # the expected move does not pay its costs; counted, and refused only where the gate is enforced
+    UNECONOMIC = 44  # no bar is long enough to pay the costs; counted likewise
+    EXIT_BREAKER = 45
+    EXIT_SESSION = 46
+    EXIT_VOLATILE = 47
+    EXIT_REMNANT = 48
+    EXIT_BLIND = 49  # an exit sent to a book that is not LIVE
+    DRAWDOWN_HALT = 50  # flattened and halted until re-armed
+    VENUE_PAUSED = 51  # a venue was paused: rejects, slow answers or slippage
 
 
 VERDICTS = 64

@@ -1,28 +1,33 @@
 """Market data aggregator: packets -> books, flow and bars. What the world is; it knows no trader."""
 
-import math
-
 import numpy as np
 
+from . import bars as bar_ops
 from . import books as book_ops
-from .indicators import apply_bar_close, apply_print, reset_bar
+from . import order_flow, windows
+from .correlation import apply_clusters, roll_correlations
 from .jit import kernel, routine
-from .kinds import BookState, Kind, ListingKind
+from .kinds import AssetClass, BookState, Kind, ListingKind, SessionState
+from .quotes import is_crossed, is_fresh, is_market_open, is_two_sided, liquidity_now, mid_price, side_rows
 from .schema import NO_X, NS_PER_S, SECONDS
-from .units import ASK, BID, base_from_lots, x_from_ticks
+from .units import ASK, BID, x_from_ticks
+from .volatility import apply_value
 
 DEPTH, SNAPSHOT, TRADE, STATUS = Kind.DEPTH.value, Kind.SNAPSHOT.value, Kind.TRADE.value, Kind.STATUS.value
-LIVE, RESYNC = BookState.LIVE.value, BookState.RESYNC.value
-DARK, INDEX = ListingKind.DARK.value, ListingKind.INDEX.value
-SECOND_MASK = SECONDS - 1
+BAR, SESSION = Kind.BAR.value, Kind.SESSION.value
+LIVE = BookState.LIVE.value
+VOLATILITY = ListingKind.VOLATILITY.value
+OPEN, HALTED = SessionState.OPEN.value, SessionState.HALTED.value
+CRYPTO = AssetClass.CRYPTO.value
 PRICE_TICKS_MAX = 2**40
 LOTS_MAX = 2**50
 PRINT_MAX = 2**52  # ticks * lots of one print: a thousand of these still fit a window sum
-UBPS = 1e4  # spread integrals are kept in 1e-4 bps times microseconds, so that window sums are exact
+HISTORY_GAP_S = 120  # between the last bar of history and the first packet
+LIQUIDITY_S = 3600.0  # time constant of a listing's liquidity
 
 
 @kernel
-def apply_packet(universe, market, books, packet, levels):
+def apply_packet(universe, market, books, params, packet, levels):
     """One market packet moves its listing's book or flow."""
     listing_id = np.int64(packet.listing_id)
     book = market.books[listing_id]
@@ -37,11 +42,15 @@ def apply_packet(universe, market, books, packet, levels):
         if book.state == LIVE:
             apply_depth(market, books, book, listing_id, packet, levels)
     elif packet.kind == TRADE:
-        apply_trade(universe, market, listing_id, packet, levels)
+        apply_trade(universe, market, params, listing_id, packet, levels)
     elif packet.kind == SNAPSHOT:
         apply_snapshot(market, books, book, listing_id, packet, levels)
     elif packet.kind == STATUS:
         book.state = packet.code
+    elif packet.kind == BAR:
+        apply_history_bar(universe, market, params, listing_id, packet, levels)
+    elif packet.kind == SESSION:
+        apply_session(market, listing_id, packet)
 
 
 @kernel
@@ -53,15 +62,6 @@ def apply_depth(market, books, book, listing_id, packet, levels):
     book_ops.settle(books, book, listing_id)
     if is_crossed(book):
         book.crossed_count += 1
-
-
-@kernel
-def side_rows(packet, s):
-    """First row of one side of a packet, and the row behind its last."""
-    middle = packet.level_begin + packet.buy_count
-    if s == BID:
-        return packet.level_begin, middle
-    return middle, middle + packet.sell_count
 
 
 @kernel
@@ -94,9 +94,12 @@ def apply_snapshot(market, books, book, listing_id, packet, levels):
 
 
 @kernel
-def apply_trade(universe, market, listing_id, packet, levels):
+def apply_trade(universe, market, params, listing_id, packet, levels):
     flow = market.flows[listing_id]
     listing = universe.listings[listing_id]
+    if listing.kind == VOLATILITY:
+        apply_volatility(universe, market, params, listing_id, packet, levels)
+        return
     group = market.groups[listing.group_id]
     is_reference = universe.groups[listing.group_id].reference_id == listing_id
     for k in range(packet.level_begin, packet.level_begin + packet.buy_count + packet.sell_count):
@@ -110,89 +113,99 @@ def apply_trade(universe, market, listing_id, packet, levels):
         flow.last_ticks = ticks
         flow.trade_count += 1
         if is_reference:
-            apply_print(group.bar, ticks, lots)
+            bar_ops.apply_print(group.bars[0], ticks, lots)
 
 
-# --- reading ----------------------------------------------------------------------------------------------
-@kernel
-def is_two_sided(book):
-    return book.best_x[BID] != NO_X and book.best_x[ASK] != NO_X
-
-
-@kernel
-def is_crossed(book):
-    return is_two_sided(book) and book.best_x[BID] + book.best_x[ASK] >= 0
-
-
-@kernel
-def is_fresh(universe, market, params, listing_id, ts_ns):
-    """May this listing's book be acted on: LIVE, its connection heard of lately, and not crossed."""
-    book = market.books[listing_id]
-    if book.state != LIVE or is_crossed(book):
-        return False
-    venue = market.venues[universe.listings[listing_id].venue_id]
-    is_venue_heard = ts_ns - venue.ts_packet_ns <= params.venue_stale_ns
-    return is_venue_heard and ts_ns - book.ts_packet_ns <= params.listing_stale_ns
+@routine
+def apply_volatility(universe, market, params, listing_id, packet, levels):
+    """A volatility index prints its value."""
+    listing = universe.listings[listing_id]
+    is_dvol = universe.groups[listing.group_id].asset_class == CRYPTO
+    for k in range(packet.level_begin, packet.level_begin + packet.buy_count):
+        value = levels[k].price_ticks * listing.tick_price
+        apply_value(market.volatilities[listing_id], params, value, packet.ts_local_ns, is_dvol)
 
 
 @kernel
-def mid_ticks(book):
-    """Middle of the touch in ticks, 0 when a side is empty."""
-    return 0.5 * (book.best_x[BID] - book.best_x[ASK]) if is_two_sided(book) else 0.0
+def apply_session(market, listing_id, packet):
+    """A market opens, closes or halts; an opening starts the VWAP anew, the end of a halt does not."""
+    book, flow = market.books[listing_id], market.flows[listing_id]
+    if packet.code == OPEN and book.session != HALTED:
+        book.ts_session_ns = packet.ts_local_ns
+        flow.vwap_lots = 0
+        flow.vwap_ticks_lots = 0
+        flow.bucket_lots = 0
+        flow.bucket_ticks_lots = 0
+    book.session = packet.code
+    if packet.code == OPEN and packet.atoms > 0:
+        book.ts_session_end_ns = packet.atoms
 
 
+# --- history ------------------------------------------------------------------------------------------------
 @kernel
-def mid_price(universe, market, listing_id):
-    """Middle of the touch in quote, 0 when a side is empty."""
-    return mid_ticks(market.books[listing_id]) * universe.listings[listing_id].tick_price
+def is_history(universe, packet):
+    """What may come before the clock starts: bars, and prints of what is never traded."""
+    return packet.kind == BAR or packet.kind == SESSION or universe.listings[packet.listing_id].kind == VOLATILITY
 
 
-@kernel
-def spread_ticks(book):
-    return -(book.best_x[ASK] + book.best_x[BID])
+@routine
+def apply_history_bar(universe, market, params, listing_id, packet, levels):
+    """A bar of the past, known since ts_local_ns: volume into the windows, prices into the bars, one return."""
+    group_id = universe.listings[listing_id].group_id
+    group, flow = market.groups[group_id], market.flows[listing_id]
+    end_s = packet.ts_local_ns // NS_PER_S
+    length_s = packet.code * 60
+    if packet.buy_count != 4 or length_s <= 0 or market.next_boundary_ns > 0:
+        market.refused_count += 1
+        return
+    first = packet.level_begin
+    close_ticks, lots = levels[first + 3].price_ticks, levels[first + 3].lots
+    flow.last_ticks = close_ticks
+    windows.spread_volume(flow, params, end_s, length_s, lots, lots * close_ticks)
+    if universe.groups[group_id].reference_id != listing_id:
+        return
+    roll_correlations(universe, market, params, packet.ts_local_ns - 1)
+    group.price = close_ticks * universe.listings[listing_id].tick_price
+    group.seconds_seen += length_s
+    if length_s == params.bar_s[0]:
+        bar = group.bars[0]
+        bar.open_ticks = levels[first].price_ticks
+        bar.high_ticks = levels[first + 1].price_ticks
+        bar.low_ticks = levels[first + 2].price_ticks
+        bar.close_ticks = close_ticks
+        bar.lots = lots
+        bar_ops.apply_closed(universe, market, params, group_id, end_s)
 
 
-@kernel
-def group_mid_price(universe, market, params, group_id, ts_ns):
-    """Mid of the reference listing, else of the first fresh one; 0 when none is fresh."""
-    group = universe.groups[group_id]
-    if is_fresh(universe, market, params, group.reference_id, ts_ns):
-        price = mid_price(universe, market, group.reference_id)
-        if price > 0.0:
-            return price
-    for k in range(group.listing_count):
-        listing_id = group.listing_ids[k]
-        if is_fresh(universe, market, params, listing_id, ts_ns):
-            price = mid_price(universe, market, listing_id)
-            if price > 0.0:
-                return price
-    return 0.0
-
-
-@kernel
-def vwap_gap(universe, market, params, group_id, ts_ns):
-    """mid / VWAP - 1 of each fresh listing, weighted by its volume (SCIENCE 1.5); 9 when no volume is known."""
-    group = universe.groups[group_id]
-    weight_sum, gap_sum = 0.0, 0.0
-    for k in range(group.listing_count):
-        listing_id = group.listing_ids[k]
+@routine
+def end_history(universe, market, params, ts_ns):
+    """The clock starts: window sums from the rings. A gap between history and now is a cold start."""
+    now_s = ts_ns // NS_PER_S
+    for listing_id in range(universe.listing_count):
         flow = market.flows[listing_id]
-        lots = flow.vwap_lots + flow.bucket_lots
-        ticks = mid_ticks(market.books[listing_id])
-        if lots > 0 and ticks > 0.0 and is_fresh(universe, market, params, listing_id, ts_ns):
-            vwap_ticks = (flow.vwap_ticks_lots + flow.bucket_ticks_lots) / lots
-            listing = universe.listings[listing_id]
-            weight = base_from_lots(listing, lots, ticks * listing.tick_price)
-            weight_sum += weight
-            gap_sum += weight * (ticks / vwap_ticks - 1.0)
-    return gap_sum / weight_sum if weight_sum > 0.0 else 9.0
+        if flow.history_s == 0:
+            continue
+        windows.clear_seconds(flow, params, max(flow.history_s, now_s - SECONDS), now_s)
+        for k in range(params.fast_s + params.slow_s):
+            lots = flow.lots_by_second[(now_s - 1 - k) & windows.SECOND_MASK]
+            if k < params.fast_s:
+                flow.fast_lots += lots
+            else:
+                flow.slow_lots += lots
+    for group_id in range(universe.group_count):
+        group = market.groups[group_id]
+        reference_id = universe.groups[group_id].reference_id
+        if now_s - market.flows[reference_id].history_s > HISTORY_GAP_S:
+            group.seconds_seen = 0
+    apply_clusters(universe, market, params)
 
 
 # --- boundaries -------------------------------------------------------------------------------------------
 @kernel
-def start_clock(market, params, ts_ns):
-    """The first packet chooses the first boundary."""
+def start_clock(universe, market, params, ts_ns):
+    """The first packet that is not history chooses the first boundary."""
     if market.next_boundary_ns == 0:
+        end_history(universe, market, params, ts_ns)
         step_ns = boundary_step_ns(params)
         market.next_boundary_ns = (ts_ns // step_ns + 1) * step_ns
 
@@ -217,60 +230,56 @@ def apply_boundary(universe, market, params):
 def close_second(universe, market, params, boundary_ns):
     second = boundary_ns // NS_PER_S - 1
     for listing_id in range(universe.listing_count):
-        close_flow_second(market.flows[listing_id], params, second)
+        windows.close_flow_second(market.flows[listing_id], params, second)
         if (second + 1) % params.vwap_bucket_s == 0:
-            close_vwap_bucket(market.flows[listing_id], params, (second + 1) // params.vwap_bucket_s - 1)
+            bucket = (second + 1) // params.vwap_bucket_s - 1
+            windows.close_vwap_bucket(
+                market.flows[listing_id], params, bucket, universe.listings[listing_id].is_anchored
+            )
+        order_flow.close_second(market, params, listing_id, second)
+        close_book_second(universe, market, params, listing_id, boundary_ns)
     for group_id in range(universe.group_count):
         close_group_second(universe, market, params, group_id, second)
+    roll_correlations(universe, market, params, boundary_ns)
 
 
 @kernel
-def close_flow_second(flow, params, second):
-    """Fast window: the last fast_s closed seconds; slow window: the slow_s before them (SCIENCE 1.2)."""
-    leaving_fast = flow.lots_by_second[(second - params.fast_s) & SECOND_MASK]
-    leaving_slow = flow.lots_by_second[(second - params.fast_s - params.slow_s) & SECOND_MASK]
-    flow.lots_by_second[second & SECOND_MASK] = flow.second_lots
-    flow.fast_lots += flow.second_lots - leaving_fast
-    flow.slow_lots += leaving_fast - leaving_slow
-    flow.second_lots = 0
-
-
-@kernel
-def close_vwap_bucket(flow, params, bucket):
-    slot = bucket % params.vwap_buckets
-    flow.vwap_lots += flow.bucket_lots - flow.vwap_lots_by_bucket[slot]
-    flow.vwap_ticks_lots += flow.bucket_ticks_lots - flow.vwap_ticks_lots_by_bucket[slot]
-    flow.vwap_lots_by_bucket[slot] = flow.bucket_lots
-    flow.vwap_ticks_lots_by_bucket[slot] = flow.bucket_ticks_lots
-    flow.bucket_lots = 0
-    flow.bucket_ticks_lots = 0
+def close_book_second(universe, market, params, listing_id, boundary_ns):
+    """The last LIVE mid, and the hour's average of what makes a venue primary (SCIENCE 1.12)."""
+    book = market.books[listing_id]
+    if is_two_sided(book) and is_fresh(universe, market, params, listing_id, boundary_ns):
+        book.last_mid_x2_ticks = book.best_x[BID] - book.best_x[ASK]
+        value = liquidity_now(universe, market, listing_id)
+        is_first = book.liquidity == 0.0
+        book.liquidity = value if is_first else book.liquidity + (value - book.liquidity) / LIQUIDITY_S
 
 
 @kernel
 def close_group_second(universe, market, params, group_id, second):
     group = market.groups[group_id]
-    apply_spread_time(group, (second + 1) * NS_PER_S)
-    close_spread_second(group, params, second)
+    windows.apply_spread_time(group, (second + 1) * NS_PER_S)
+    windows.close_spread_second(group, params, second)
     if is_any_live(universe, market, group_id) or group.seconds_seen > 0:
         group.seconds_seen += 1
-    group.velocity = velocity(universe, market, params, group_id)
+    group.velocity = windows.velocity(universe, market, params, group_id)
     if group.slow_spread_us > 0:
-        group.spread_average_bps = group.slow_spread / group.slow_spread_us / UBPS
+        group.spread_average_bps = group.slow_spread / group.slow_spread_us / windows.UBPS
         group.decay_bps = max(params.decay_bps_min, params.decay_spreads * group.spread_average_bps)
     else:
         group.spread_average_bps = -1.0
         group.decay_bps = params.decay_bps_min
-    group.is_vwap_known = is_warm(group, params)
-    if (second + 1) % params.bar_s == 0:
-        if group.seconds_seen >= params.bar_s:
-            apply_bar_close(group.bar, params.atr_bars)
+    group.is_vwap_known = windows.is_warm(group, params)
+    reference_id = universe.groups[group_id].reference_id
+    if universe.listings[reference_id].is_anchored:
+        age_ns = (second + 1) * NS_PER_S - market.books[reference_id].ts_session_ns
+        group.is_vwap_known = 1 if age_ns >= params.vwap_anchored_s * NS_PER_S else 0
+    mid = mid_price(universe, market, reference_id)
+    group.price = mid if mid > 0.0 and market.books[reference_id].state == LIVE else 0.0
+    if (second + 1) % params.bar_s[0] == 0 and is_market_open(market.books[reference_id]):
+        if group.seconds_seen >= params.bar_s[0]:
+            bar_ops.close_shortest(universe, market, params, group_id, second + 1)
         else:
-            reset_bar(group.bar)  # a bar that began before we listened is no bar
-
-
-@kernel
-def is_warm(group, params):
-    return 1 if group.seconds_seen >= params.fast_s + params.slow_s else 0
+            bar_ops.reset_bar(group.bars[0])  # a bar that began before we listened is no bar
 
 
 @kernel
@@ -279,40 +288,3 @@ def is_any_live(universe, market, group_id):
         if market.books[universe.groups[group_id].listing_ids[k]].state == LIVE:
             return True
     return False
-
-
-@kernel
-def velocity(universe, market, params, group_id):
-    """Volume of the fast window over the mean fast window inside the slow one, all venues; -1 when unknown."""
-    group = universe.groups[group_id]
-    if is_warm(market.groups[group_id], params) == 0:
-        return -1.0
-    fast, slow = 0.0, 0.0
-    for k in range(group.listing_count):
-        listing_id = group.listing_ids[k]
-        listing, flow = universe.listings[listing_id], market.flows[listing_id]
-        price = flow.last_ticks * listing.tick_price
-        fast += base_from_lots(listing, flow.fast_lots, price)
-        slow += base_from_lots(listing, flow.slow_lots, price)
-    return fast * params.slow_s / (slow * params.fast_s) if slow > 0.0 else -1.0
-
-
-@kernel
-def apply_spread_time(group, ts_ns):
-    """The spread in force since ts_spread_ns held until now."""
-    if group.ts_spread_ns > 0 and group.spread_bps > 0.0:
-        held_us = (ts_ns - group.ts_spread_ns) // 1000
-        group.second_spread += int(math.floor(group.spread_bps * UBPS + 0.5)) * held_us
-        group.second_spread_us += held_us
-    group.ts_spread_ns = ts_ns
-
-
-@kernel
-def close_spread_second(group, params, second):
-    entering, leaving = (second - params.fast_s) & SECOND_MASK, (second - params.fast_s - params.slow_s) & SECOND_MASK
-    group.slow_spread += group.spread_by_second[entering] - group.spread_by_second[leaving]
-    group.slow_spread_us += group.spread_us_by_second[entering] - group.spread_us_by_second[leaving]
-    group.spread_by_second[second & SECOND_MASK] = group.second_spread
-    group.spread_us_by_second[second & SECOND_MASK] = group.second_spread_us
-    group.second_spread = 0
-    group.second_spread_us = 0

@@ -3,19 +3,21 @@
 Integers only where it must reconcile: per venue and asset, balance = fills + fees + funding + transfers, exactly.
 """
 
+import numpy as np
+
 from .jit import kernel
 from .kinds import Kind, ListingKind, PositionState
-from .market_data import mid_price
+from .quotes import mid_price
 from .units import mul_div
 
 LINEAR = ListingKind.LINEAR.value
-FLAT = PositionState.FLAT.value
+FLAT, ENTERING = PositionState.FLAT.value, PositionState.ENTERING.value
 FEE, FUNDING, TRANSFER = Kind.FEE.value, Kind.FUNDING.value, Kind.TRANSFER.value
 
 
 @kernel
-def apply_cash(universe, trader, packet):
-    """A fee, funding or transfer outside any fill."""
+def apply_cash(universe, market, trader, packet):
+    """A fee, funding or transfer outside any fill. Deposits and withdrawals are neither profit nor drawdown."""
     venue_id = universe.listings[packet.listing_id].venue_id
     trader.balances[venue_id, packet.asset_id] += packet.atoms
     if packet.kind == FEE:
@@ -24,6 +26,12 @@ def apply_cash(universe, trader, packet):
         trader.funding_atoms[venue_id, packet.asset_id] += packet.atoms
     else:
         trader.transfer_atoms[venue_id, packet.asset_id] += packet.atoms
+        if trader.equity_peak > 0.0:
+            value = packet.atoms * universe.assets[packet.asset_id].atom
+            value *= asset_price(universe, market, np.int64(packet.asset_id))
+            trader.equity_peak += value
+            trader.day_equity += value
+            trader.capital += value
 
 
 @kernel
@@ -121,6 +129,16 @@ def asset_price(universe, market, asset_id):
 
 
 @kernel
+def is_priced(universe, market, trader):
+    """Every asset held has a price."""
+    for venue_id in range(universe.venue_count):
+        for asset_id in range(universe.asset_count):
+            if trader.balances[venue_id, asset_id] != 0 and asset_price(universe, market, asset_id) <= 0.0:
+                return False
+    return True
+
+
+@kernel
 def spot_gain(universe, market, trader, group_id):
     """Open profit of a spot position: what is held at mid, less what it cost; reporting currency."""
     position = trader.positions[group_id]
@@ -142,7 +160,9 @@ def spot_gain(universe, market, trader, group_id):
 
 @kernel
 def apply_mark(universe, market, trader):
-    """Mark everything at mid; move the peak and the deepest drawdown."""
+    """Mark everything at mid; move the peak and the deepest drawdown. Nothing is marked before it has a price."""
+    if trader.equity_peak <= 0.0 and not is_priced(universe, market, trader):
+        return
     trader.equity = equity(universe, market, trader)
     trader.equity_peak = max(trader.equity_peak, trader.equity)
     trader.unrealised = 0.0
@@ -165,3 +185,15 @@ def exposure(universe, market, trader, listing_id):
     reference_id = listing.reference_id
     base = held_atoms * universe.assets[listing.base_id].atom
     return base * mid_price(universe, market, reference_id) * listing.quote_rate
+
+
+@kernel
+def committed(universe, market, trader, listing_id):
+    """Signed notional held through a listing and still being entered, reporting currency."""
+    listing = universe.listings[listing_id]
+    notional = exposure(universe, market, trader, listing_id)
+    if trader.positions[listing.group_id].state == ENTERING:
+        inventory = trader.inventory[listing_id]
+        lots = inventory.working_buy_lots - inventory.working_sell_lots
+        notional += lots * listing.lot_base * mid_price(universe, market, listing.reference_id) * listing.quote_rate
+    return notional

@@ -1,23 +1,37 @@
 """Risk manager: how much can we lose, hence how much may we trade, or why not.
 
-The order of checks is fixed (SCIENCE 1.13); each refusal is a named verdict.
+The order of checks is fixed (SCIENCE 1.13); each refusal is a named verdict. What a regime changes is one table in
+the configuration (`regimes`).
 """
 
 import math
 from typing import NamedTuple
 
-from .jit import kernel
-from .kinds import OrderState, PositionState, Verdict
+from . import breakers, correlation, cost_gate, portfolio_monitor
+from .bars import bar_ns
+from .jit import kernel, routine
+from .kinds import OrderState, PositionState, Regime, Verdict
+from .quotes import is_fresh, is_market_open
 from .units import BPS
+from .volatility import NO_SOURCE
+from .windows import hour_base
 
 FLAT = PositionState.FLAT.value
 UNKNOWN = OrderState.UNKNOWN.value
+TREND = Regime.TREND.value
 APPROVED = Verdict.APPROVED.value
-HALTED = Verdict.HALTED.value
 POSITION_OPEN = Verdict.POSITION_OPEN.value
 ORDER_WORKING = Verdict.ORDER_WORKING.value
 UNKNOWN_ORDER = Verdict.UNKNOWN_ORDER.value
+COOL_DOWN = Verdict.COOL_DOWN.value
+DATA_LOSS = Verdict.DATA_LOSS.value
+SESSION_CLOSED = Verdict.SESSION_CLOSED.value
+SESSION_ENDING = Verdict.SESSION_ENDING.value
 MAX_POSITIONS = Verdict.MAX_POSITIONS.value
+CLUSTER_LIMIT = Verdict.CLUSTER_LIMIT.value
+HEAT_LIMIT = Verdict.HEAT_LIMIT.value
+LEVERAGE_LIMIT = Verdict.LEVERAGE_LIMIT.value
+VOLUME_LIMIT = Verdict.VOLUME_LIMIT.value
 SIZE_ZERO = Verdict.SIZE_ZERO.value
 EQUITY_SPENT = Verdict.EQUITY_SPENT.value
 
@@ -32,17 +46,27 @@ class Intent(NamedTuple):
     cap: float  # price protection as a share of price
 
 
+# --- before the signal is looked at ----------------------------------------------------------------------------
 @kernel
-def gate(trader, group_id):
+def gate(universe, market, trader, market_params, params, group_id, ts_ns):
     """Reasons not to look at this group's signal at all; APPROVED when there is none."""
-    if trader.is_halted:
-        return HALTED
     position = trader.positions[group_id]
-    if position.state == FLAT:
-        return APPROVED
-    if position.working_count == 0:
-        return POSITION_OPEN
-    return UNKNOWN_ORDER if has_unknown_order(trader, position.intent_id) else ORDER_WORKING
+    if position.state != FLAT:
+        if position.working_count == 0:
+            return POSITION_OPEN
+        return UNKNOWN_ORDER if has_unknown_order(trader, position.intent_id) else ORDER_WORKING
+    verdict = breakers.entry_verdict(trader, params, ts_ns)
+    if verdict != APPROVED:
+        return verdict
+    book = market.books[universe.groups[group_id].reference_id]
+    if not is_market_open(book):
+        return SESSION_CLOSED
+    if book.ts_session_end_ns > 0 and ts_ns >= book.ts_session_end_ns - params.entry_before_ns:
+        return SESSION_ENDING
+    is_lost = ts_ns - book.ts_packet_ns > params.data_loss_ns and book.ts_packet_ns > 0
+    if is_lost and not is_fresh(universe, market, market_params, universe.groups[group_id].reference_id, ts_ns):
+        return DATA_LOSS
+    return COOL_DOWN if ts_ns < trader.groups[group_id].ts_cool_ns else APPROVED
 
 
 @kernel
@@ -55,11 +79,14 @@ def has_unknown_order(trader, intent_id):
 
 
 @kernel
-def capital(trader, params):
-    """Sizing capital: losses shrink it at once, profits do not raise it yet."""
-    return min(trader.equity, params.capital)
+def is_crowded(universe, market, trader, params, group_id):
+    """Too many positions that move together, or too many in all; APPROVED when neither."""
+    if correlation.cluster_positions(universe, market, trader, group_id) >= params.cluster_max:
+        return CLUSTER_LIMIT
+    return MAX_POSITIONS if trader.open_count >= params.positions_max else APPROVED
 
 
+# --- how much ----------------------------------------------------------------------------------------------------
 @kernel
 def round_trip_cost(listing, price, half_spread):
     """Taker fees both ways and the spread, in quote per base unit."""
@@ -67,44 +94,95 @@ def round_trip_cost(listing, price, half_spread):
 
 
 @kernel
-def size(view, signal, trader, listing, half_spread, params):
-    """Quantity from risk (SCIENCE 1.7): base risk / (ATR * volatility multiplier), then the caps.
+def size_multiplier(view, params):
+    """Regime, VOLATILE, stress and what is not known yet: they multiply (SCIENCE 1.9)."""
+    share = params.regimes[view.regime].size_share
+    share *= params.volatile_size if view.is_volatile else 1.0
+    share *= 1.0 if view.is_volatile_known else params.volatile_warmup_size
+    share *= params.stress_size if view.is_stressed else 1.0
+    share *= params.iv_warmup_size if view.iv_source == NO_SOURCE else 1.0
+    return share
 
-    Invariant: quantity * (stop distance + round-trip cost) never exceeds the base risk.
+
+@kernel
+def base_from_risk(view, params, money, rate, cost):
+    """Quantity from risk (SCIENCE 1.7): base risk / (ATR * volatility multiplier), times the regime's share.
+
+    Returns (base units, loss per base unit). Invariant: quantity * (stop distance + round-trip cost) never exceeds
+    the base risk.
     """
-    money = capital(trader, params)
-    rate = listing.quote_rate
-    if money <= 0.0:
-        return Intent(EQUITY_SPENT, signal.side, 0.0, 0.0, 0.0)
     risk = params.base_risk * money
-    base = risk / (view.atr_price * rate * params.volatility_multiplier) * params.warmup_size
-    loss_per_base = (params.stop_atr * view.atr_price + round_trip_cost(listing, view.mid_price, half_spread)) * rate
-    base = min(base, risk / loss_per_base)
-    base = min(base, params.symbol_leverage_max * money / (view.mid_price * rate))
-    cap = min(params.cap_atr * view.atr_price / view.mid_price, params.cap_bps * BPS)
-    verdict = APPROVED if base > 0.0 else SIZE_ZERO
-    return Intent(verdict, signal.side, base, base * loss_per_base, cap)
+    base = risk / (view.atr_price * rate * view.iv_multiple) * size_multiplier(view, params)
+    loss_per_base = (params.regimes[view.regime].stop_atr * view.atr_price + cost) * rate
+    return min(base, risk / loss_per_base), loss_per_base
 
 
 @kernel
-def target_atr(strength, params):
+def price_cap(view, params):
+    return min(params.cap_atr * view.atr_price / view.mid_price, params.cap_bps * BPS)
+
+
+@routine
+def size(universe, market, trader, market_params, params, view, signal, group_id, listing, half_spread):
+    """The intent after every cap that does not depend on the venue; what binds to nothing names itself."""
+    money = min(trader.capital, trader.equity)
+    cap = price_cap(view, params)
+    rate, side = listing.quote_rate, signal.side
+    if money <= 0.0:
+        return Intent(EQUITY_SPENT, side, 0.0, 0.0, cap)
+    cost = round_trip_cost(listing, view.mid_price, half_spread)
+    base, loss_per_base = base_from_risk(view, params, money, rate, cost)
+    base *= breakers.size_share(trader, params)
+    heat = correlation.heat(universe, market, trader, market_params, group_id, base * loss_per_base)
+    if heat > params.heat_max * money:
+        return Intent(HEAT_LIMIT, side, 0.0, 0.0, cap)
+    room = leverage_room(universe, market, trader, params, money, side) / (view.mid_price * rate)
+    if room <= 0.0:
+        return Intent(LEVERAGE_LIMIT, side, 0.0, 0.0, cap)
+    base = min(base, room)
+    volume = params.volume_share_max * hour_base(universe, market, market_params, group_id)
+    if volume <= 0.0:
+        return Intent(VOLUME_LIMIT, side, 0.0, 0.0, cap)
+    base = min(base, volume)
+    return Intent(APPROVED if base > 0.0 else SIZE_ZERO, side, base, base * loss_per_base, cap)
+
+
+@kernel
+def leverage_room(universe, market, trader, params, money, side):
+    """Notional that symbol, gross and net leverage leave, reporting currency."""
+    gross, net = 0.0, 0.0
+    for listing_id in range(universe.listing_count):
+        notional = portfolio_monitor.committed(universe, market, trader, listing_id)
+        gross += abs(notional)
+        net += notional
+    room = min(params.symbol_leverage_max, params.gross_leverage_max - gross / money)
+    return min(room, params.net_leverage_max - side * net / money) * money
+
+
+@kernel
+def cost_bps(view, listing, half_spread, base, hour_volume, bar_seconds):
+    """What a round trip of this size costs: fees, spread and our own impact."""
+    fixed = round_trip_cost(listing, view.mid_price, half_spread) / view.mid_price * 1e4
+    atr_bps = view.atr_price / view.mid_price * 1e4
+    return fixed + cost_gate.impact_bps(base, hour_volume, atr_bps, bar_seconds)
+
+
+# --- the bracket ---------------------------------------------------------------------------------------------------
+@kernel
+def target_atr(strength, threshold, regime, params):
     """How far the target lies, in ATR: from target_atr_min at the threshold to its maximum (SCIENCE 1.8)."""
-    low, high = params.strength_min, params.target_strength_max
-    share = math.log(strength / low) / math.log(high / low) if strength > low else 0.0
-    share = min(max(share, 0.0), 1.0)
-    return params.target_atr_min + (params.target_atr_max - params.target_atr_min) * share
+    row = params.regimes[regime]
+    high = params.target_strength_max
+    share = math.log(strength / threshold) / math.log(high / threshold) if strength > threshold else 0.0
+    return row.target_atr_min + (row.target_atr_max - row.target_atr_min) * min(max(share, 0.0), 1.0)
 
 
 @kernel
-def apply_bracket(position, entry_price, params, bar_ns, ts_ns):
-    """Stop, target and time limit, frozen at entry (SCIENCE 1.8)."""
-    position.stop_price = entry_price - position.side * params.stop_atr * position.atr_price
-    distance = target_atr(position.strength, params) * position.atr_price
-    position.target_price = entry_price + position.side * distance
+def apply_bracket(position, entry_price, market_params, params, ts_ns):
+    """Stop, target and time limit by the regime at the intent, frozen (SCIENCE 1.8)."""
+    row = params.regimes[position.regime]
+    position.stop_price = entry_price - position.side * row.stop_atr * position.atr_price
+    position.target_price = entry_price + position.side * position.target_atr * position.atr_price
     position.ts_entry_ns = ts_ns
-    position.ts_exit_due_ns = ts_ns + params.hold_bars_max * bar_ns
-
-
-@kernel
-def is_crowded(trader, params):
-    return trader.open_count >= params.positions_max
+    hold_ns = row.hold_bars * bar_ns(market_params, position.bar_index)
+    position.ts_exit_due_ns = ts_ns + min(hold_ns, params.hold_max_ns)

@@ -30,6 +30,15 @@ FAR = 8192  # far levels per side kept outside the ladder; a power of two
 
 SECONDS = 2048  # 1 s buckets kept; fast + slow window must fit
 VWAP_BUCKETS = 256
+FLOW_SECONDS = 64  # 1 s buckets of order flow kept; a power of two
+BARS = 6  # bar lengths kept side by side
+ATR_DAYS = 32  # daily means of the ATR kept
+CLOSES = 366  # daily closes of a volatility index kept
+STRENGTH_BUCKETS = 4  # of the cost gate's memory
+MARKS = 64  # fills whose mark-outs are pending
+MARK_HORIZONS = 5
+ACKS = 20  # acknowledgements a venue's latency is judged on
+REJECTS = 8  # rejections remembered per venue
 
 NS_PER_S = 1_000_000_000
 NEVER_NS = 2**62
@@ -86,7 +95,10 @@ COMMAND = record(
         ("wave", "i8"),  # 0 first split, 1.. re-routes or exit attempts
         ("exit_reason", "i8"),  # ExitReason; NONE for entries
         ("mid_price", "f8"),  # middle of the listing's touch when decided: what slippage is measured from
+        ("touch_price", "f8"),  # what a taker would have met first when decided
         ("risk_quote", "f8"),  # entries: what the part of the intent that was sent can lose, stop and costs
+        ("edge_bps", "f8"),  # entries: lower bound of the expected net move by the cost gate
+        ("shadow_bps", "f8"),  # entries: expected all-in cost of the split sent, less the other router's
     ]
 )
 
@@ -109,6 +121,7 @@ LISTING = record(
         ("is_fee_in_base", "i8"),  # spot buys pay their fee in the coin bought
         ("can_short", "i8"),
         ("can_trade", "i8"),
+        ("is_anchored", "i8"),  # VWAP from the session's open instead of a rolling window
         ("tick_price", "f8"),  # quote per tick
         ("lot_base", "f8"),  # base per lot
         ("lot_quote", "f8"),  # INVERSE: quote value of one lot; else 0
@@ -122,6 +135,9 @@ GROUP = record(
         ("listing_ids", "i8", (GROUP_LISTINGS,)),
         ("reference_id", "i8"),  # bars and ATR come from this listing's prints
         ("base_id", "i8"),
+        ("asset_class", "i8"),  # correlation before there is data: 1 within a class
+        ("volatility_id", "i8"),  # VOLATILITY listing that sizes and stresses this group; -1 = none
+        ("is_traded", "i8"),
     ]
 )
 
@@ -156,10 +172,49 @@ MARKET_PARAMS = record(
         ("tightness_max", "f8"),
         ("vwap_bucket_s", "i8"),
         ("vwap_buckets", "i8"),
-        ("bar_s", "i8"),
+        ("vwap_anchored_s", "i8"),  # least age of a session's VWAP
+        ("pressure_kind", "i8"),  # Pressure
+        ("flow_s", "i8"),  # order-flow window
+        ("bar_count", "i8"),
+        ("bar_s", "i8", (BARS,)),  # lengths, the first divides the others
         ("atr_bars", "i8"),
+        ("bar_cost_share_max", "f8"),  # the shortest bar whose ATR costs at most this share is traded
+        ("trend_enter", "f8"),  # ADX
+        ("trend_leave", "f8"),
+        ("range_enter", "f8"),
+        ("range_leave", "f8"),
+        ("volatile_enter", "f8"),  # ATR over its mean
+        ("volatile_leave", "f8"),
+        ("volatile_days", "i8"),
+        ("volatile_days_min", "i8"),
+        ("iv_days", "i8"),
+        ("iv_days_min", "i8"),
+        ("iv_stale_ns", "i8"),
+        ("iv_multiple_min", "f8"),
+        ("iv_multiple_max", "f8"),
+        ("stress_enter", "f8"),  # VIX points
+        ("stress_leave", "f8"),
+        ("stress_calm", "i8"),  # observations below stress_leave in a row
+        ("stress_stale_ns", "i8"),
+        ("dvol_enter", "f8"),  # crypto: the larger of this
+        ("dvol_quantile", "f8"),  # and of this quantile of the last year
+        ("correlation_ns", "i8"),
+        ("correlation_decay", "f8"),
+        ("correlation_min", "i8"),  # observations before the measured value replaces the prior
+        ("correlation_other", "f8"),  # prior across asset classes
+        ("cluster_rho", "f8"),
         ("venue_stale_ns", "i8"),
         ("listing_stale_ns", "i8"),
+    ]
+)
+
+REGIME = record(
+    [
+        ("size_share", "f8"),
+        ("stop_atr", "f8"),
+        ("target_atr_min", "f8"),
+        ("target_atr_max", "f8"),
+        ("hold_bars", "i8"),
     ]
 )
 
@@ -169,23 +224,65 @@ PARAMS = record(
         ("velocity_min", "f8"),
         ("imbalance_min", "f8"),
         ("vwap_gap_max", "f8"),
+        ("is_vwap_one_sided", "i8"),  # 1: only chasing is forbidden, buying above it and selling below it
+        ("persistence_s", "i8"),
+        ("persistence_min", "i8"),  # 0 switches the filter off
+        ("venues_min", "i8"),
+        ("is_flow_asked", "i8"),
+        ("flicker_max", "f8"),  # 0 = off
+        ("cool_down_ns", "i8"),
+        ("regimes", REGIME, (3,)),  # by Regime
+        ("volatile_strength_min", "f8"),
+        ("volatile_size", "f8"),
+        ("volatile_warmup_size", "f8"),
+        ("is_volatile_reducing", "i8"),
+        ("stress_size", "f8"),
+        ("iv_warmup_size", "f8"),
         ("base_risk", "f8"),  # share of capital
-        ("volatility_multiplier", "f8"),
-        ("warmup_size", "f8"),  # multiplier while no implied volatility is known
-        ("stop_atr", "f8"),
-        ("target_atr_min", "f8"),
-        ("target_atr_max", "f8"),
         ("target_strength_max", "f8"),  # strength at which the target reaches its maximum
-        ("hold_bars_max", "i8"),
+        ("hold_max_ns", "i8"),
         ("positions_max", "i8"),
+        ("cluster_max", "i8"),
+        ("heat_max", "f8"),  # share of capital
         ("symbol_leverage_max", "f8"),
+        ("gross_leverage_max", "f8"),
+        ("net_leverage_max", "f8"),
+        ("venue_leverage_max", "f8"),
+        ("volume_share_max", "f8"),  # of the last hour
+        ("depth_share_max", "f8"),  # of what is displayed inside the price cap
+        ("compounding", "f8"),  # share of profits that raises the sizing capital
+        ("is_gate_enforced", "i8"),
+        ("gate_prior_trades", "f8"),
+        ("day_loss_max", "f8"),  # share of the day's first equity
+        ("drawdown_reduce", "f8"),
+        ("drawdown_halt", "f8"),
+        ("drawdown_size", "f8"),
+        ("streak_stops", "i8"),
+        ("streak_ns", "i8"),
+        ("streak_pause_ns", "i8"),
+        ("rejects_max", "i8"),
+        ("rejects_ns", "i8"),
+        ("ack_slow_ns", "i8"),
+        ("slippage_times", "f8"),
+        ("slippage_fills", "i8"),
+        ("venue_pause_ns", "i8"),
+        ("data_loss_ns", "i8"),
+        ("orders_per_s_max", "i8"),
+        ("orders_per_min_max", "i8"),
+        ("flatten_before_ns", "i8"),  # of a session's close
+        ("entry_before_ns", "i8"),
+        ("router", "i8"),  # Router
         ("primary_share_bps", "i8"),
         ("secondary_share_bps", "i8"),
         ("dark_share_bps", "i8"),
+        ("primary_sticky_ns", "i8"),
         ("cap_atr", "f8"),
         ("cap_bps", "f8"),
         ("waves_max", "i8"),  # re-routes of an entry's remainder
         ("reroute_deadline_ns", "i8"),
+        ("fill_share_min", "f8"),  # an entry filled less than this is kept only above the minimum notional
+        ("is_spot_exit_blind", "i8"),
+        ("is_linear_exit_blind", "i8"),
         ("ack_timeout_ns", "i8"),
         ("query_interval_ns", "i8"),
         ("sample_ns", "i8"),  # how often the history keeps an evaluation that crossed nothing
@@ -219,6 +316,11 @@ BOOK = record(
         ("crossed_count", "i8"),
         ("ts_packet_ns", "i8"),  # local time of the last packet of this listing
         ("ts_depth_ns", "i8"),
+        ("session", "i8"),  # SessionState
+        ("ts_session_ns", "i8"),  # when it began
+        ("ts_session_end_ns", "i8"),  # OPEN: when it will end
+        ("last_mid_x2_ticks", "i8"),  # bid + ask when last LIVE at a whole second; what a blind exit is priced from
+        ("liquidity", "f8"),  # depth near the touch over the cost of taking it, averaged over an hour
     ]
 )
 
@@ -233,31 +335,94 @@ FLOW = record(
         ("bucket_ticks_lots", "i8"),
         ("last_ticks", "i8"),
         ("trade_count", "i8"),
+        ("history_s", "i8"),  # end of the last history bar; 0 = none
         ("lots_by_second", "i8", (SECONDS,)),
         ("vwap_lots_by_bucket", "i8", (VWAP_BUCKETS,)),
         ("vwap_ticks_lots_by_bucket", "i8", (VWAP_BUCKETS,)),
     ]
 )
 
-PRESSURE = record([("bid_quote", "f8"), ("ask_quote", "f8")])  # distance-decayed depth of one listing
+PRESSURE = record(
+    [
+        ("bid_quote", "f8"),  # distance-decayed depth of one listing
+        ("ask_quote", "f8"),
+        ("edge_x", "i8", (2,)),  # the last level that counts
+        ("band_lots", "f8", (2,)),  # displayed down to it, undecayed
+        ("lots_ns", "f8", (2,)),  # integral of band_lots over the running second
+        ("ts_band_ns", "i8"),
+    ]
+)
 
-BAR = record(
+CHANGES = record(  # what became of one listing's book; buying: bids added, asks removed
+    [
+        ("touch_x", "i8", (2,)),
+        ("touch_lots", "i8", (2,)),
+        ("removed_lots", "i8", (2,)),  # running second, within the band, by side of the book
+        ("traded_lots", "i8", (2,)),  # running second, by side of the book that was hit
+        ("second_lots", "i8", (4,)),  # running second: bought and sold at the touch (OFI), bought and sold in the band
+        ("window_lots", "i8", (4,)),  # last flow_s closed seconds
+        ("flicker", "f8", (2,)),  # last closed second: cancelled over displayed lots
+        ("lots_by_second", "i8", (FLOW_SECONDS, 4)),
+    ]
+)
+
+BAR = record(  # bars of one length and what is known from them; prices in ticks of the reference listing
     [
         ("open_ticks", "i8"),
         ("high_ticks", "i8"),
         ("low_ticks", "i8"),
         ("close_ticks", "i8"),
         ("lots", "i8"),
+        ("part_count", "i8"),  # shortest bars inside the running one
+        ("slot", "i8"),  # running bar: stamp // length
         ("count", "i8"),  # closed bars
+        ("previous_high_ticks", "i8"),
+        ("previous_low_ticks", "i8"),
         ("previous_close_ticks", "i8"),
         ("true_range_sum", "f8"),
         ("atr_ticks", "f8"),  # Wilder; 0 until atr_bars true ranges are known
+        ("range_smooth", "f8"),  # Wilder's sums for the directional indicators
+        ("plus_smooth", "f8"),
+        ("minus_smooth", "f8"),
+        ("dx", "f8"),
+        ("dx_sum", "f8"),
+        ("adx", "f8"),  # negative: not known
+        ("regime", "i8"),  # Regime
+        ("regime_flips", "i8"),
+        ("is_volatile", "i8"),
+        ("volatile_episodes", "i8"),
+        ("day", "i8"),  # UTC day of the running sum
+        ("day_count", "i8"),  # whole days summed before it
+        ("atr_sum_by_day", "f8", (ATR_DAYS,)),
+        ("bars_by_day", "i8", (ATR_DAYS,)),
+    ]
+)
+
+SERIES = record(  # daily closes of a volatility, percent a year
+    [
+        ("value", "f8"),  # last
+        ("ts_value_ns", "i8"),  # 0 = never
+        ("day", "i8"),
+        ("hour", "i8"),
+        ("close_count", "i8"),
+        ("value_mean", "f8"),  # of the last iv_days closes
+        ("value_quantile", "f8"),  # dvol_quantile of the closes kept
+        ("is_stressed", "i8"),
+        ("calm_count", "i8"),
+        ("closes", "f8", (CLOSES,)),
     ]
 )
 
 GROUP_STATE = record(
     [
-        ("bar", BAR),
+        ("bars", BAR, (BARS,)),
+        ("bar_index", "i8"),  # the bar that is traded
+        ("is_uneconomic", "i8"),  # no bar can pay its costs
+        ("price", "f8"),  # last mid or close
+        ("slot_price", "f8"),  # at the last correlation boundary; 0 = not known
+        ("day_variance", "f8"),  # sum of squared returns since midnight
+        ("day_returns", "i8"),
+        ("realised", SERIES),
         ("log_ratio", "f8"),  # ln(B/A) in force since ts_ratio_ns
         ("log_ratio_ewma", "f8"),
         ("ts_ratio_ns", "i8"),  # 0 = never
@@ -290,8 +455,14 @@ MARKET = record(
         ("books", BOOK, (LISTINGS,)),
         ("flows", FLOW, (LISTINGS,)),
         ("pressures", PRESSURE, (LISTINGS,)),
+        ("changes", CHANGES, (LISTINGS,)),
         ("groups", GROUP_STATE, (GROUPS,)),
         ("venues", VENUE_STATE, (VENUES,)),
+        ("volatilities", SERIES, (LISTINGS,)),
+        ("correlation_slot", "i8"),
+        ("covariances", "f8", (GROUPS, GROUPS)),
+        ("pair_counts", "i8", (GROUPS, GROUPS)),
+        ("clusters", "i8", (GROUPS,)),  # lowest group id of the cluster
     ]
 )
 
@@ -318,6 +489,8 @@ ORDER = record(
         ("intent_id", "i8"),
         ("is_exit", "i8"),
         ("wave", "i8"),
+        ("mid_price", "f8"),  # when decided
+        ("touch_price", "f8"),
     ]
 )
 
@@ -340,6 +513,10 @@ POSITION = record(
         ("class_id", "i8"),
         ("primary_id", "i8"),
         ("intent_id", "i8"),
+        ("bar_index", "i8"),  # what follows is frozen at entry
+        ("regime", "i8"),
+        ("bucket", "i8"),  # of strength, for the cost gate
+        ("volatile_episode", "i8"),  # the last one this position was reduced for
         ("target_atoms", "i8"),  # base atoms the intent wants
         ("entry_atoms", "i8"),  # base atoms bought or sold so far by the entry
         ("entry_quote", "f8"),  # their cost in quote
@@ -351,13 +528,46 @@ POSITION = record(
         ("ts_entry_ns", "i8"),
         ("atr_price", "f8"),  # frozen at entry
         ("strength", "f8"),
+        ("target_atr", "f8"),
         ("stop_price", "f8"),
         ("target_price", "f8"),
         ("ts_exit_due_ns", "i8"),
         ("exit_reason", "i8"),
         ("risk_quote", "f8"),  # how much can we lose: stop distance and costs on what was sent
         ("price_cap", "f8"),  # price protection as a share of price
+        ("edge_bps", "f8"),
+        ("shadow_bps", "f8"),
     ]
+)
+
+GROUP_TRADER = record(  # what a trader remembers of a group
+    [
+        ("strong_buys", "i8"),  # one bit a second, the youngest lowest: the buy side was above the threshold
+        ("strong_sells", "i8"),
+        ("ts_cool_ns", "i8"),  # no entry before
+        ("primary_ids", "i8", (2,)),
+        ("ts_primary_ns", "i8", (2,)),
+        ("move_count", "i8", (3, STRENGTH_BUCKETS)),  # gross moves of closed trades by Regime and strength
+        ("move_mean_bps", "f8", (3, STRENGTH_BUCKETS)),
+        ("move_m2", "f8", (3, STRENGTH_BUCKETS)),
+    ]
+)
+
+VENUE_TRADER = record(  # how a venue treats a trader
+    [
+        ("ts_paused_ns", "i8"),  # no entry before
+        ("pause_ns", "i8"),  # the last pause; doubles
+        ("reject_count", "i8"),
+        ("ack_count", "i8"),
+        ("bad_fills", "i8"),  # in a row, slippage beyond the model
+        ("slippage_bps", "f8"),  # average of fills against the touch
+        ("ts_rejects_ns", "i8", (REJECTS,)),
+        ("acks_ns", "i8", (ACKS,)),
+    ]
+)
+
+PENDING_MARK = record(
+    [("order_id", "i8"), ("listing_id", "i8"), ("side", "i8"), ("ts_ns", "i8"), ("next_horizon", "i8"), ("price", "f8")]
 )
 
 OUTBOX_RECORD = record([("count", "i8"), ("commands", COMMAND, (OUTBOX,))])
@@ -368,7 +578,18 @@ TRADER = record(
         ("ts_ns", "i8"),
         ("next_order_id", "i8"),
         ("next_intent_id", "i8"),
-        ("is_halted", "i8"),
+        ("is_halted", "i8"),  # until re-armed by hand
+        ("is_flattening", "i8"),
+        ("ts_streak_ns", "i8"),  # pause of entries after stops in a row
+        ("stop_count", "i8"),
+        ("ts_stops_ns", "i8", (8,)),
+        ("day", "i8"),
+        ("day_equity", "f8"),  # at the day's start, net of transfers since
+        ("capital", "f8"),  # what sizing starts from
+        ("order_second", "i8"),
+        ("orders_in_second", "i8"),
+        ("orders_in_minute", "i8"),
+        ("mark_count", "i8"),
         ("unknown_count", "i8"),  # orders ever UNKNOWN
         ("refused_reports", "i8"),  # replies that matched no order or would have overfilled one
         ("open_count", "i8"),  # groups not FLAT
@@ -390,6 +611,9 @@ TRADER = record(
         ("verdicts", "i8", (VERDICTS,)),
         ("inventory", INVENTORY, (LISTINGS,)),
         ("positions", POSITION, (GROUPS,)),
+        ("groups", GROUP_TRADER, (GROUPS,)),
+        ("venues", VENUE_TRADER, (VENUES,)),
+        ("marks", PENDING_MARK, (MARKS,)),
         ("orders", ORDER, (ORDERS,)),
         ("outbox", OUTBOX_RECORD),
     ]
@@ -420,6 +644,8 @@ EVALUATION = record(
         ("side", "i4"),
         ("verdict", "i4"),
         ("is_sample", "i4"),
+        ("regime", "i4"),
+        ("state", "i4"),  # 1 VOLATILE, 2 stress, 4 volatility index known, 8 uneconomic
         ("log_ratio", "f8"),
         ("velocity", "f8"),
         ("tightness", "f8"),
@@ -427,6 +653,19 @@ EVALUATION = record(
         ("strength", "f8"),
         ("mid_price", "f8"),
         ("atr_price", "f8"),
+        ("bar_s", "f8"),
+        ("adx", "f8"),
+        ("flow", "f8"),
+    ]
+)
+
+MARK = record(
+    [
+        ("ts_ns", "i8"),
+        ("order_id", "i8"),
+        ("horizon_ms", "i8"),
+        ("mid_price", "f8"),
+        ("move_bps", "f8"),  # our way since the fill
     ]
 )
 

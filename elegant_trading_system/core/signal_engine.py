@@ -7,13 +7,18 @@ import math
 from typing import NamedTuple
 
 from . import books as book_ops
+from . import order_flow, volatility
 from .jit import kernel
-from .kinds import ListingKind, Verdict
-from .market_data import apply_spread_time, group_mid_price, is_fresh, is_two_sided, mid_ticks, spread_ticks, vwap_gap
+from .kinds import ListingKind, Pressure, Regime, Verdict
+from .quotes import group_mid_price, is_fresh, is_two_sided, mid_ticks, spread_ticks, vwap_gap
 from .schema import NO_X
 from .units import ASK, BID
+from .windows import apply_spread_time
 
-INVERSE, DARK, INDEX = ListingKind.INVERSE.value, ListingKind.DARK.value, ListingKind.INDEX.value
+INVERSE, DARK = ListingKind.INVERSE.value, ListingKind.DARK.value
+BY_DEPTH, BY_OFI = Pressure.DEPTH.value, Pressure.OFI.value
+NEUTRAL = Regime.NEUTRAL.value
+NOTHING_X = 2**62  # no level counts
 LN2 = math.log(2.0)
 
 CANDIDATE = Verdict.APPROVED.value
@@ -26,18 +31,29 @@ STRENGTH_LOW = Verdict.STRENGTH_LOW.value
 VELOCITY_LOW = Verdict.VELOCITY_LOW.value
 IMBALANCE_LOW = Verdict.IMBALANCE_LOW.value
 VWAP_FAR = Verdict.VWAP_FAR.value
+PERSISTENCE_LOW = Verdict.PERSISTENCE_LOW.value
+VENUES_DISAGREE = Verdict.VENUES_DISAGREE.value
+FLOW_DISAGREES = Verdict.FLOW_DISAGREES.value
+FLICKER = Verdict.FLICKER.value
 
 
 class View(NamedTuple):
     """One group's market as a trader sees it. Ratios have no unit."""
 
     mid_price: float  # quote; 0 when no book is fresh
-    log_ratio: float  # smoothed ln(bid depth / ask depth)
+    log_ratio: float  # smoothed ln(bid volume / ask volume)
     velocity: float  # negative: not known yet
     tightness: float  # negative: not known yet
     vwap_gap: float  # mid / VWAP - 1
     is_vwap_known: int
-    atr_price: float  # 0: not known yet
+    atr_price: float  # of the traded bar; 0: not known yet
+    bar_index: int
+    regime: int
+    is_volatile: int
+    is_volatile_known: int  # enough days to say what a usual ATR is
+    is_stressed: int
+    iv_source: int
+    iv_multiple: float
 
 
 class Signal(NamedTuple):
@@ -55,38 +71,80 @@ def strength(view):
 
 
 @kernel
+def strength_min(view, params):
+    """Theta: higher while the market is VOLATILE."""
+    return max(params.strength_min, params.volatile_strength_min) if view.is_volatile else params.strength_min
+
+
+@kernel
 def evaluate(view, params):
     """Signal of one group: the side the book leans to, its strength, and why not."""
     if view.mid_price <= 0.0:
         return Signal(0, 0.0, BOOK_NOT_LIVE)
     if view.velocity < 0.0 or view.tightness < 0.0:
         return Signal(0, 0.0, WARMUP_VELOCITY)
-    if view.is_vwap_known == 0:
-        return Signal(0, 0.0, WARMUP_VWAP)
-    if view.atr_price <= 0.0:
-        return Signal(0, 0.0, WARMUP_ATR)
     if view.log_ratio == 0.0:
         return Signal(0, 0.0, NO_PRESSURE)
     side = 1 if view.log_ratio > 0.0 else -1
     value = strength(view)
-    is_strong = value > params.strength_min
-    is_active = view.velocity > params.velocity_min
-    is_lopsided = math.exp(abs(view.log_ratio)) >= params.imbalance_min
-    is_fair = abs(view.vwap_gap) <= params.vwap_gap_max
-    if not is_strong:
+    if view.is_vwap_known == 0:
+        return Signal(side, value, WARMUP_VWAP)
+    if view.atr_price <= 0.0:
+        return Signal(side, value, WARMUP_ATR)
+    gap = max(side * view.vwap_gap, 0.0) if params.is_vwap_one_sided else abs(view.vwap_gap)
+    if not value > strength_min(view, params):
         return Signal(side, value, STRENGTH_LOW)
-    if not is_active:
+    if not view.velocity > params.velocity_min:
         return Signal(side, value, VELOCITY_LOW)
-    if not is_lopsided:
+    if not math.exp(abs(view.log_ratio)) >= params.imbalance_min:
         return Signal(side, value, IMBALANCE_LOW)
-    if not is_fair:
+    if not gap <= params.vwap_gap_max:
         return Signal(side, value, VWAP_FAR)
     return Signal(side, value, CANDIDATE)
 
 
+# --- false positives: asked only of what has passed so far ---------------------------------------------------
+@kernel
+def filtered(universe, market, market_params, memory, params, group_id, side, ts_ns):
+    """The first filter that refuses a candidate, or APPROVED. `memory` is what the trader knows of the group."""
+    seconds = memory.strong_buys if side > 0 else memory.strong_sells
+    if bit_count(seconds, params.persistence_s) < params.persistence_min:
+        return PERSISTENCE_LOW
+    if params.venues_min > 1:
+        fresh, agreeing = order_flow.venue_votes(universe, market, market_params, group_id, side, ts_ns)
+        if agreeing < min(fresh, params.venues_min):
+            return VENUES_DISAGREE
+    if params.is_flow_asked:
+        if side * order_flow.flow_imbalance(universe, market, market_params, group_id, ts_ns) <= 0.0:
+            return FLOW_DISAGREES
+    if params.flicker_max > 0.0:
+        if order_flow.flicker(universe, market, market_params, group_id, side, ts_ns) > params.flicker_max:
+            return FLICKER
+    return CANDIDATE
+
+
+@kernel
+def bit_count(seconds, count):
+    """How many of the last `count` seconds are marked."""
+    total = 0
+    for k in range(count):
+        total += (seconds >> k) & 1
+    return total
+
+
+@kernel
+def remember_second(memory, params, signal, threshold):
+    """Once a second: was either side above the threshold?"""
+    mask = (1 << params.persistence_s) - 1
+    is_strong = 1 if signal.strength > threshold else 0
+    memory.strong_buys = ((memory.strong_buys << 1) | (is_strong if signal.side > 0 else 0)) & mask
+    memory.strong_sells = ((memory.strong_sells << 1) | (is_strong if signal.side < 0 else 0)) & mask
+
+
+# --- the view ---------------------------------------------------------------------------------------------------
 @kernel
 def consolidate(universe, market, params, group_id, ts_ns):
-    """The view of one group now. The VWAP gap is walked for only where the cheap gates pass it on."""
+    """The view of one group now."""
     group = market.groups[group_id]
     mid = group_mid_price(universe, market, params, group_id, ts_ns)
     tightness = -1.0
@@ -94,9 +152,24 @@ def consolidate(universe, market, params, group_id, ts_ns):
         ratio = group.spread_average_bps / group.spread_bps
         tightness = min(max(ratio, params.tightness_min), params.tightness_max)
     gap = vwap_gap(universe, market, params, group_id, ts_ns) if group.is_vwap_known == 1 else 9.0
-    is_vwap_known = 1 if group.is_vwap_known == 1 and gap < 9.0 else 0
-    atr_price = group.bar.atr_ticks * universe.listings[universe.groups[group_id].reference_id].tick_price
-    return View(mid, smoothed_log_ratio(group, params, ts_ns), group.velocity, tightness, gap, is_vwap_known, atr_price)
+    bar = group.bars[max(group.bar_index, 0)]
+    tick_price = universe.listings[universe.groups[group_id].reference_id].tick_price
+    return View(
+        mid,
+        smoothed_log_ratio(group, params, ts_ns),
+        group.velocity,
+        tightness,
+        gap,
+        1 if group.is_vwap_known == 1 and gap < 9.0 else 0,
+        bar.atr_ticks * tick_price if group.bar_index >= 0 else 0.0,
+        group.bar_index,
+        bar.regime if group.bar_index >= 0 else NEUTRAL,
+        bar.is_volatile,
+        1 if bar.day_count >= params.volatile_days_min else 0,
+        volatility.is_stressed(universe, market, params, group_id, ts_ns),
+        volatility.iv_source(universe, market, params, group_id, ts_ns),
+        volatility.iv_multiple(universe, market, params, group_id, ts_ns),
+    )
 
 
 @kernel
@@ -113,7 +186,7 @@ def smoothed_log_ratio(group, params, ts_ns):
 def apply_depth(universe, market, books, params, listing_id):
     """After a depth packet: this listing's pressure, then its group's ratio and spread."""
     listing = universe.listings[listing_id]
-    if listing.kind == DARK or listing.kind == INDEX:
+    if listing.kind >= DARK:
         return
     group = market.groups[listing.group_id]
     apply_pressure(universe, market, books, params, listing_id, group)
@@ -125,19 +198,23 @@ def apply_depth(universe, market, books, params, listing_id):
 def apply_pressure(universe, market, books, params, listing_id, group):
     book, listing = market.books[listing_id], universe.listings[listing_id]
     pressure = market.pressures[listing_id]
+    order_flow.apply_shown(pressure, market.ts_ns)
     pressure.bid_quote = 0.0
     pressure.ask_quote = 0.0
+    for s in range(2):
+        pressure.edge_x[s] = NOTHING_X
+        pressure.band_lots[s] = 0.0
     if is_two_sided(book):
         unit = listing.lot_quote if listing.kind == INVERSE else listing.lot_base * listing.tick_price
         unit *= listing.quote_rate
         is_inverse = 1 if listing.kind == INVERSE else 0
         decay_bps = group.decay_bps if group.decay_bps > 0.0 else params.decay_bps_min
-        pressure.bid_quote = unit * decayed_depth(books, book, listing_id, BID, params, decay_bps, is_inverse)
-        pressure.ask_quote = unit * decayed_depth(books, book, listing_id, ASK, params, decay_bps, is_inverse)
+        pressure.bid_quote = unit * decayed_depth(books, book, pressure, listing_id, BID, params, decay_bps, is_inverse)
+        pressure.ask_quote = unit * decayed_depth(books, book, pressure, listing_id, ASK, params, decay_bps, is_inverse)
 
 
 @kernel
-def decayed_depth(books, book, listing_id, s, params, decay_bps, is_inverse):
+def decayed_depth(books, book, pressure, listing_id, s, params, decay_bps, is_inverse):
     """Sum over levels of 0.5 ** (distance / H) * price * lots, in ticks * lots (inverse: lots).
 
     The price is the mid for every level unless `is_price_weighted`: then exchanging the sides about the mid
@@ -147,7 +224,7 @@ def decayed_depth(books, book, listing_id, s, params, decay_bps, is_inverse):
     centre = mid if s == BID else -mid
     low_x = book.low_x[s]
     x = book.best_x[s]
-    total = 0.0
+    total, shown = 0.0, 0.0
     for _ in range(params.pressure_levels):
         if x == NO_X:
             break
@@ -157,20 +234,18 @@ def decayed_depth(books, book, listing_id, s, params, decay_bps, is_inverse):
         price = 1.0 if is_inverse == 1 else (float(abs(x)) if params.is_price_weighted == 1 else mid)
         lots = book_ops.lots_at(books, listing_id, s, x)
         total += math.exp(-LN2 * abs(distance_bps) / decay_bps) * price * lots
+        shown += lots
+        pressure.edge_x[s] = x
         x = book_ops.level_at_or_below(books, listing_id, s, x - 1, low_x)
+    pressure.band_lots[s] = shown
     return total
 
 
 @kernel
 def apply_ratio(universe, market, params, group_id):
     """ln(B/A) of the group over its fresh listings; the old value is first folded into the average."""
-    group, static = market.groups[group_id], universe.groups[group_id]
-    bid, ask = 0.0, 0.0
-    for k in range(static.listing_count):
-        listing_id = static.listing_ids[k]
-        if is_fresh(universe, market, params, listing_id, market.ts_ns):
-            bid += market.pressures[listing_id].bid_quote
-            ask += market.pressures[listing_id].ask_quote
+    group = market.groups[group_id]
+    bid, ask = two_sides(universe, market, params, group_id)
     limit = math.log(params.pressure_ratio_max)
     log_ratio = 0.0
     if bid > 0.0 and ask > 0.0:
@@ -181,6 +256,22 @@ def apply_ratio(universe, market, params, group_id):
         group.log_ratio_ewma = smoothed_log_ratio(group, params, market.ts_ns)
     group.log_ratio = log_ratio
     group.ts_ratio_ns = market.ts_ns
+
+
+@kernel
+def two_sides(universe, market, params, group_id):
+    """What is bid and what is asked: resting depth in money, or the window's flow in base units."""
+    if params.pressure_kind != BY_DEPTH:
+        first = order_flow.BOUGHT if params.pressure_kind == BY_OFI else order_flow.BAND_BOUGHT
+        return order_flow.group_flow(universe, market, params, group_id, first, market.ts_ns)
+    static = universe.groups[group_id]
+    bid, ask = 0.0, 0.0
+    for k in range(static.listing_count):
+        listing_id = static.listing_ids[k]
+        if is_fresh(universe, market, params, listing_id, market.ts_ns):
+            bid += market.pressures[listing_id].bid_quote
+            ask += market.pressures[listing_id].ask_quote
+    return bid, ask
 
 
 @kernel

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..config import Config
-from ..core.kinds import ListingKind
+from ..core.kinds import AssetClass, ListingKind
 from ..core.schema import ASSETS, GROUP_LISTINGS, GROUPS, LISTINGS, UNIVERSE, VENUES
 from ..errors import ExitCode, UserError
 from .tape import ListingSpec
@@ -138,6 +138,7 @@ def _fill_listing(
     row["is_fee_in_base"] = venue.fee_in_base and spec.kind in ("spot", "dark")
     row["can_short"] = spec.kind == "linear"  # borrowing coins to sell them is not modelled
     row["can_trade"] = is_tradable and spec.quote in DOLLARS
+    row["is_anchored"] = spec.asset_class == "equity"
     row["tick_price"] = float(spec.tick_size)
     row["lot_base"] = float(spec.lot_size) if spec.kind != "inverse" else 0.0
     row["lot_quote"] = float(spec.lot_size * spec.contract_quote)
@@ -170,3 +171,15 @@ def _fill_group(universe: Universe, row: Any, group_id: int) -> None:
     row["listing_ids"][: len(ids)] = ids
     row["reference_id"] = min(ids, key=lambda i: REFERENCE_ORDER.index(universe.listings[i].kind))
     row["base_id"] = universe.assets.index(base)
+    reference = universe.listings[row["reference_id"]]
+    row["asset_class"] = AssetClass[reference.asset_class.upper()]
+    row["is_traded"] = any(universe.listings[i].kind not in ("index", "volatility") for i in ids)
+    row["volatility_id"] = _volatility(universe, base, reference)
+
+
+def _volatility(universe: Universe, base: str, reference: ListingSpec) -> int:
+    """The volatility index of a group: its own (DVOL-ETH for ETH), else the first of its asset class; -1 if none."""
+    found = [(i, spec) for i, spec in enumerate(universe.listings) if spec.kind == "volatility"]
+    own = [i for i, spec in found if spec.base.endswith(f"-{base}")]
+    of_class = [i for i, spec in found if spec.asset_class == reference.asset_class]
+    return (own + of_class + [-1])[0]

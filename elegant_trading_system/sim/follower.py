@@ -10,10 +10,11 @@ from ..core import decider as product
 from ..core import execution_engine, portfolio_monitor
 from ..core.jit import kernel, routine
 from ..core.kinds import Kind, ListingKind, PositionState, Verdict
-from ..core.market_data import is_fresh, is_two_sided
+from ..core.quotes import is_fresh, is_two_sided
 from ..core.risk_manager import Intent
-from ..core.routing import open_position, touch_price
+from ..core.routing import open_position
 from ..core.units import BPS, ticks_inward
+from ..core.venue_choice import quote_now
 
 MEMORY = 1
 TRADE = Kind.TRADE.value
@@ -22,6 +23,7 @@ FLAT, OPEN = PositionState.FLAT.value, PositionState.OPEN.value
 APPROVED = Verdict.APPROVED.value
 CAPITAL_SHARE = 0.01
 
+foresee = product.foresee
 observe = product.observe
 on_report = product.on_report
 
@@ -44,13 +46,16 @@ def follow(universe, market, trader, market_params, params, listing_id, side, ts
     is_quoted = is_two_sided(market.books[listing_id])
     if not is_allowed or not is_quoted or not is_fresh(universe, market, market_params, listing_id, ts_ns):
         return
-    price = touch_price(universe, market, listing_id, side)
+    quote = quote_now(universe, market, listing_id, side)
+    price = quote[1]
     cap = params.cap_bps * BPS
     base = CAPITAL_SHARE * params.capital / price
     lots = int(base / listing.lot_base)
     price_ticks = ticks_inward(listing, side, price * (1.0 + side * cap))
     intent_id = trader.next_intent_id + 1
-    if lots < 1 or execution_engine.send(trader, listing_id, side, price_ticks, lots, intent_id, 0, 0, ts_ns) == 0:
+    if lots < 1:
+        return
+    if execution_engine.send(trader, listing_id, side, price_ticks, lots, intent_id, 0, 0, quote, ts_ns) == 0:
         return
     trader.next_intent_id = intent_id
     trader.verdicts[APPROVED] += 1
@@ -59,7 +64,7 @@ def follow(universe, market, trader, market_params, params, listing_id, side, ts
     open_position(trader, listing.group_id, intent, listing_id, listing.class_id, intent_id, atoms, ts_ns)
     position = trader.positions[listing.group_id]
     position.atr_price = price  # stop and target so far away that only time ends the trade
-    position.strength = params.target_strength_max
+    position.target_atr = 1.0
 
 
 @routine

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..config import Config
 from ..core import engine
-from ..core.schema import COMMAND, EQUITY, EVALUATION, GROUPS, LEVEL, PACKET, SCHEMA_VERSION, TRADER
+from ..core.schema import COMMAND, EQUITY, EVALUATION, GROUPS, LEVEL, MARK, PACKET, SCHEMA_VERSION, TRADER
 from ..data.catalog import merge
 from ..data.tape import Tape
 from ..data.universe import build
@@ -99,8 +99,8 @@ def advance(
     """Feed events through `engine.advance` in slices (at `cuts`, or evenly); returns commands and the trader."""
     traders, commands = np.zeros(1, TRADER), np.zeros(ROOM, COMMAND)
     worlds = (universe, *new_market())
-    memory, counts = np.zeros(1, np.int64), np.zeros(2, np.int64)
-    evaluations, equity = np.zeros(2 * GROUPS * 64, EVALUATION), np.zeros(1024, EQUITY)
+    memory, counts = np.zeros(1, np.int64), np.zeros(5, np.int64)
+    logs = (np.zeros(2 * GROUPS * 64, EVALUATION), np.zeros(1024, EQUITY), np.zeros(4096, MARK), counts)
     market_params, params = config.market_params(), config.params()
     kept: list[Array] = []
     edges = [*(cuts if cuts is not None else range(SLICE_EVENTS, len(packets), SLICE_EVENTS)), len(packets)]
@@ -113,9 +113,7 @@ def advance(
                 memory,
                 market_params,
                 params,
-                evaluations,
-                equity,
-                counts,
+                logs,
                 packets[at:edge],
                 levels,
                 commands,

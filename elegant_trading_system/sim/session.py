@@ -10,13 +10,26 @@ import numpy as np
 
 from ..config import Config
 from ..core.kinds import Kind, ListingKind
-from ..core.schema import BOOKS, COMMAND, EQUITY, EVALUATION, LEVEL, MARKET, NEVER_NS, NO_X, PACKET, TRADER, VENUE_SIM
+from ..core.schema import (
+    BOOKS,
+    COMMAND,
+    EQUITY,
+    EVALUATION,
+    LEVEL,
+    MARK,
+    MARKET,
+    NEVER_NS,
+    NO_X,
+    PACKET,
+    TRADER,
+    VENUE_SIM,
+)
 from ..data.universe import Universe
 from . import simulate as product
 
 Array = np.ndarray[Any, Any]
 SLICE_PACKETS = 200_000
-EVALUATION_ROOM, EQUITY_ROOM, COMMAND_ROOM, REPLY_ROOM = 8192, 4096, 4096, 4096
+EVALUATION_ROOM, EQUITY_ROOM, COMMAND_ROOM, REPLY_ROOM, MARK_ROOM = 8192, 4096, 4096, 4096, 4096
 DARK_WEIGHT = 0.2
 
 
@@ -29,6 +42,7 @@ class Log:
     commands: list[Array] = field(default_factory=list)
     replies: list[Array] = field(default_factory=list)
     rows: list[Array] = field(default_factory=list)
+    marks: list[Array] = field(default_factory=list)
 
     def joined(self, name: str) -> Array:
         dtype = {
@@ -37,6 +51,7 @@ class Log:
             "commands": COMMAND,
             "replies": PACKET,
             "rows": LEVEL,
+            "marks": MARK,
         }[name]
         pieces = getattr(self, name)
         joined = np.concatenate(pieces) if pieces else np.zeros(0, dtype)
@@ -79,14 +94,15 @@ class Session:
         self.params = np.concatenate([config.params() for config in configs])
         self.sim_params = np.concatenate([config.sim_params(lookahead_ns) for config in configs])
         self.logs = [Log() for _ in configs]
-        room = (EVALUATION_ROOM, EQUITY_ROOM) if is_logging else (0, 0)
+        room = (EVALUATION_ROOM, EQUITY_ROOM, MARK_ROOM) if is_logging else (0, 0, 0)
         count = len(configs)
         self._evaluations = np.zeros((count, room[0]), EVALUATION)
         self._equity = np.zeros((count, room[1]), EQUITY)
+        self._marks = np.zeros((count, room[2]), MARK)
         self._commands = np.zeros((count, COMMAND_ROOM), COMMAND)
         self._replies = np.zeros((count, REPLY_ROOM), PACKET)
         self._rows = np.zeros((count, REPLY_ROOM), LEVEL)
-        self._counts = np.zeros((count, 4), np.int64)
+        self._counts = np.zeros((count, 5), np.int64)
         self.cursor = 0
         self._is_funded = False
 
@@ -122,7 +138,7 @@ class Session:
                 self.cursor,
                 until,
                 is_end,
-                (self._evaluations, self._equity, self._commands, self._replies, self._rows, self._counts),
+                self._arrays(),
             )
             is_idle = before == (self.cursor, int(self._counts.sum()))
             self._flush()
@@ -131,16 +147,22 @@ class Session:
             if self.cursor >= total and is_idle:
                 return
 
+    def _arrays(self) -> tuple[Array, ...]:
+        """The logs as `simulate` takes them."""
+        kept = (self._evaluations, self._equity, self._commands, self._replies, self._rows)
+        return *kept, self._counts, self._marks
+
     def _flush(self) -> None:
         """Move what the slice logged into growing lists; the fixed arrays start anew."""
         for k, log in enumerate(self.logs):
-            evaluations, equity, replies, commands = (int(n) for n in self._counts[k])
+            evaluations, equity, replies, commands, marks = (int(n) for n in self._counts[k])
             for pieces, array, count in (
                 (log.evaluations, self._evaluations, evaluations),
                 (log.equity, self._equity, equity),
                 (log.replies, self._replies, replies),
                 (log.rows, self._rows, replies),
                 (log.commands, self._commands, commands),
+                (log.marks, self._marks, marks),
             ):
                 if count:
                     pieces.append(array[k, :count].copy())

@@ -39,12 +39,18 @@ def log_reply(trader, reply, replies, rows, counts):
 
 
 @kernel
+def history_of(logs, k):
+    return History(logs[0][k], logs[1][k], logs[6][k], logs[5][k])
+
+
+@kernel
 def has_room(logs):
     """Room in every log of every trader for one more boundary or event."""
-    evaluations, equity, commands, replies, _, counts = logs
+    commands, replies, counts = logs[2], logs[3], logs[5]
     for k in range(len(counts)):
-        history = History(evaluations[k], equity[k], counts[k])
-        if not engine.has_room(history, commands[k], counts[k, 3]) or counts[k, 2] + REPLIES > replies.shape[1]:
+        if not engine.has_room(history_of(logs, k), commands[k], counts[k, 3]):
+            return False
+        if counts[k, 2] + REPLIES > replies.shape[1]:
             return False
     return True
 
@@ -55,8 +61,8 @@ def simulate(worlds, traders, venues, memory, settings, tape, cursor, end, is_la
 
     worlds = (universe[1], market[1], books[1]); settings = (market_params[1], params[K], sim_params[K]);
     tape = (packets, levels), whole, because the venue looks ahead; logs = (evaluations, equity, commands, replies,
-    rows, counts), a row per trader, counts[k] = evaluations, equity, replies, commands. Returns early when a log
-    is full: empty it and call again. With is_last, what is in flight after the last packet is still delivered.
+    rows, counts, marks), a row per trader, counts[k] = evaluations, equity, replies, commands, marks. Returns early
+    when a log is full: empty it and call again. With is_last, what is in flight after the last packet is still delivered.
     """
     universe, market, books = worlds[0][0], worlds[1][0], worlds[2][0]
     packets = tape[0]
@@ -66,7 +72,8 @@ def simulate(worlds, traders, venues, memory, settings, tape, cursor, end, is_la
         now_ns = min(market_ns, venue_ns)
         if now_ns == NEVER_NS or not has_room(logs):
             return cursor
-        if engine.is_boundary_due(market, settings[0][0], now_ns):
+        is_early = venue_ns <= market_ns or engine.is_early(universe, packets[cursor])
+        if engine.is_boundary_due(universe, market, settings[0][0], now_ns, is_early):
             decide_all(worlds, traders, venues, memory, settings, logs, cursor >= end)
         elif venue_ns <= market_ns:
             for k in range(len(traders)):
@@ -89,7 +96,7 @@ def decide_all(worlds, traders, venues, memory, settings, logs, is_over):
     for k in range(len(traders)):
         if is_over and venues[k].next_ns == NEVER_NS:
             continue
-        history = History(logs[0][k], logs[1][k], logs[5][k])
+        history = history_of(logs, k)
         decider.decide(
             universe, market, books, traders[k], memory, settings[0][0], settings[1][k], history, boundary_ns
         )
@@ -107,7 +114,7 @@ def react_all(universe, market, books, traders, venues, memory, settings, packet
             venue_ops.forget_consumed(venue, packet, levels)
         engine.react(universe, market, books, trader, memory, market_params, params[k], packet)
         if market_params.pass_ns == 0:
-            history = History(logs[0][k], logs[1][k], logs[5][k])
+            history = history_of(logs, k)
             ts_ns = packet.ts_local_ns
             decider.decide(universe, market, books, trader, memory, market_params, params[k], history, ts_ns)
         if trader.outbox.count > 0:

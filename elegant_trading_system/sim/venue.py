@@ -12,7 +12,7 @@ import numpy as np
 from ..core import books as book_ops
 from ..core.jit import kernel, routine
 from ..core.kinds import CommandKind, Kind, ListingKind, RejectReason
-from ..core.market_data import mid_ticks, side_rows
+from ..core.quotes import mid_ticks, side_rows
 from ..core.schema import CONSUMED, IN_FLIGHT, LADDER, NEVER_NS, NO_X, REPLIES
 from ..core.units import BID, fee_from_ppm, side_index, x_from_ticks
 
