@@ -21,7 +21,7 @@ from . import (
     signal_engine,
 )
 from .history import append_equity, append_evaluation, append_marks, remember_fill
-from .jit import kernel, routine
+from .jit import kernel, routine, part
 from .kinds import ExitReason, Kind, PositionState, Verdict
 from .quotes import is_fresh, mid_price
 from .schema import GROUPS
@@ -300,7 +300,7 @@ def rank(universe, market, params, view, signal, group_id, memory, threshold):
     return math.log(signal.strength / threshold) + (expected - cost) / atr_bps
 
 
-@routine
+@part
 def approve(universe, market, books, trader, market_params, params, history, conviction, ts_ns):
     """Armed candidates, the most convincing first, until none is left."""
     while True:
@@ -314,7 +314,7 @@ def approve(universe, market, books, trader, market_params, params, history, con
         enter(universe, market, books, trader, market_params, params, history, best_id, ts_ns)
 
 
-@routine
+@part
 def enter(universe, market, books, trader, market_params, params, history, group_id, ts_ns):
     """The checks that need the whole portfolio, in their fixed order (SCIENCE 1.13), then the router."""
     view = signal_engine.consolidate(universe, market, market_params, group_id, ts_ns)
@@ -327,7 +327,7 @@ def enter(universe, market, books, trader, market_params, params, history, group
     log(universe, market, market_params, history, group_id, view, signal, verdict, False, ts_ns)
 
 
-@routine
+@part
 def trade(universe, market, books, trader, market_params, params, view, signal, group_id, ts_ns):
     """Size, cost gate, route; returns the verdict."""
     listing = universe.listings[universe.groups[group_id].reference_id]

@@ -46,6 +46,11 @@ kernel = numba.njit(forceinline=True, _nrt=False, **_INNER, **_COMMON)
 routine = numba.njit(_nrt=True, **_INNER, **_COMMON)
 """For functions called rarely from compiled code: kept out of line, so that compiling stays cheap; may allocate."""
 
+part = numba.njit(inline="always", _nrt=True, **_INNER, **_COMMON)
+"""For functions called from one place and only split off to be read: Numba copies them into their caller before
+compiling. Every function compiled by itself is linked and optimised with all it calls, so each link of a chain
+costs once more what lies below it."""
+
 entry = numba.njit(nogil=True, _nrt=False, **_COMMON)
 """For functions called from Python with a slice of tape; may not allocate."""
 

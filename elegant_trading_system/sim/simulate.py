@@ -6,7 +6,7 @@ the run it would have had alone.
 
 from ..core import engine as product
 from ..core.history import History
-from ..core.jit import entry, kernel, routine
+from ..core.jit import entry, kernel, routine, part
 from ..core.kinds import Kind
 from ..core.market_data import apply_boundary
 from ..core.schema import NEVER_NS, REPLIES
@@ -85,7 +85,7 @@ def simulate(worlds, traders, venues, memory, settings, tape, cursor, end, is_la
     return cursor
 
 
-@kernel
+@part
 def decide_all(worlds, traders, venues, memory, settings, logs, is_over):
     """The next boundary: the market closes what ends there, then every trader's portfolio pass.
 
@@ -103,7 +103,7 @@ def decide_all(worlds, traders, venues, memory, settings, logs, is_over):
         send_all(universe, market, traders[k], venues[k], settings, logs, k)
 
 
-@kernel
+@part
 def react_all(universe, market, books, traders, venues, memory, settings, packet, levels, logs):
     """One market packet: observed once, answered by every trader."""
     market_params, params = settings[0][0], settings[1]
