@@ -109,7 +109,7 @@ def test_config_show_says_where_each_number_is_from(ets: Callable[..., Any]) -> 
     code, out, _ = ets("config", "show", "--origin", "--set", "risk.base_risk=0.003", "--config", "literal")
     assert code == ExitCode.OK
     assert "risk.base_risk = 0.003  # --set" in out
-    assert "risk.stop_atr = 0.75  # default" in out
+    assert "regimes.neutral.stop_atr = 0.75  # default" in out
     assert "literal.toml" in next(line for line in out.splitlines() if line.startswith("signal.imbalance_min"))
 
 
@@ -125,12 +125,12 @@ def test_all_problems_of_the_configuration_are_printed_and_nothing_starts(
     ets: Callable[..., Any], tmp_path: Path
 ) -> None:
     code, out, err = ets(
-        "backtest", "--set", "risk.base_rsk=1", "--set", "market.pass_ms=300", "--set", "risk.stop_atr=0"
+        "backtest", "--set", "risk.base_rsk=1", "--set", "market.pass_ms=300", "--set", "regimes.neutral.stop_atr=0"
     )
     assert (code, out) == (ExitCode.USAGE, "")
     assert "did you mean risk.base_risk?" in err
     assert "market.pass_ms = 300" in err
-    assert "risk.stop_atr = 0" in err
+    assert "regimes.neutral.stop_atr = 0" in err
     assert "Traceback" not in err
     assert not list(tmp_path.iterdir())
 
@@ -203,7 +203,7 @@ def test_backtest_prints_one_json_object_and_progress_elsewhere(
     (tmp_path / "tapes").mkdir()
     code, out, err = ets(
         *("backtest", "--catalog", "tapes", "--instruments", "BTC/USDT, ETH/USDT", "--venues", "sim-a", "--out", "r"),
-        *("--start", "2025-01-31T12:00", "--end", "2025-01-31T13:00+00:00", "--set", "risk.stop_atr=1.0", "--json"),
+        *("--start", "2025-01-31T12:00", "--end", "2025-01-31T13:00+00:00", "--set", "regimes.neutral.stop_atr=1.0", "--json"),
         "--no-report",
     )
     assert code == ExitCode.OK
@@ -212,7 +212,7 @@ def test_backtest_prints_one_json_object_and_progress_elsewhere(
     [(catalog, config, folder, instruments, venues, start_ns, end_ns, _)] = calls
     assert (catalog, folder, instruments, venues) == (Path("tapes"), Path("r"), ["BTC/USDT", "ETH/USDT"], ["sim-a"])
     assert (start_ns, end_ns) == (1_738_324_800_000_000_000, 1_738_328_400_000_000_000)
-    assert config.risk.stop_atr == 1.0
+    assert config.regimes.neutral.stop_atr == 1.0
 
 
 @pytest.mark.parametrize("is_identical, code", [(True, ExitCode.OK), (False, ExitCode.NO)])

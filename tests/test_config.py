@@ -32,7 +32,7 @@ WRONG_VALUES = {
     "market.vwap_window_s": 0,
     "market.vwap_buckets": 257,
     "market.bar_s": 1.5,
-    "market.atr_bars": 0,
+    "bars.atr_bars": 0,
     "market.venue_stale_s": 0.0,
     "market.listing_stale_s": -1.0,
     "signal.strength_min": 0.0,
@@ -41,12 +41,12 @@ WRONG_VALUES = {
     "signal.vwap_gap_max": 1.5,
     "risk.base_risk": 0.25,
     "risk.volatility_multiplier": 0.0,
-    "risk.warmup_size": 2.0,
-    "risk.stop_atr": 0.0,
-    "risk.target_atr_min": -1.5,
-    "risk.target_atr_max": "3",
+    "volatility.warmup_size": 2.0,
+    "regimes.neutral.stop_atr": 0.0,
+    "regimes.neutral.target_atr_min": -1.5,
+    "regimes.neutral.target_atr_max": "3",
     "risk.target_strength_max": 0.0,
-    "risk.hold_bars_max": 0,
+    "regimes.neutral.hold_bars": 0,
     "risk.positions_max": 1000,
     "risk.symbol_leverage_max": 100.0,
     "execution.primary_share": 60,
@@ -116,8 +116,8 @@ def test_the_defaults_are_the_numbers_of_the_specification() -> None:
         "imbalance_min": 1.25,
         "vwap_gap_max": 0.005,
     }
-    assert (config.risk.base_risk, config.risk.stop_atr) == (0.0025, 0.75)
-    assert (config.risk.target_atr_min, config.risk.target_atr_max, config.risk.positions_max) == (1.5, 3.0, 10)
+    assert (config.risk.base_risk, config.regimes.neutral.stop_atr) == (0.0025, 0.75)
+    assert (config.regimes.neutral.target_atr_min, config.regimes.neutral.target_atr_max, config.risk.positions_max) == (1.5, 3.0, 10)
     assert (config.market.velocity_fast_s, config.market.velocity_slow_s) == (60, 1200)
     assert config.market.vwap_window_s == 240 * 60
 
@@ -174,7 +174,7 @@ COMPANIONS = {
 }
 ODD = {
     "market.pass_ms": 200,
-    "risk.warmup_size": 0.25,
+    "volatility.warmup_size": 0.25,
     "execution.primary_share": 0.65,
     "execution.secondary_share": 0.35,
 }
@@ -209,12 +209,12 @@ def test_later_layers_win_and_say_where_they_are_from(tmp_path: Path) -> None:
     file.write_text("[risk]\nbase_risk = 0.001\nstop_atr = 1.0\npositions_max = 5\n")
     environ = {"ETS__RISK__BASE_RISK": "0.002", "ETS__RISK__STOP_ATR": "1.25", "HOME": "elsewhere"}
     config = load([file], ["risk.base_risk=0.003"], environ)
-    assert (config.risk.base_risk, config.risk.stop_atr, config.risk.positions_max) == (0.003, 1.25, 5)
+    assert (config.risk.base_risk, config.regimes.neutral.stop_atr, config.risk.positions_max) == (0.003, 1.25, 5)
     origins = config.origins()
     assert origins["risk.base_risk"] == "--set"
-    assert origins["risk.stop_atr"] == "ETS__RISK__STOP_ATR"
+    assert origins["regimes.neutral.stop_atr"] == "ETS__RISK__STOP_ATR"
     assert origins["risk.positions_max"] == str(file)
-    assert origins["risk.target_atr_min"] == "default"
+    assert origins["regimes.neutral.target_atr_min"] == "default"
 
 
 def test_every_resolved_key_has_an_origin() -> None:
@@ -226,7 +226,7 @@ def test_the_digest_names_the_values_and_nothing_else(tmp_path: Path) -> None:
     file = tmp_path / "same.toml"
     file.write_text("[risk]\nstop_atr = 0.75\n[account]\ncapital = 100_000\n")
     assert load([file], environ={}).digest() == load(environ={}).digest()
-    assert load(sets=["risk.stop_atr=0.76"], environ={}).digest() != load(environ={}).digest()
+    assert load(sets=["regimes.neutral.stop_atr=0.76"], environ={}).digest() != load(environ={}).digest()
 
 
 def test_the_values_a_journal_keeps_give_the_same_configuration() -> None:
@@ -336,11 +336,11 @@ def test_a_file_that_is_missing_or_broken_is_told(tmp_path: Path) -> None:
     broken = tmp_path / "broken.toml"
     broken.write_text("[risk\n")
     with pytest.raises(ConfigError) as caught:
-        load([tmp_path / "none.toml", broken], ["risk.stop_atr=0"], {})
+        load([tmp_path / "none.toml", broken], ["regimes.neutral.stop_atr=0"], {})
     missing, unreadable, value = caught.value.problems
     assert missing.message.startswith("cannot be read")
     assert unreadable.message.startswith("is not TOML")
-    assert value.key == "risk.stop_atr"
+    assert value.key == "regimes.neutral.stop_atr"
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "true", "'0.001'", "[0.001]"])
@@ -354,7 +354,7 @@ BROKEN_RULES = {
     "market.vwap_window_s": ["market.vwap_window_s=14401"],
     "market.listing_stale_s": ["market.listing_stale_s=1.0"],
     "signal.imbalance_min": ["signal.imbalance_min=10.0"],
-    "risk.target_atr_max": ["risk.target_atr_max=1.4"],
+    "regimes.neutral.target_atr_max": ["regimes.neutral.target_atr_max=1.4"],
     "risk.target_strength_max": ["risk.target_strength_max=2.5"],
     "execution.primary_share": ["execution.primary_share=0.5"],
 }

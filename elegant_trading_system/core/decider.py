@@ -21,7 +21,7 @@ from . import (
     signal_engine,
 )
 from .history import append_equity, append_evaluation, append_marks, remember_fill
-from .jit import kernel, routine, part
+from .jit import kernel, part, routine
 from .kinds import ExitReason, Kind, PositionState, Verdict
 from .quotes import is_fresh, mid_price
 from .schema import GROUPS

@@ -83,7 +83,7 @@ def follower() -> ModuleType:
 def follower_sets() -> list[str]:
     """Its configuration: no latency at all, so that a packet seen too early can be used; two seconds to hold."""
     latencies = [f"simulation.{name}_ms=0.0" for name in ("entry_latency", "response_latency", "jitter")]
-    return ["market.bar_s=1", "risk.hold_bars_max=2", *latencies]
+    return ["bars.lengths_s=[1]", "regimes.neutral.hold_bars=2", *latencies]
 
 
 def run_null_test(

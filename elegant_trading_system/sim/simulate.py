@@ -6,7 +6,7 @@ the run it would have had alone.
 
 from ..core import engine as product
 from ..core.history import History
-from ..core.jit import entry, kernel, routine, part
+from ..core.jit import entry, kernel, part, routine
 from ..core.kinds import Kind
 from ..core.market_data import apply_boundary
 from ..core.schema import NEVER_NS, REPLIES

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from elegant_trading_system.core import books as book_ops
 from elegant_trading_system.core.kinds import BookState, Kind
-from elegant_trading_system.core.market_data import apply_packet, is_crossed, mid_ticks
+from elegant_trading_system.core.market_data import apply_packet
+from elegant_trading_system.core.quotes import is_crossed, mid_ticks
 from elegant_trading_system.core.schema import FAR, LADDER, LEVEL, NO_X, PACKET, UNIVERSE, WORD
 from elegant_trading_system.sim.session import new_market
 

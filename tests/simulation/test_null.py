@@ -8,7 +8,7 @@ from elegant_trading_system.config_sources import load
 from elegant_trading_system.research.null_test import NullFigures, follower, follower_sets, run_null_test
 
 INSTRUMENTS = ["BTC", "ETH", "SOL", "XRP", "ADA", "DOGE"]
-MINUTE_BARS = ["market.bar_s=60", "risk.warmup_size=1.0"]
+MINUTE_BARS = ["bars.lengths_s=[60]", "volatility.warmup_size=1.0"]
 
 
 def shown(figures: NullFigures) -> str:

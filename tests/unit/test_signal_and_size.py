@@ -20,7 +20,7 @@ from ..builders import NS_PER_MS, START_NS, WORLD, listing, loose, universe
 ATR, PRICE = 12.5, 2500.0
 LITERAL = ("signal.strength_min=2.5", "signal.velocity_min=1.5", "signal.vwap_gap_max=0.005")
 RISK = (
-    "risk.volatility_multiplier=1.2", "risk.warmup_size=1.0", "risk.base_risk=0.0025", "risk.stop_atr=0.75",
+    "risk.volatility_multiplier=1.2", "volatility.warmup_size=1.0", "risk.base_risk=0.0025", "regimes.neutral.stop_atr=0.75",
     "risk.target_strength_max=10.0", "venues.alpha.spot_taker_bps=1.0",
 )  # fmt: skip
 
@@ -118,7 +118,7 @@ def test_t9_quantity_is_base_risk_over_atr_times_the_volatility_multiplier() -> 
     assert round(found.base * PRICE, 2) == 41_666.67
     assert round(0.75 * ATR * found.base, 2) == 156.25
     assert int(found.base / 0.001 + 1e-9) == 16_666
-    assert round(sized(ATR, "risk.warmup_size=0.5").base, 6) == 8.333333
+    assert round(sized(ATR, "volatility.warmup_size=0.5").base, 6) == 8.333333
 
 
 @pytest.mark.uncompiled
@@ -186,7 +186,7 @@ def test_t12_stop_and_target_are_set_from_the_entry_and_its_atr(
     for side, entry, expected in ((1, 2500.1, long), (-1, 2500.0, short)):
         position = np.zeros(1, POSITION)[0]
         position["side"], position["strength"], position["atr_price"] = side, strength, ATR
-        bracket = params(f"risk.stop_atr={stop_atr}", "risk.hold_bars_max=12")
+        bracket = params(f"regimes.neutral.stop_atr={stop_atr}", "regimes.neutral.hold_bars=12")
         risk_manager.apply_bracket(position, entry, bracket, 300 * 1000 * NS_PER_MS, START_NS)
         assert (round(position["stop_price"], 6), round(position["target_price"], 6)) == expected
         assert position["ts_exit_due_ns"] - START_NS == 12 * 300 * 1000 * NS_PER_MS
