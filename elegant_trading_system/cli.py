@@ -38,6 +38,15 @@ SetOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
 SeedOption = Annotated[int, typer.Option("--seed", help="Everything random follows from it.", min=0)]
+EdgeOption = Annotated[
+    float,
+    typer.Option(
+        "--edge",
+        help="Correlation of the best possible forecast with the next minute; 0 = a fair market.",
+        min=0.0,
+        max=1.0,
+    ),
+]
 InstrumentsOption = Annotated[str, typer.Option("--instruments", help="BTC,ETH/USDT; all if left out.")]
 RunArgument = Annotated[Path, typer.Argument(help="Folder of a run.")]
 
@@ -141,15 +150,7 @@ def data(catalog: CatalogOption = CATALOG, as_json: JsonOption = False) -> None:
 def simulate(
     minutes: Annotated[float, typer.Option("--minutes", help="Length of the market.", min=0.01)] = SIMULATED_MINUTES,
     seed: SeedOption = DEMO_SEED,
-    edge: Annotated[
-        float,
-        typer.Option(
-            "--edge",
-            help="Correlation of the best possible forecast with the next minute; 0 = a fair market.",
-            min=0.0,
-            max=1.0,
-        ),
-    ] = 0.0,
+    edge: EdgeOption = 0.0,
     instruments: InstrumentsOption = "",
     catalog: CatalogOption = CATALOG,
     as_json: JsonOption = False,
@@ -174,22 +175,36 @@ def backtest(
     end: Annotated[str, typer.Option("--end", help="Last moment, ISO 8601, UTC.")] = "",
     config: ConfigOption = None,
     sets: SetOption = None,
+    minutes: Annotated[
+        float,
+        typer.Option("--simulated", help="Trade this many minutes of a market made on the fly, not tapes.", min=0),
+    ] = 0.0,
+    seed: SeedOption = DEMO_SEED,
+    edge: EdgeOption = 0.0,
     out: Annotated[Path | None, typer.Option("--out", help="Folder of the run; by default named by the time.")] = None,
     is_reported: Annotated[bool, typer.Option("--report/--no-report", help="Write report.html as well.")] = True,
     as_json: JsonOption = False,
 ) -> None:
     """Trade the tapes of a catalog and keep a run that can be replayed.
 
-    Example: ets backtest --instruments BTC --config short-windows --set risk.base_risk=0.001
+    Examples:
+      ets backtest --instruments BTC --config short-windows --set risk.base_risk=0.001
+      ets backtest --simulated 10080 --instruments BTC,ETH,SOL
     """
     resolved = _load_config(config, sets)
     start_ns, end_ns = _time_ns(start), _time_ns(end)
-    _check_catalog(catalog)
+    if not minutes:
+        _check_catalog(catalog)
     run = out or RUNS / datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     from .sim import backtest as engine
+    from .sim import simulated_run
 
+    names = _names(instruments)
     with progress_bar() as progress:
-        summary = engine.run(catalog, resolved, run, _names(instruments), _names(venues), start_ns, end_ns, progress)
+        if minutes:
+            summary = simulated_run.run(minutes, seed, edge, resolved, run, names, progress)
+        else:
+            summary = engine.run(catalog, resolved, run, names, _names(venues), start_ns, end_ns, progress)
         page = _write_report(run) if is_reported else None
     if as_json:
         print_json({"run": str(run), "report": str(page or ""), **summary})

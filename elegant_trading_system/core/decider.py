@@ -202,7 +202,9 @@ def is_remnant(universe, params, position):
         return False
     listing = universe.listings[position.primary_id]
     ticks = int(entry_price(universe, position) / listing.tick_price)
-    return routing.is_too_small(universe, position.primary_id, ticks, position.entry_atoms // listing.base_atoms_per_lot)
+    return routing.is_too_small(
+        universe, position.primary_id, ticks, position.entry_atoms // listing.base_atoms_per_lot
+    )
 
 
 @kernel

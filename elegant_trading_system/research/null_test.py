@@ -6,7 +6,7 @@ received when the one before it was) to show that the test can fail.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from types import ModuleType
 from typing import Any
@@ -16,17 +16,16 @@ import polars as pl
 
 from ..config import Config
 from ..core.jit import instantiate
-from ..core.schema import NS_PER_S, PACKET
+from ..core.schema import NS_PER_S
 from ..data.universe import Universe, build
 from ..sim import simulate as product
 from ..sim.market_stream import Chunk, MarketStream
 from ..sim.session import Session
+from ..sim.simulated_run import LOOKAHEAD_NS, stretches
 from ..sim.tables import fills
 
 Array = np.ndarray[Any, Any]
-CHUNK_S = 1800.0
 BLOCK_NS = 600 * NS_PER_S  # trades within ten minutes share their market: errors are clustered by such blocks
-LOOKAHEAD_NS = NS_PER_S  # no simulated packet is under way for longer
 Z95 = 1.959964
 
 
@@ -102,50 +101,14 @@ def run_null_test(
     session = Session(universe, [config], LOOKAHEAD_NS, simulate=simulate)
     truths: list[pl.DataFrame] = []
     seen = 0
-    for part in stretches(session, stream, hours, look_ahead, progress):
+    change = advanced if look_ahead else None
+    for part in stretches(session, stream, hours * 3600.0, progress, change):
         frame = fills(universe, session.logs[0])
         truths.append(price_at_truth(frame[seen:], part, universe))
         seen = len(frame)
     frame = fills(universe, session.logs[0])
     count, means = measure(frame, pl.concat(truths))
     return NullFigures(count, hours, seed, edge, look_ahead, *means)
-
-
-def stretches(
-    session: Session,
-    stream: MarketStream,
-    hours: float,
-    look_ahead: bool,
-    progress: Callable[[str, float], None] | None,
-) -> Iterator[Chunk]:
-    """Run the session over the stream; the last second of each chunk waits for the next, as the venue looks ahead."""
-    held = Chunk(np.zeros(0, PACKET), np.zeros(0, session.logs[0].joined("rows").dtype), np.zeros(0))
-    count = math.ceil(hours * 3600.0 / CHUNK_S)
-    for n in range(count):
-        chunk = stream.chunk(CHUNK_S)
-        part = joined(held, advanced(chunk) if look_ahead else chunk)
-        end = int(np.searchsorted(part.packets["ts_local_ns"], part.packets["ts_local_ns"][-1] - LOOKAHEAD_NS))
-        session.cursor = 0
-        session.run(part.packets, part.levels, end, is_last=False)
-        held = Chunk(part.packets[end:], part.levels, part.truth[end:])
-        if progress is not None:
-            progress("null test", (n + 1) / count)
-        yield part
-
-
-def joined(held: Chunk, chunk: Chunk) -> Chunk:
-    """Two chunks as one, keeping only the rows that the first one's packets still need."""
-    if len(held.packets) == 0:
-        return chunk
-    first = int(held.packets["level_begin"].min())
-    before, after = held.packets.copy(), chunk.packets.copy()
-    before["level_begin"] -= first
-    after["level_begin"] += len(held.levels) - first
-    return Chunk(
-        np.concatenate([before, after]),
-        np.concatenate([held.levels[first:], chunk.levels]),
-        np.concatenate([held.truth, chunk.truth]),
-    )
 
 
 def advanced(chunk: Chunk) -> Chunk:

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
 
@@ -27,6 +27,19 @@ from .tables import all_tables
 Progress = Callable[[str, float], None]
 
 
+class Facts(NamedTuple):
+    """Where a run's market came from: tapes, or a simulated market made while it ran."""
+
+    tapes: list[dict[str, str]]
+    market: dict[str, Any] | None  # minutes, seed, edge, instruments
+    sources: list[str]
+    start_ns: int | None  # the cut
+    end_ns: int | None
+    first_ns: int
+    last_ns: int
+    quality: dict[str, Any]
+
+
 def run(
     catalog: Path,
     config: Config,
@@ -38,8 +51,7 @@ def run(
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Backtest the selected tapes between two UTC ns stamps; write the run folder; return the summary."""
-    if out.exists() and any(out.iterdir()):
-        raise UserError(f"{out} is not empty", "give another --out, or remove it", ExitCode.USAGE)
+    check_out(out)
     tapes = Catalog(catalog).tapes(instruments, venues)
     began = time.perf_counter()
     if progress is not None:
@@ -55,8 +67,13 @@ def run(
     wall_s = time.perf_counter() - began
     tables = all_tables(session)
     summary = summarise(session, tables["trades"], wall_s, config.digest(), data_digest(tapes, start, end))
-    write(out, session, tables, summary, config, tapes, start, end)
+    write(out, session, tables, summary, config, facts_of(tapes, start, end))
     return summary
+
+
+def check_out(out: Path) -> None:
+    if out.exists() and any(out.iterdir()):
+        raise UserError(f"{out} is not empty", "give another --out, or remove it", ExitCode.USAGE)
 
 
 def lookahead_ns(tapes: list[Tape]) -> int:
@@ -76,9 +93,7 @@ def write(
     tables: dict[str, pl.DataFrame],
     summary: dict[str, Any],
     config: Config,
-    tapes: list[Tape],
-    start: int | None,
-    end: int | None,
+    facts: Facts,
 ) -> None:
     """The run folder, under a temporary name until it is whole."""
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -89,7 +104,7 @@ def write(
             frame.write_parquet(partial / f"{name}.parquet")
         write_journal(partial / "journal", session)
         (partial / "manifest.json").write_text(
-            json.dumps(manifest(session.universe, summary, config, tapes, start, end), indent=2) + "\n"
+            json.dumps(manifest(session.universe, summary, config, facts), indent=2) + "\n"
         )
         if out.exists():
             out.rmdir()
@@ -106,9 +121,23 @@ def write_journal(folder: Path, session: Session) -> None:
         log.joined(name).tofile(folder / f"{name}.bin")
 
 
-def manifest(
-    universe: Universe, summary: dict[str, Any], config: Config, tapes: list[Tape], start: int | None, end: int | None
-) -> dict[str, Any]:
+def facts_of(tapes: list[Tape], start: int | None, end: int | None) -> Facts:
+    return Facts(
+        tapes=[
+            {"folder": str(tape.folder.resolve()), "listing": tape.facts.listing.name, "digest": tape.facts.digest}
+            for tape in tapes
+        ],
+        market=None,
+        sources=sorted({tape.facts.source for tape in tapes}),
+        start_ns=start,
+        end_ns=end,
+        first_ns=min(tape.facts.ts_first_ns for tape in tapes),
+        last_ns=max(tape.facts.ts_last_ns for tape in tapes),
+        quality={tape.facts.listing.name: tape.facts.quality.model_dump() for tape in tapes},
+    )
+
+
+def manifest(universe: Universe, summary: dict[str, Any], config: Config, facts: Facts) -> dict[str, Any]:
     """Everything needed to run it again: resolved numbers, listings, tapes by digest, versions."""
     return {
         "version": __version__,
@@ -117,16 +146,7 @@ def manifest(
         "config": config.values(),
         "origins": config.origins(),
         "listings": [spec.model_dump(mode="json") for spec in universe.listings],
-        "tapes": [
-            {"folder": str(tape.folder.resolve()), "listing": tape.facts.listing.name, "digest": tape.facts.digest}
-            for tape in tapes
-        ],
-        "sources": sorted({tape.facts.source for tape in tapes}),
-        "start_ns": start,
-        "end_ns": end,
-        "first_ns": min(tape.facts.ts_first_ns for tape in tapes),
-        "last_ns": max(tape.facts.ts_last_ns for tape in tapes),
-        "quality": {tape.facts.listing.name: tape.facts.quality.model_dump() for tape in tapes},
+        **facts._asdict(),
         "summary": summary,
     }
 

@@ -3,6 +3,8 @@ difference.
 """
 
 import json
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +15,23 @@ from ..core import engine
 from ..core.schema import COMMAND, EQUITY, EVALUATION, GROUPS, LEVEL, MARK, PACKET, SCHEMA_VERSION, TRADER
 from ..data.catalog import merge
 from ..data.tape import Tape
-from ..data.universe import build
+from ..data.universe import Universe, build
 from ..errors import UserError
+from .market_stream import MarketStream
 from .session import decisions_digest, new_market
+from .simulated_run import CHUNK_S, chunk_count
 
 Array = np.ndarray[Any, Any]
+Part = tuple[Array, Array]  # packets, levels
 SLICE_EVENTS = 100_000
 ROOM = 8192
+MARK_ROOM = 4096
 
 
 def verify(run: Path) -> dict[str, Any]:
     """Replay a run; `identical` is whether every command, verdict and digest came out the same."""
     manifest = read_manifest(run)
-    packets, _levels, commands, trader = replay(run, manifest)
+    commands, trader, events = replay(run, manifest)
     recorded_commands = np.fromfile(run / "journal" / "commands.bin", COMMAND)
     recorded = manifest["summary"]["digests"]["decisions"]
     replayed = decisions_digest(commands, trader)
@@ -34,7 +40,7 @@ def verify(run: Path) -> dict[str, Any]:
         "identical": recorded == replayed,
         "recorded": recorded,
         "replayed": replayed,
-        "events": len(packets),
+        "events": events,
         "commands": len(commands),
         "first_difference": difference,
     }
@@ -53,15 +59,25 @@ def read_manifest(run: Path) -> dict[str, Any]:
     return manifest
 
 
-def replay(run: Path, manifest: dict[str, Any]) -> tuple[Array, Array, Array, Any]:
-    """(events, rows, commands, trader): the journal of the run, driven through core alone."""
+def replay(run: Path, manifest: dict[str, Any]) -> tuple[Array, Any, int]:
+    """(commands, trader, events): the journal of the run, driven through core alone."""
     config = Config(**manifest["config"])
+    universe, parts = market_of(manifest, config)
+    commands, trader = drive(universe.record, config, woven(parts, *read_replies(run)))
+    return commands, trader, int(trader["seq"])
+
+
+def market_of(manifest: dict[str, Any], config: Config) -> tuple[Universe, Iterator[Part]]:
+    """The market of a run again: its tapes, or the simulated market made anew from its seed."""
+    made = manifest["market"]
+    if made is not None:
+        stream = MarketStream(made["instruments"], made["seed"], made["edge"])
+        count = chunk_count(made["minutes"] * 60.0)
+        chunks = (stream.chunk(CHUNK_S) for _ in range(count))
+        return build(stream.listings, config), ((chunk.packets, chunk.levels) for chunk in chunks)
     tapes = [open_tape(entry) for entry in manifest["tapes"]]
     merged = merge(tapes, manifest["start_ns"], manifest["end_ns"])
-    universe = build(merged.listings, config)
-    packets, levels = weave(merged.packets, merged.levels, *read_replies(run))
-    commands, trader = advance(universe.record, config, packets, levels)
-    return packets, levels, commands, trader
+    return build(merged.listings, config), iter([(merged.packets, merged.levels)])
 
 
 def open_tape(entry: dict[str, Any]) -> Tape:
@@ -81,42 +97,56 @@ def read_replies(run: Path) -> tuple[Array, Array]:
     )
 
 
-def weave(packets: Array, levels: Array, replies: Array, rows: Array) -> tuple[Array, Array]:
+def woven(parts: Iterable[Part], replies: Array, rows: Array) -> Iterator[Part]:
     """Tape and replies as the one sequence of events the trader saw: a reply's seq is its place among them."""
-    woven = np.zeros(len(packets) + len(replies), PACKET)
-    is_reply = np.zeros(len(woven), bool)
-    is_reply[replies["seq"]] = True
+    seq, done = 0, 0
+    for packets, levels in parts:
+        taken = _replies_within(replies["seq"][done:], seq, len(packets))
+        yield weave(packets, levels, replies[done : done + taken], rows, seq)
+        done += taken
+        seq += len(packets) + taken
+    if done < len(replies):
+        yield weave(np.zeros(0, PACKET), np.zeros(0, LEVEL), replies[done:], rows, seq)
+
+
+def _replies_within(seqs: Array, seq: int, packets: int) -> int:
+    """How many replies came before the last of the next packets: each moves the packets behind it by one."""
+    return int((seqs - np.arange(len(seqs)) < seq + packets).sum())
+
+
+def weave(packets: Array, levels: Array, replies: Array, rows: Array, seq: int = 0) -> Part:
+    """One stretch of tape with its replies, the first event of which is number `seq`."""
+    both = np.zeros(len(packets) + len(replies), PACKET)
+    is_reply = np.zeros(len(both), bool)
+    is_reply[replies["seq"] - seq] = True
     moved = replies.copy()
     moved["level_begin"] += len(levels)
-    woven[is_reply] = moved
-    woven[~is_reply] = packets
-    return woven, np.concatenate([levels, rows])
+    both[is_reply] = moved
+    both[~is_reply] = packets
+    return both, np.concatenate([levels, rows])
 
 
 def advance(
     universe: Array, config: Config, packets: Array, levels: Array, cuts: list[int] | None = None
 ) -> tuple[Array, Any]:
     """Feed events through `engine.advance` in slices (at `cuts`, or evenly); returns commands and the trader."""
+    edges = [0, *(cuts if cuts is not None else range(SLICE_EVENTS, len(packets), SLICE_EVENTS)), len(packets)]
+    return drive(universe, config, ((packets[a:b], levels) for a, b in pairwise(edges)))
+
+
+def drive(universe: Array, config: Config, parts: Iterable[Part]) -> tuple[Array, Any]:
+    """Feed parts of one sequence of events through `engine.advance`; returns commands and the trader."""
     traders, commands = np.zeros(1, TRADER), np.zeros(ROOM, COMMAND)
     worlds = (universe, *new_market())
     memory, counts = np.zeros(1, np.int64), np.zeros(5, np.int64)
-    logs = (np.zeros(2 * GROUPS * 64, EVALUATION), np.zeros(1024, EQUITY), np.zeros(4096, MARK), counts)
+    logs = (np.zeros(2 * GROUPS * 64, EVALUATION), np.zeros(1024, EQUITY), np.zeros(MARK_ROOM, MARK), counts)
     market_params, params = config.market_params(), config.params()
     kept: list[Array] = []
-    edges = [*(cuts if cuts is not None else range(SLICE_EVENTS, len(packets), SLICE_EVENTS)), len(packets)]
-    at = 0
-    for edge in edges:
-        while at < edge:
+    for packets, levels in parts:
+        at = 0
+        while at < len(packets):
             consumed, count = engine.advance(
-                worlds,
-                traders,
-                memory,
-                market_params,
-                params,
-                logs,
-                packets[at:edge],
-                levels,
-                commands,
+                worlds, traders, memory, market_params, params, logs, packets[at:], levels, commands
             )
             kept.append(commands[:count].copy())
             counts[:] = 0
