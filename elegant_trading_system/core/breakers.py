@@ -56,10 +56,11 @@ def apply_account(trader, params):
 
 @kernel
 def rearm(trader):
-    """By hand: the peak starts anew, or the halt would be back with the next packet."""
+    """By hand. After a drawdown the peak starts anew, or the halt would be back with the next packet."""
+    if trader.is_flattening:
+        trader.equity_peak = trader.equity
     trader.is_halted = 0
     trader.is_flattening = 0
-    trader.equity_peak = trader.equity
 
 
 @kernel

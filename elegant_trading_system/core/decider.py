@@ -24,8 +24,9 @@ from .history import append_equity, append_evaluation, append_marks, remember_fi
 from .jit import kernel, part, routine
 from .kinds import ExitReason, Kind, PositionState, Verdict
 from .quotes import is_fresh, mid_price
-from .schema import GROUPS
+from .schema import GROUPS, NS_PER_S
 from .units import BPS
+from .venue_choice import pick_primary, why_no_primary
 from .windows import hour_base
 
 MEMORY = 1
@@ -122,14 +123,14 @@ def exit_reason(universe, market, trader, market_params, params, group_id, posit
             return STOP
         if mid > 0.0 and position.side * (mid - position.target_price) >= 0.0:
             return TARGET
-        if is_halving_due(universe, market, params, group_id, position, mid):
+        if claim_halving(universe, market, params, group_id, position, mid):
             return VOLATILE
     return TIME if ts_ns >= position.ts_exit_due_ns else NONE
 
 
 @kernel
-def is_halving_due(universe, market, params, group_id, position, mid):
-    """Once per position and VOLATILE episode, unless what is left at risk is less than twice the exit's cost."""
+def claim_halving(universe, market, params, group_id, position, mid):
+    """True once per position and VOLATILE episode, unless less is at risk than twice what the exit costs."""
     bar = market.groups[group_id].bars[position.bar_index]
     if not params.is_volatile_reducing or not bar.is_volatile or bar.volatile_episodes <= position.volatile_episode:
         return False
@@ -243,6 +244,8 @@ def decide(universe, market, books, trader, memory, market_params, params, histo
     is_sample = ts_ns - trader.ts_sample_ns >= params.sample_ns
     if is_sample:
         trader.ts_sample_ns = ts_ns
+    is_second = ts_ns // NS_PER_S != trader.second
+    trader.second = ts_ns // NS_PER_S
     conviction = np.full(GROUPS, NO_CANDIDATE)
     is_armed = False
     for group_id in range(universe.group_count):
@@ -250,7 +253,8 @@ def decide(universe, market, books, trader, memory, market_params, params, histo
             continue
         if trader.positions[group_id].state == OPEN:
             manage(universe, market, trader, market_params, params, group_id, ts_ns)
-        value = look(universe, market, trader, market_params, params, history, group_id, is_sample, ts_ns)
+        clock = (is_second, is_sample, ts_ns)
+        value = look(universe, market, trader, market_params, params, history, group_id, clock)
         conviction[group_id] = value
         is_armed = is_armed or value > NO_CANDIDATE
     if is_armed:
@@ -259,18 +263,22 @@ def decide(universe, market, books, trader, memory, market_params, params, histo
 
 
 @routine
-def look(universe, market, trader, market_params, params, history, group_id, is_sample, ts_ns):
-    """Evaluate one group; returns the conviction of an armed candidate, NO_CANDIDATE for everything else."""
-    verdict = risk_manager.gate(universe, market, trader, market_params, params, group_id, ts_ns)
+def look(universe, market, trader, market_params, params, history, group_id, clock):
+    """Evaluate one group; returns the conviction of an armed candidate, NO_CANDIDATE for everything else.
+
+    `clock` is (is this the second's first pass, is it one to sample, ts_ns).
+    """
+    is_second, is_sample, ts_ns = clock
+    verdict = risk_manager.gate(universe, market, trader, params, group_id, ts_ns)
     is_gated = verdict != APPROVED
-    if is_gated and not is_sample:
+    if is_gated and not (is_sample or is_second):
         trader.verdicts[verdict] += 1
         return NO_CANDIDATE
     view = signal_engine.consolidate(universe, market, market_params, group_id, ts_ns)
     signal = signal_engine.evaluate(view, params)
     memory = trader.groups[group_id]
     threshold = signal_engine.strength_min(view, params)
-    if is_sample:
+    if is_second:
         signal_engine.remember_second(memory, params, signal, threshold)
     if not is_gated:
         verdict = signal.verdict
@@ -279,7 +287,7 @@ def look(universe, market, trader, market_params, params, history, group_id, is_
     if verdict == APPROVED:
         return rank(universe, market, params, view, signal, group_id, memory, threshold)
     trader.verdicts[verdict] += 1
-    if is_sample or signal.strength > threshold:
+    if is_sample or (signal.strength > threshold and not is_gated):
         log(universe, market, market_params, history, group_id, view, signal, verdict, is_sample, ts_ns)
     return NO_CANDIDATE
 
@@ -332,7 +340,10 @@ def enter(universe, market, books, trader, market_params, params, history, group
 @part
 def trade(universe, market, books, trader, market_params, params, view, signal, group_id, ts_ns):
     """Size, cost gate, route; returns the verdict."""
-    listing = universe.listings[universe.groups[group_id].reference_id]
+    primary_id = pick_primary(universe, market, trader, market_params, params, group_id, signal.side, ts_ns)
+    if primary_id < 0:
+        return why_no_primary(universe, market, trader, market_params, group_id, signal.side, ts_ns)
+    listing = universe.listings[primary_id]
     half_spread = 0.5 * market.groups[group_id].spread_bps * BPS * view.mid_price
     intent = risk_manager.size(
         universe, market, trader, market_params, params, view, signal, group_id, listing, half_spread
@@ -348,7 +359,9 @@ def trade(universe, market, books, trader, market_params, params, view, signal, 
     refusal = UNECONOMIC if market.groups[group_id].is_uneconomic else (COST_GATE if edge <= 0.0 else APPROVED)
     if refusal != APPROVED and params.is_gate_enforced:
         return refusal
-    verdict = routing.route_entry(universe, market, books, trader, market_params, params, group_id, intent, ts_ns)
+    verdict = routing.route_entry(
+        universe, market, books, trader, market_params, params, group_id, primary_id, intent, ts_ns
+    )
     if verdict == APPROVED:
         remember_entry(trader, params, view, signal, group_id, bucket, edge, threshold)
         position = trader.positions[group_id]

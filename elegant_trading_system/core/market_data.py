@@ -50,7 +50,7 @@ def apply_packet(universe, market, books, params, packet, levels):
     elif packet.kind == BAR:
         apply_history_bar(universe, market, params, listing_id, packet, levels)
     elif packet.kind == SESSION:
-        apply_session(market, listing_id, packet)
+        apply_session(universe, market, listing_id, packet)
 
 
 @kernel
@@ -127,10 +127,17 @@ def apply_volatility(universe, market, params, listing_id, packet, levels):
 
 
 @kernel
-def apply_session(market, listing_id, packet):
-    """A market opens, closes or halts; an opening starts the VWAP anew, the end of a halt does not."""
+def apply_session(universe, market, listing_id, packet):
+    """A market opens, closes or halts; an opening starts windows and VWAP anew, the end of a halt does not."""
     book, flow = market.books[listing_id], market.flows[listing_id]
+    group_id = universe.listings[listing_id].group_id
+    group = market.groups[group_id]
+    if packet.code != OPEN:
+        windows.apply_spread_time(group, packet.ts_local_ns)
+        group.spread_bps = -1.0
     if packet.code == OPEN and book.session != HALTED:
+        if universe.groups[group_id].reference_id == listing_id:
+            group.seconds_seen = 0
         book.ts_session_ns = packet.ts_local_ns
         flow.vwap_lots = 0
         flow.vwap_ticks_lots = 0
@@ -197,7 +204,19 @@ def end_history(universe, market, params, ts_ns):
         reference_id = universe.groups[group_id].reference_id
         if now_s - market.flows[reference_id].history_s > HISTORY_GAP_S:
             group.seconds_seen = 0
+        elif universe.groups[group_id].listing_count > 1:
+            hold_back_the_rest(universe, market, params, group_id, now_s)
     apply_clusters(universe, market, params)
+
+
+@kernel
+def hold_back_the_rest(universe, market, params, group_id, now_s):
+    """Listings without a history count once their own windows are full: before, they would look like a surge."""
+    group = universe.groups[group_id]
+    for k in range(group.listing_count):
+        flow = market.flows[group.listing_ids[k]]
+        if now_s - flow.history_s > HISTORY_GAP_S:
+            flow.warm_s = now_s + params.fast_s + params.slow_s
 
 
 # --- boundaries -------------------------------------------------------------------------------------------
@@ -248,6 +267,7 @@ def close_book_second(universe, market, params, listing_id, boundary_ns):
     """The last LIVE mid, and the hour's average of what makes a venue primary (SCIENCE 1.12)."""
     book = market.books[listing_id]
     if is_two_sided(book) and is_fresh(universe, market, params, listing_id, boundary_ns):
+        book.ts_fresh_ns = boundary_ns
         book.last_mid_x2_ticks = book.best_x[BID] - book.best_x[ASK]
         value = liquidity_now(universe, market, listing_id)
         is_first = book.liquidity == 0.0

@@ -11,7 +11,7 @@ from . import breakers, correlation, cost_gate, portfolio_monitor
 from .bars import bar_ns
 from .jit import kernel, routine
 from .kinds import OrderState, PositionState, Regime, Verdict
-from .quotes import is_fresh, is_market_open
+from .quotes import is_market_open
 from .units import BPS
 from .volatility import NO_SOURCE
 from .windows import hour_base
@@ -48,7 +48,7 @@ class Intent(NamedTuple):
 
 # --- before the signal is looked at ----------------------------------------------------------------------------
 @kernel
-def gate(universe, market, trader, market_params, params, group_id, ts_ns):
+def gate(universe, market, trader, params, group_id, ts_ns):
     """Reasons not to look at this group's signal at all; APPROVED when there is none."""
     position = trader.positions[group_id]
     if position.state != FLAT:
@@ -63,8 +63,7 @@ def gate(universe, market, trader, market_params, params, group_id, ts_ns):
         return SESSION_CLOSED
     if book.ts_session_end_ns > 0 and ts_ns >= book.ts_session_end_ns - params.entry_before_ns:
         return SESSION_ENDING
-    is_lost = ts_ns - book.ts_packet_ns > params.data_loss_ns and book.ts_packet_ns > 0
-    if is_lost and not is_fresh(universe, market, market_params, universe.groups[group_id].reference_id, ts_ns):
+    if book.ts_fresh_ns > 0 and ts_ns - book.ts_fresh_ns > params.data_loss_ns:
         return DATA_LOSS
     return COOL_DOWN if ts_ns < trader.groups[group_id].ts_cool_ns else APPROVED
 

@@ -13,10 +13,8 @@ from .venue_choice import (
     can_enter,
     class_touch_price,
     is_in_class,
-    pick_primary,
     quote_now,
     touch_price,
-    why_no_primary,
 )
 
 ENTERING = PositionState.ENTERING.value
@@ -49,12 +47,9 @@ def within_venue(universe, market, trader, params, listing_id, price, lots):
 
 
 @routine
-def route_entry(universe, market, books, trader, market_params, params, group_id, intent, ts_ns):
-    """Split an intent over its class and send; returns the verdict. Nothing is sent unless it is APPROVED."""
+def route_entry(universe, market, books, trader, market_params, params, group_id, primary_id, intent, ts_ns):
+    """Split an intent over the primary's class and send; returns the verdict. Nothing is sent unless APPROVED."""
     side = intent.side
-    primary_id = pick_primary(universe, market, trader, market_params, params, group_id, side, ts_ns)
-    if primary_id < 0:
-        return why_no_primary(universe, market, trader, market_params, group_id, side, ts_ns)
     primary = universe.listings[primary_id]
     listing_ids, share_bps = np.zeros(GROUP_LISTINGS, np.int64), np.zeros(GROUP_LISTINGS, np.int64)
     count, lit = plan(universe, market, trader, market_params, params, primary_id, side, ts_ns, listing_ids, share_bps)

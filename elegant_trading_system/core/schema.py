@@ -317,6 +317,7 @@ BOOK = record(
         ("ts_packet_ns", "i8"),  # local time of the last packet of this listing
         ("ts_depth_ns", "i8"),
         ("session", "i8"),  # SessionState
+        ("ts_fresh_ns", "i8"),  # last whole second at which it could be acted on
         ("ts_session_ns", "i8"),  # when it began
         ("ts_session_end_ns", "i8"),  # OPEN: when it will end
         ("last_mid_x2_ticks", "i8"),  # bid + ask when last LIVE at a whole second; what a blind exit is priced from
@@ -336,6 +337,7 @@ FLOW = record(
         ("last_ticks", "i8"),
         ("trade_count", "i8"),
         ("history_s", "i8"),  # end of the last history bar; 0 = none
+        ("warm_s", "i8"),  # second from which its volume counts beside listings that have a history
         ("lots_by_second", "i8", (SECONDS,)),
         ("vwap_lots_by_bucket", "i8", (VWAP_BUCKETS,)),
         ("vwap_ticks_lots_by_bucket", "i8", (VWAP_BUCKETS,)),
@@ -583,6 +585,7 @@ TRADER = record(
         ("ts_streak_ns", "i8"),  # pause of entries after stops in a row
         ("stop_count", "i8"),
         ("ts_stops_ns", "i8", (8,)),
+        ("second", "i8"),  # of the last portfolio pass
         ("day", "i8"),
         ("day_equity", "f8"),  # at the day's start, net of transfers since
         ("capital", "f8"),  # what sizing starts from

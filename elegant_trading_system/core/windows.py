@@ -84,6 +84,8 @@ def velocity(universe, market, params, group_id):
     for k in range(group.listing_count):
         listing_id = group.listing_ids[k]
         listing, flow = universe.listings[listing_id], market.flows[listing_id]
+        if flow.warm_s > 0 and market.ts_ns < flow.warm_s * NS_PER_S:
+            continue
         price = flow.last_ticks * listing.tick_price
         fast += base_from_lots(listing, flow.fast_lots, price)
         slow += base_from_lots(listing, flow.slow_lots, price)

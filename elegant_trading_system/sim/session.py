@@ -123,7 +123,7 @@ class Session:
         """Drive packets [self.cursor, end) of the tape through the engine."""
         total = len(packets) if end is None else end
         if not self._is_funded and len(packets):
-            self._fund(int(packets["ts_local_ns"][0]))
+            self._fund(self._first_live_ns(packets))
         while True:
             until = min(self.cursor + slice_packets, total)
             is_end = is_last and until == total
@@ -167,6 +167,16 @@ class Session:
                 if count:
                     pieces.append(array[k, :count].copy())
         self._counts[:] = 0
+
+    def _first_live_ns(self, packets: Array) -> int:
+        """When trading can begin: the first packet that is no history; the very first if all are."""
+        for at in range(0, len(packets), SLICE_PACKETS):
+            block = packets[at : at + SLICE_PACKETS]
+            kinds = self.universe.record[0]["listings"]["kind"][block["listing_id"]]
+            is_live = ~np.isin(block["kind"], (Kind.BAR, Kind.SESSION)) & (kinds != ListingKind.VOLATILITY)
+            if is_live.any():
+                return int(block["ts_local_ns"][int(np.argmax(is_live))])
+        return int(packets["ts_local_ns"][0])
 
     def _fund(self, ts_ns: int) -> None:
         """The capital arrives as transfers, one for every venue and settlement asset that can trade."""
