@@ -189,7 +189,7 @@ def _validate(settings: Settings, problems: list[Problem]) -> Config | None:
         return Config.model_validate(_nest(settings))
     except ValidationError as error:
         for entry in error.errors():
-            key = ".".join(str(part) for part in entry["loc"])
+            key = ".".join(str(part) for part in entry["loc"] if not isinstance(part, int))
             if not _is_inherited(key, settings):  # told at [venues.default], not once for every venue
                 problems.append(_explain(key, entry["type"], entry["msg"], settings))
     return None

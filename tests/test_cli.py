@@ -203,7 +203,15 @@ def test_backtest_prints_one_json_object_and_progress_elsewhere(
     (tmp_path / "tapes").mkdir()
     code, out, err = ets(
         *("backtest", "--catalog", "tapes", "--instruments", "BTC/USDT, ETH/USDT", "--venues", "sim-a", "--out", "r"),
-        *("--start", "2025-01-31T12:00", "--end", "2025-01-31T13:00+00:00", "--set", "regimes.neutral.stop_atr=1.0", "--json"),
+        *(
+            "--start",
+            "2025-01-31T12:00",
+            "--end",
+            "2025-01-31T13:00+00:00",
+            "--set",
+            "regimes.neutral.stop_atr=1.0",
+            "--json",
+        ),
         "--no-report",
     )
     assert code == ExitCode.OK

@@ -28,7 +28,12 @@ WHOLE: dict[int, Session] = {}
 #: Different enough that every trader does something else.
 TRADERS = [
     loose(*FAULTS),
-    loose("signal.strength_min=2.0", "regimes.neutral.stop_atr=1.5", "simulation.seed=9", "simulation.entry_latency_ms=25.0"),
+    loose(
+        "signal.strength_min=2.0",
+        "regimes.neutral.stop_atr=1.5",
+        "simulation.seed=9",
+        "simulation.entry_latency_ms=25.0",
+    ),
     loose(
         "signal.imbalance_min=1.5",
         "regimes.neutral.hold_bars=1",

@@ -12,7 +12,7 @@ from elegant_trading_system.core import books as book_ops
 from elegant_trading_system.core.kinds import BookState, Kind
 from elegant_trading_system.core.market_data import apply_packet
 from elegant_trading_system.core.quotes import is_crossed, mid_ticks
-from elegant_trading_system.core.schema import FAR, LADDER, LEVEL, NO_X, PACKET, UNIVERSE, WORD
+from elegant_trading_system.core.schema import FAR, LADDER, LEVEL, MARKET_PARAMS, NO_X, PACKET, UNIVERSE, WORD
 from elegant_trading_system.sim.session import new_market
 
 from ..builders import DARK, WORLD, Event, Rows, depth, random_tape, snapshot, status, tape
@@ -33,6 +33,7 @@ class Desk:
         for name in ("lots", "words", "far"):
             self.books[name][0, 0] = np.zeros((), self.books[name].dtype)
         self.universe = np.zeros(1, UNIVERSE)
+        self.params = np.zeros(1, MARKET_PARAMS)[0]
         self.naive = NaiveBook()
 
     @property
@@ -43,7 +44,7 @@ class Desk:
         packets, levels = tape(events)
         for packet in packets:
             self.naive.apply(packet, levels)
-            apply_packet(self.universe[0], self.market[0], self.books[0], as_record(packet), levels)
+            apply_packet(self.universe[0], self.market[0], self.books[0], self.params, as_record(packet), levels)
             if is_checked:
                 assert_same_book(self.naive, self.book, self.books[0], 0)
 
@@ -111,12 +112,12 @@ def test_after_every_packet_the_book_is_the_dict(seed: int, spread: int) -> None
 def test_random_markets_keep_all_their_books() -> None:
     packets, levels = random_tape(seed=3, count=200)
     market, books = new_market()
-    universe = np.zeros(1, UNIVERSE)
+    universe, params = np.zeros(1, UNIVERSE), np.zeros(1, MARKET_PARAMS)[0]
     twins = [NaiveBook() for _ in WORLD]
     for packet in packets:
         listing_id = int(packet["listing_id"])
         twins[listing_id].apply(packet, levels)
-        apply_packet(universe[0], market[0], books[0], as_record(packet), levels)
+        apply_packet(universe[0], market[0], books[0], params, as_record(packet), levels)
         book = market["books"][0, listing_id]
         assert_same_book(twins[listing_id], book, books[0], listing_id)
         assert int(book["state"]) == twins[listing_id].state

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from elegant_trading_system.config import Config
-from elegant_trading_system.core import indicators, market_data, signal_engine
+from elegant_trading_system.core import bars as bar_ops
+from elegant_trading_system.core import signal_engine, windows
 from elegant_trading_system.core.kinds import Kind
 from elegant_trading_system.core.schema import BAR, FLOW, GROUP_STATE, NS_PER_S
 
@@ -46,10 +47,11 @@ def flat(dtype: np.dtype[Any]) -> Any:
 def atr_of(bars: list[tuple[int, int, int]], n: int) -> dict[int, float]:
     """ATR in ticks after each bar from prints at its high, low and close."""
     bar, found = flat(BAR), {}
+    params = loose(f"bars.atr_bars={n}").market_params()[0]
     for t, (high, low, close) in enumerate(bars):
         for ticks in (high, low, close):
-            indicators.apply_print(bar, ticks, 1)
-        indicators.apply_bar_close(bar, n)
+            bar_ops.apply_print(bar, ticks, 1)
+        bar_ops.close_bar(bar, params, 0, t + 1)
         if bar["atr_ticks"] > 0.0:
             found[t] = float(bar["atr_ticks"])
     return found
@@ -86,14 +88,16 @@ def test_t8_the_average_true_range_of_fourteen_bars() -> None:
 
 @pytest.mark.uncompiled
 def test_a_bar_without_trades_repeats_the_last_close_and_none_comes_before_the_first_trade() -> None:
-    bar = flat(BAR)
-    indicators.apply_bar_close(bar, 2)
+    config = loose("bars.atr_bars=2")
+    world, market, params = universe(config, WORLD[:1]).record[0], Desk().market[0], config.market_params()[0]
+    bar = market.groups[0].bars[0]
+    bar_ops.close_shortest(world, market, params, 0, 1)
     assert bar["count"] == 0
-    indicators.apply_print(bar, 100, 1)
-    indicators.apply_bar_close(bar, 2)
-    indicators.apply_bar_close(bar, 2)
-    indicators.apply_print(bar, 110, 1)
-    indicators.apply_bar_close(bar, 2)
+    bar_ops.apply_print(bar, 100, 1)
+    bar_ops.close_shortest(world, market, params, 0, 2)
+    bar_ops.close_shortest(world, market, params, 0, 3)
+    bar_ops.apply_print(bar, 110, 1)
+    bar_ops.close_shortest(world, market, params, 0, 4)
     assert (int(bar["count"]), float(bar["atr_ticks"])) == (3, 5.0)  # true ranges 0 and 10
 
 
@@ -105,9 +109,9 @@ def velocity_of(config: Config, lots_by_second: list[int]) -> float:
     params = config.market_params()[0]
     for second, lots in enumerate(lots_by_second):
         market[0]["flows"][0]["second_lots"] = lots
-        market_data.close_flow_second(market[0].flows[0], params, second)
+        windows.close_flow_second(market[0].flows[0], params, second)
     market[0]["groups"][0]["seconds_seen"] = len(lots_by_second)
-    return float(market_data.velocity(world[0], market[0], params, 0))
+    return float(windows.velocity(world[0], market[0], params, 0))
 
 
 @pytest.mark.uncompiled
@@ -136,7 +140,7 @@ def test_window_sums_are_what_is_in_the_windows() -> None:
     lots = random.integers(0, 1000, 2500).tolist()  # more seconds than the ring holds
     for second, volume in enumerate(lots):
         flow["second_lots"] = volume
-        market_data.close_flow_second(flow, params, 10_000 + second)
+        windows.close_flow_second(flow, params, 10_000 + second)
         assert int(flow["fast_lots"]) == sum(lots[max(second - 6, 0) : second + 1])
         assert int(flow["slow_lots"]) == sum(lots[max(second - 35, 0) : max(second - 6, 0)])
 
@@ -152,7 +156,7 @@ def test_vwap_sums_are_what_is_in_the_closed_buckets() -> None:
         ticks, volume = int(random.integers(900, 1100)), int(random.integers(0, 50))
         flow["bucket_lots"], flow["bucket_ticks_lots"] = volume, volume * ticks
         prints.append((volume, volume * ticks))
-        market_data.close_vwap_bucket(flow, params, 500 + bucket)
+        windows.close_vwap_bucket(flow, params, 500 + bucket, 0)
         inside = prints[-9:]
         assert int(flow["vwap_lots"]) == sum(lots for lots, _ in inside)
         assert int(flow["vwap_ticks_lots"]) == sum(turnover for _, turnover in inside)
@@ -168,21 +172,21 @@ def test_the_average_spread_is_weighted_by_time_and_leaves_out_the_fast_window()
     params, group = config.market_params()[0], flat(GROUP_STATE)
     first_s = START_NS // NS_PER_S
     held: list[tuple[int, float, int]] = []  # second, bps, us
-    market_data.apply_spread_time(group, first_s * NS_PER_S)
+    windows.apply_spread_time(group, first_s * NS_PER_S)
     now_us = first_s * 1_000_000
     for second in range(first_s, first_s + 40):
         for offset_us in [*sorted(random.integers(0, 1_000_000, 5).tolist()), 1_000_000]:
             then_us = second * 1_000_000 + offset_us
             held.append((second, float(group["spread_bps"]), then_us - now_us))
-            market_data.apply_spread_time(group, then_us * 1000)
+            windows.apply_spread_time(group, then_us * 1000)
             now_us = then_us
             group["spread_bps"] = random.integers(1, 100_000) / 1e4
-        market_data.close_spread_second(group, params, second)
+        windows.close_spread_second(group, params, second)
         inside = [(bps, us) for s, bps, us in held if second - 14 < s <= second - 3 and bps > 0]
         assert int(group["slow_spread_us"]) == sum(us for _, us in inside)
         if inside:
             mean = sum(bps * us for bps, us in inside) / sum(us for _, us in inside)
-            found = group["slow_spread"] / group["slow_spread_us"] / market_data.UBPS
+            found = group["slow_spread"] / group["slow_spread_us"] / windows.UBPS
             assert found == pytest.approx(mean, rel=1e-9)
 
 
@@ -211,7 +215,8 @@ def test_t1_pressure_is_depth_that_counts_less_the_farther_away_it_is() -> None:
     desk.hear(snapshot(0, 0, bids, asks))
     params, book = config.market_params()[0], desk.market[0].books[0]
     bid, ask = (
-        0.1 * 0.1 * signal_engine.decayed_depth(desk.books[0], book, 0, s, params, 2.0, 0) for s in (0, 1)
+        0.1 * 0.1 * signal_engine.decayed_depth(desk.books[0], book, desk.market[0].pressures[0], 0, s, params, 2.0, 0)
+        for s in (0, 1)
     )  # tick 0.1, lot 0.1
     assert (round(bid, 4), round(ask, 4)) == (56680.6074, 31340.0563)
     assert round(bid / ask, 6) == 1.808568
@@ -232,7 +237,7 @@ def test_pressure_counts_only_the_best_levels_inside_the_band() -> None:
         book = desk.market[0].books[0]
         mid = 0.5 * (max(bids) + min(asks))
         for s, side in ((0, bids), (1, asks)):
-            found = signal_engine.decayed_depth(desk.books[0], book, 0, s, params, 3.0, 0)
+            found = signal_engine.decayed_depth(desk.books[0], book, desk.market[0].pressures[0], 0, s, params, 3.0, 0)
             assert found == pytest.approx(decayed_depth(side, mid, 3.0, 10.0, count), rel=1e-12)
 
 
@@ -293,7 +298,7 @@ def test_flow_and_bars_of_a_run_are_those_of_its_prints(seed: int) -> None:
     for group_id in range(world["group_count"]):
         reference_id = int(world["groups"][group_id]["reference_id"])
         atr = naive_atr(packets, prints_of(packets, levels, reference_id), closed_s)
-        assert float(market["groups"][group_id]["bar"]["atr_ticks"]) == pytest.approx(atr, rel=1e-12)
+        assert float(market["groups"][group_id]["bars"][0]["atr_ticks"]) == pytest.approx(atr, rel=1e-12)
 
 
 def naive_atr(packets: Array, prints: list[tuple[int, int, int]], closed_s: int) -> float:

@@ -13,6 +13,7 @@ from elegant_trading_system.core import portfolio_monitor
 from elegant_trading_system.core.kinds import Kind
 from elegant_trading_system.core.schema import INVENTORY, PACKET, TRADER
 from elegant_trading_system.core.units import fee_from_ppm, mul_div
+from elegant_trading_system.sim.session import new_market
 
 from ..builders import DARK, LINEAR, LINEAR_B, SPOT, SPOT_B, loose, universe
 from ..naive_core import NaiveContracts
@@ -114,7 +115,7 @@ def test_a_fee_in_the_coin_bought_leaves_dust_and_the_balance_keeps_it() -> None
 @pytest.mark.spec("P1")
 def test_every_account_closes_after_random_fills_fees_funding_and_transfers() -> None:
     rng = random.Random(4)
-    world = universe(loose()).record[0]
+    world, market = universe(loose()).record[0], new_market()[0][0]
     trader = np.zeros(1, TRADER)[0]
     for _ in range(400):
         listing_id = rng.choice([SPOT, SPOT_B, LINEAR, LINEAR_B, DARK])
@@ -124,7 +125,7 @@ def test_every_account_closes_after_random_fills_fees_funding_and_transfers() ->
             packet["kind"] = rng.choice([Kind.FEE, Kind.FUNDING, Kind.TRANSFER])
             packet["listing_id"], packet["asset_id"] = listing_id, int(listing["settle_id"])
             packet["atoms"] = rng.randrange(-(10**9), 10**9)
-            portfolio_monitor.apply_cash(world, trader, packet)
+            portfolio_monitor.apply_cash(world, market, trader, packet)
         else:
             side, ticks, lots = rng.choice([-1, 1]), rng.randrange(20_000, 30_000), rng.randrange(1, 10_000)
             asset_id = int(listing["base_id"] if side > 0 and listing_id == SPOT else listing["settle_id"])

@@ -2,25 +2,27 @@
 
 import math
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from elegant_trading_system.core import risk_manager, routing, signal_engine
-from elegant_trading_system.core.kinds import Verdict
+from elegant_trading_system.config_sources import load
+from elegant_trading_system.core import breakers, risk_manager, signal_engine, split
+from elegant_trading_system.core.kinds import Regime, Verdict
 from elegant_trading_system.core.schema import POSITION, TRADER
 from elegant_trading_system.core.signal_engine import Signal, View
 from elegant_trading_system.core.units import ticks_inward
+from elegant_trading_system.sim.session import new_market
 
 from ..builders import NS_PER_MS, START_NS, WORLD, listing, loose, universe
 
 ATR, PRICE = 12.5, 2500.0
 LITERAL = ("signal.strength_min=2.5", "signal.velocity_min=1.5", "signal.vwap_gap_max=0.005")
 RISK = (
-    "risk.volatility_multiplier=1.2", "volatility.warmup_size=1.0", "risk.base_risk=0.0025", "regimes.neutral.stop_atr=0.75",
+    "volatility.warmup_size=1.0", "risk.base_risk=0.0025", "regimes.neutral.stop_atr=0.75",
     "risk.target_strength_max=10.0", "venues.alpha.spot_taker_bps=1.0",
 )  # fmt: skip
 
@@ -30,7 +32,10 @@ def params(*sets: str) -> Any:
 
 
 def view(ratio: float, velocity: float, tightness: float, gap: float = 0.0) -> View:
-    return View(PRICE, math.log(ratio), velocity, tightness, gap, 1, ATR)
+    return View(
+        PRICE, math.log(ratio), velocity, tightness, gap, 1, ATR, bar_index=0, regime=Regime.NEUTRAL,
+        is_volatile=0, is_volatile_known=1, is_stressed=0, iv_source=1, iv_multiple=1.2,
+    )  # fmt: skip
 
 
 # --- the signal -----------------------------------------------------------------------------------------------
@@ -97,66 +102,122 @@ def test_exchanging_the_sides_of_a_view_exchanges_the_side_and_nothing_else(
 
 
 # --- size -----------------------------------------------------------------------------------------------------
-def sized(atr: float, *sets: str, strength: float = 5.0, money: float = 100_000.0) -> risk_manager.Intent:
+class Sized(NamedTuple):
+    verdict: int
+    base: float
+    risk_quote: float
+    cap: float
+
+
+def sized(seen: View, *sets: str, money: float = 100_000.0) -> Sized:
+    """The intent of an account without positions, on one spot listing with plenty of volume."""
     config = loose(*LITERAL, *RISK, *sets)
-    world = universe(config, WORLD[:1]).record
+    world, market = universe(config, WORLD[:1]).record, new_market()[0]
+    market["flows"][0]["bucket_lots"][0] = 10**12
     trader = np.zeros(1, TRADER)
-    trader["equity"] = money
+    trader["equity"], trader["capital"] = money, min(money, 100_000.0)
     found = risk_manager.size(
-        view(2, 2, 2)._replace(atr_price=atr), Signal(1, strength, 0), trader[0], world[0].listings[0], 0.05,
-        config.params()[0],
+        world[0], market[0], trader[0], config.market_params()[0], config.params()[0], seen, Signal(1, 5.0, 0), 0,
+        world[0].listings[0], 0.05,
     )  # fmt: skip
-    assert isinstance(found, tuple)
-    return found  # type: ignore[return-value]
+    return Sized(found.verdict, found.base, found.risk_quote, found.cap)
+
+
+NEUTRAL = view(2, 2, 2)
 
 
 @pytest.mark.uncompiled
-@pytest.mark.spec("R1")
-def test_t9_quantity_is_base_risk_over_atr_times_the_volatility_multiplier() -> None:
-    found = sized(ATR)
-    assert round(found.base, 6) == 16.666667
-    assert round(found.base * PRICE, 2) == 41_666.67
-    assert round(0.75 * ATR * found.base, 2) == 156.25
-    assert int(found.base / 0.001 + 1e-9) == 16_666
-    assert round(sized(ATR, "volatility.warmup_size=0.5").base, 6) == 8.333333
+@pytest.mark.spec("R1", "R3", "R5")
+@pytest.mark.parametrize(
+    "changed, base",
+    [
+        ({}, 16.666667),
+        ({"regime": Regime.RANGE}, 11.666667),
+        ({"is_volatile": 1}, 8.333333),
+        ({"is_volatile": 1, "regime": Regime.RANGE}, 5.833333),
+        ({"is_volatile": 1, "is_stressed": 1}, 4.166667),
+        ({"is_volatile": 1, "is_stressed": 1, "regime": Regime.RANGE}, 2.916667),
+    ],
+)
+def test_t9_quantity_is_base_risk_over_atr_times_the_volatility_multiplier(
+    changed: dict[str, int], base: float
+) -> None:
+    found = sized(NEUTRAL._replace(**changed), "stress.size=0.5")
+    assert round(found.base, 6) == base
+    if not changed:
+        assert round(found.base * PRICE, 2) == 41_666.67
+        assert round(0.75 * ATR * found.base, 2) == 156.25
+        assert int(found.base / 0.001 + 1e-9) == 16_666
+
+
+@pytest.mark.uncompiled
+@pytest.mark.spec("R1", "R3")
+def test_what_is_not_known_yet_halves_the_size() -> None:
+    whole = sized(NEUTRAL).base
+    halves = ("volatility.warmup_size=0.5", "regimes.volatile.warmup_size=0.5")
+    assert sized(NEUTRAL._replace(iv_source=0), *halves).base == pytest.approx(whole / 2)
+    assert sized(NEUTRAL._replace(is_volatile_known=0), *halves).base == pytest.approx(whole / 2)
 
 
 @pytest.mark.uncompiled
 @pytest.mark.spec("R1", "R6")
 def test_t10_leverage_caps_a_quantity_that_a_small_atr_would_make_large() -> None:
     free = ("venues.alpha.spot_taker_bps=0.0", "risk.symbol_leverage_max=10.0")
-    assert round(sized(1.0, *free).base, 3) == 208.333
-    assert sized(1.0, "venues.alpha.spot_taker_bps=0.0").base == 40.0
+    small = NEUTRAL._replace(atr_price=1.0)
+    assert round(sized(small, *free).base, 3) == 208.333
+    assert sized(small, "venues.alpha.spot_taker_bps=0.0").base == 40.0
+
+
+@pytest.mark.uncompiled
+@pytest.mark.spec("R6")
+def test_heat_and_volume_refuse_by_name() -> None:
+    assert sized(NEUTRAL, "risk.heat_max=0.001").verdict == Verdict.HEAT_LIMIT
+    tight = sized(NEUTRAL, "risk.volume_share_max=0.000000001")
+    assert tight.base == pytest.approx(1e-9 * 10**12 * float(WORLD[0].lot_size))
 
 
 @pytest.mark.uncompiled
 @pytest.mark.spec("R9")
 @given(
     atr=st.floats(0.01, 500), fee=st.sampled_from(["0.0", "1.0", "10.0", "60.0"]), money=st.floats(1, 1e7),
-    multiplier=st.sampled_from(["0.5", "1.0", "2.0"]),
+    multiple=st.sampled_from([0.5, 1.0, 2.0]), regime=st.sampled_from(Regime),
 )  # fmt: skip
-def test_the_loss_at_the_stop_never_exceeds_the_base_risk(atr: float, fee: str, money: float, multiplier: str) -> None:
-    found = sized(atr, f"venues.alpha.spot_taker_bps={fee}", f"risk.volatility_multiplier={multiplier}", money=money)
+def test_the_loss_at_the_stop_never_exceeds_the_base_risk(
+    atr: float, fee: str, money: float, multiple: float, regime: Regime
+) -> None:
+    seen = NEUTRAL._replace(atr_price=atr, iv_multiple=multiple, regime=regime)
+    found = sized(seen, f"venues.alpha.spot_taker_bps={fee}", money=money)
     capital = min(money, 100_000.0)
-    cost = 2 * PRICE * float(fee) * 1e-4 + 2 * 0.05
-    assert found.base * (0.75 * atr + cost) <= 0.0025 * capital * (1 + 1e-12)
-    assert found.risk_quote == pytest.approx(found.base * (0.75 * atr + cost))
+    stop = {Regime.NEUTRAL: 0.75, Regime.TREND: 1.0, Regime.RANGE: 0.5}[regime]
+    loss = stop * atr + 2 * PRICE * float(fee) * 1e-4 + 2 * 0.05
+    assert found.base * loss <= 0.0025 * capital * (1 + 1e-12)
+    assert found.risk_quote == pytest.approx(found.base * loss)
     assert found.base * PRICE <= capital * (1 + 1e-12)
 
 
 @pytest.mark.uncompiled
 @pytest.mark.spec("R9")
 def test_an_account_without_equity_trades_nothing() -> None:
-    assert sized(ATR, money=0.0).verdict == Verdict.EQUITY_SPENT
-    assert sized(ATR, money=-5.0).verdict == Verdict.EQUITY_SPENT
+    assert sized(NEUTRAL, money=0.0).verdict == Verdict.EQUITY_SPENT
+    assert sized(NEUTRAL, money=-5.0).verdict == Verdict.EQUITY_SPENT
 
 
 @pytest.mark.uncompiled
 @pytest.mark.spec("E2")
 def test_price_protection_is_a_tenth_of_the_atr_or_three_bps_whichever_is_less() -> None:
     caps = ("execution.cap_atr=0.1", "execution.cap_bps=3.0")
-    assert sized(ATR, *caps).cap == pytest.approx(3e-4)
-    assert sized(5.0, *caps).cap == pytest.approx(0.1 * 5.0 / PRICE)
+    assert sized(NEUTRAL, *caps).cap == pytest.approx(3e-4)
+    assert sized(NEUTRAL._replace(atr_price=5.0), *caps).cap == pytest.approx(0.1 * 5.0 / PRICE)
+
+
+@pytest.mark.uncompiled
+@pytest.mark.spec("R8")
+@pytest.mark.parametrize(
+    "share, peak, equity, capital",
+    [(0.5, 120, 115, 110), (1.0, 120, 115, 115), (0.5, 120, 120, 110), (0.5, 100, 92, 92)],
+)
+def test_t19_profits_compound_by_the_high_water_mark(share: float, peak: float, equity: float, capital: float) -> None:
+    assert breakers.compounded(equity, peak, 100.0, share) == capital
 
 
 # --- brackets -------------------------------------------------------------------------------------------------
@@ -167,36 +228,48 @@ def test_price_protection_is_a_tenth_of_the_atr_or_three_bps_whichever_is_less()
     [(2.5, 1.5), (3.0, 1.697276), (5.0, 2.25), (4.949764, 2.239074), (10.0, 3.0), (20.0, 3.0), (1.0, 1.5)],
 )
 def test_t11_the_target_lies_farther_the_stronger_the_signal(strength: float, atrs: float) -> None:
-    assert round(risk_manager.target_atr(strength, params()), 6) == atrs
+    assert round(risk_manager.target_atr(strength, 2.5, Regime.NEUTRAL, params()), 6) == atrs
 
 
 @pytest.mark.uncompiled
-@pytest.mark.spec("R2")
+@pytest.mark.spec("R2", "R3")
 @pytest.mark.parametrize(
-    "stop_atr, strength, long, short",
+    "regime, bars, long, short",
     [
-        (0.75, 5.0, (2490.725, 2528.225), (2509.375, 2471.875)),
-        (1.0, 10.0, (2487.6, 2537.6), (2512.5, 2462.5)),
-        (0.5, 2.5, (2493.85, 2518.85), (2506.25, 2481.25)),
+        (Regime.NEUTRAL, 12, (2490.725, 2528.225), (2509.375, 2471.875)),
+        (Regime.TREND, 24, (2487.6, 2537.6), (2512.5, 2462.5)),
+        (Regime.RANGE, 6, (2493.85, 2518.85), (2506.25, 2481.25)),
     ],
 )
-def test_t12_stop_and_target_are_set_from_the_entry_and_its_atr(
-    stop_atr: float, strength: float, long: tuple[float, float], short: tuple[float, float]
+def test_t12_stop_target_and_time_follow_the_regime(
+    regime: Regime, bars: int, long: tuple[float, float], short: tuple[float, float]
 ) -> None:
+    config = load(environ={})  # the table as it is shipped
+    row, worlds = config.params()[0], config.market_params()[0]
     for side, entry, expected in ((1, 2500.1, long), (-1, 2500.0, short)):
         position = np.zeros(1, POSITION)[0]
-        position["side"], position["strength"], position["atr_price"] = side, strength, ATR
-        bracket = params(f"regimes.neutral.stop_atr={stop_atr}", "regimes.neutral.hold_bars=12")
-        risk_manager.apply_bracket(position, entry, bracket, 300 * 1000 * NS_PER_MS, START_NS)
+        position["side"], position["atr_price"], position["regime"], position["bar_index"] = side, ATR, regime, 2
+        position["target_atr"] = risk_manager.target_atr(5.0, 2.5, regime, row)
+        risk_manager.apply_bracket(position, entry, worlds, row, START_NS)
         assert (round(position["stop_price"], 6), round(position["target_price"], 6)) == expected
-        assert position["ts_exit_due_ns"] - START_NS == 12 * 300 * 1000 * NS_PER_MS
+        assert position["ts_exit_due_ns"] - START_NS == bars * 300 * 1000 * NS_PER_MS
+
+
+@pytest.mark.uncompiled
+@pytest.mark.spec("X7")
+def test_no_position_is_meant_to_be_held_beyond_the_horizon() -> None:
+    config = load(sets=["risk.hold_max_s=600.0"], environ={})
+    position = np.zeros(1, POSITION)[0]
+    position["bar_index"] = 5
+    risk_manager.apply_bracket(position, PRICE, config.market_params()[0], config.params()[0], START_NS)
+    assert position["ts_exit_due_ns"] - START_NS == 600 * 1000 * NS_PER_MS
 
 
 # --- how much where -------------------------------------------------------------------------------------------
 def allocated(lots: int, shares: list[int]) -> list[int]:
     share_bps = np.zeros(8, np.int64)
     share_bps[: len(shares)] = shares
-    found: list[int] = routing.allocate(lots, share_bps, len(shares))[: len(shares)].tolist()
+    found: list[int] = split.allocate(lots, share_bps, len(shares))[: len(shares)].tolist()
     return found
 
 
