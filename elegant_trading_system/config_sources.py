@@ -14,7 +14,8 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import ValidationError
 from pydantic.fields import FieldInfo
 
-from .config import BPS, DAY_S, Config, Section, VenueConfig
+from .config import BPS, Config
+from .config_sections import DAY_S, Section, VenueConfig
 from .core.schema import SECONDS
 from .errors import ConfigError, Problem
 

@@ -105,6 +105,7 @@ LOOSE = (
     "breakers.orders_per_min_max=100000",
     "breakers.ack_slow_ms=60000",
     "execution.primary_sticky_s=0.0",
+    "execution.blind_exit_linear=false",
     "risk.target_strength_max=5.0",
     "execution.cap_atr=2.0",
     "execution.cap_bps=20.0",

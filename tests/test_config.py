@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from elegant_trading_system.config import Config, VenueConfig
+from elegant_trading_system.config import Config
+from elegant_trading_system.config_sections import VenueConfig
 from elegant_trading_system.config_sources import FIELDS, RULES, allowed, flatten, known_keys, load
 from elegant_trading_system.core.schema import MARKET_PARAMS, PARAMS, SIM_PARAMS
 from elegant_trading_system.errors import ConfigError, ExitCode, Problem

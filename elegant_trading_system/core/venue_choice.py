@@ -3,7 +3,7 @@
 from . import breakers
 from .jit import kernel
 from .kinds import ListingKind, Verdict
-from .quotes import is_fresh, is_market_open, is_two_sided, mid_price
+from .quotes import is_fresh, is_market_open, is_two_sided, liquidity_now, mid_price
 from .units import ASK, BID
 
 SPOT, LINEAR, DARK = ListingKind.SPOT.value, ListingKind.LINEAR.value, ListingKind.DARK.value
@@ -28,7 +28,10 @@ def can_enter(universe, market, trader, market_params, listing_id, side, ts_ns):
 def score(universe, market, trader, listing_id):
     """The hour's liquidity, less for a venue where our own fills slipped."""
     venue = trader.venues[universe.listings[listing_id].venue_id]
-    return market.books[listing_id].liquidity / (1.0 + max(venue.slippage_bps, 0.0))
+    liquidity = market.books[listing_id].liquidity
+    if liquidity <= 0.0:  # no whole second has been seen yet
+        liquidity = liquidity_now(universe, market, listing_id)
+    return liquidity / (1.0 + max(venue.slippage_bps, 0.0))
 
 
 @kernel

@@ -30,13 +30,13 @@ TRADERS = [
     loose(*FAULTS),
     loose(
         "signal.strength_min=2.0",
-        "regimes.neutral.stop_atr=1.5",
+        *(f"regimes.{regime}.stop_atr=1.5" for regime in ("neutral", "trend", "range")),
         "simulation.seed=9",
         "simulation.entry_latency_ms=25.0",
     ),
     loose(
         "signal.imbalance_min=1.5",
-        "regimes.neutral.hold_bars=1",
+        *(f"regimes.{regime}.hold_bars=1" for regime in ("neutral", "trend", "range")),
         "account.capital=5000.0",
         "simulation.response_latency_ms=90.0",
     ),

@@ -32,7 +32,7 @@ SHORT_WINDOWS = Path("short-windows")
 def feed(worlds, packets, levels):  # type: ignore[no-untyped-def]
     """The market part of the engine, alone."""
     for i in range(len(packets)):
-        market_data.apply_packet(worlds[0][0], worlds[1][0], worlds[2][0], packets[i], levels)
+        market_data.apply_packet(worlds[0][0], worlds[1][0], worlds[2][0], worlds[3][0], packets[i], levels)
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def test_our_books_are_those_a_naive_reader_builds_from_the_raw_file(catalog: Pa
     tape = next(tape for tape in Catalog(catalog).tapes() if tape.facts.listing.name == name)
     listing, paths = tape.facts.listing, files_of(recording, name)
     universe = build([listing], load([], []))
-    worlds = (universe.record, *new_market())
+    worlds = (universe.record, *new_market(), load([], []).market_params())
     packets, levels = tape.packets, tape.levels
     of_books = np.flatnonzero((packets["kind"] == Kind.DEPTH) | (packets["kind"] == Kind.SNAPSHOT))
     stride = max(1, len(of_books) // (CHECKS_PER_FILE * len(paths)))

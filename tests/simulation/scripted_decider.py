@@ -10,6 +10,11 @@ WIDTH = 6
 
 
 @kernel
+def foresee(universe, market, books, memory, market_params, packet, levels):  # type: ignore[no-untyped-def]
+    pass
+
+
+@kernel
 def observe(universe, market, books, memory, market_params, packet, levels):  # type: ignore[no-untyped-def]
     pass
 
@@ -20,7 +25,7 @@ def on_packet(universe, market, books, trader, memory, market_params, params, pa
 
 
 @kernel
-def on_report(universe, market, books, trader, memory, market_params, params, listing_id, ts_ns):  # type: ignore[no-untyped-def]
+def on_report(universe, market, books, trader, memory, market_params, params, listing_id, packet, levels):  # type: ignore[no-untyped-def]
     pass
 
 
@@ -32,5 +37,14 @@ def decide(universe, market, books, trader, memory, market_params, params, histo
         at = 2 + WIDTH * memory[0]
         memory[0] += 1
         execution_engine.send(
-            trader, memory[at + 1], memory[at + 2], memory[at + 3], memory[at + 4], memory[0], memory[at + 5], 0, ts_ns
+            trader,
+            memory[at + 1],
+            memory[at + 2],
+            memory[at + 3],
+            memory[at + 4],
+            memory[0],
+            memory[at + 5],
+            0,
+            (0.0, 0.0),
+            ts_ns,
         )

@@ -8,7 +8,18 @@ from elegant_trading_system.config_sources import load
 from elegant_trading_system.research.null_test import NullFigures, follower, follower_sets, run_null_test
 
 INSTRUMENTS = ["BTC", "ETH", "SOL", "XRP", "ADA", "DOGE"]
-MINUTE_BARS = ["bars.lengths_s=[60]", "volatility.warmup_size=1.0"]
+#: The strategy with everything off that only makes it trade less: a null needs trades, not quality.
+MINUTE_BARS = [
+    "bars.lengths_s=[60]",
+    "volatility.warmup_size=1.0",
+    "filters.persistence_min=0",
+    "filters.venues_min=1",
+    "filters.flow_agreement=false",
+    "filters.flicker_max=0.0",
+    "filters.cool_down_s=0.0",
+    "breakers.streak_pause_min=0.0",
+    "risk.cluster_max=10",
+]
 
 
 def shown(figures: NullFigures) -> str:

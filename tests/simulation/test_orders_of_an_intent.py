@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from elegant_trading_system.core import routing
+from elegant_trading_system.core import routing, venue_choice
 from elegant_trading_system.core.kinds import BookState, Verdict
 from elegant_trading_system.core.risk_manager import Intent
 from elegant_trading_system.data.tape import ListingSpec
@@ -40,14 +40,32 @@ def routed(
     packets, levels = tape([*BOOKS, *events])
     made = session(packets, [loose(f"account.capital={capital}", *FREE)], world(lot))
     made.run(packets, levels)
-    intent = Intent(Verdict.APPROVED.value, side, base, 1.0, CAP)
-    verdict = routing.route_entry(
+    made.traders["capital"] = capital
+    primary_id = venue_choice.pick_primary(
         made.universe.record[0],
         made.market[0],
         made.traders[0],
         made.market_params[0],
         params_of(made),
         0,
+        side,
+        NOW_NS,
+    )
+    if primary_id < 0:
+        verdict = venue_choice.why_no_primary(
+            made.universe.record[0], made.market[0], made.traders[0], made.market_params[0], 0, side, NOW_NS
+        )
+        return Verdict(int(verdict)), {}, made.traders[0]
+    intent = Intent(Verdict.APPROVED.value, side, base, 1.0, CAP)
+    verdict = routing.route_entry(
+        made.universe.record[0],
+        made.market[0],
+        made.books[0],
+        made.traders[0],
+        made.market_params[0],
+        params_of(made),
+        0,
+        primary_id,
         intent,
         NOW_NS,
     )
