@@ -116,7 +116,8 @@ class Intake:
         last = self.last_ids.get(stream, -1)
         highest = np.maximum.accumulate(np.concatenate([[last], ids]))
         is_new: Array = ids > highest[:-1]
-        steps = np.diff(ids[is_new], prepend=last if last >= 0 else ids[:1].min(initial=0) - 1)
+        fresh = ids[is_new]
+        steps = np.diff(fresh, prepend=fresh[:1] - 1 if last < 0 else last)
         self.quality.repeats += int((~is_new).sum())
         self.quality.trade_id_gaps += int((steps > 1).sum()) if is_gapless else 0
         self.last_ids[stream] = int(highest[-1])
