@@ -153,4 +153,6 @@ def test_other_names_and_symbols_are_refused(tmp_path: Path) -> None:
     path = lines(tmp_path / "trades.zip", *TRADES)
     assert "not a name of data.binance.vision" in refusal("binance-vision", [path], tmp_path / "catalog")
     path = lines(tmp_path / f"BTCUSDT_240927-trades-{DAY}.zip", *TRADES)
-    assert "what BTCUSDT_240927 of binanceusdm is, is not known" in refusal("binance-vision", [path], tmp_path / "catalog")
+    assert "what BTCUSDT_240927 of binanceusdm is, is not known" in refusal(
+        "binance-vision", [path], tmp_path / "catalog"
+    )

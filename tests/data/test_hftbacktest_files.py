@@ -22,7 +22,21 @@ from tests.shared_data import shared_data
 
 from .made_tapes import Made, listing, tape
 from .vendor_files import (
-    BOTH, BUY, EXCH, LOCAL, SELL, START_NS, Seen, Side, books, events, imported, last_by_time, npz, prints, refusal,
+    BOTH,
+    BUY,
+    EXCH,
+    LOCAL,
+    SELL,
+    START_NS,
+    Seen,
+    Side,
+    books,
+    events,
+    imported,
+    last_by_time,
+    npz,
+    prints,
+    refusal,
     story,
 )  # fmt: skip
 
@@ -125,7 +139,10 @@ def test_depth_before_the_first_snapshot_is_dropped_and_counted(tmp_path: Path) 
 
 
 def test_a_snapshot_file_and_the_day_after_it_are_one_tape(tmp_path: Path) -> None:
-    files = [made(tmp_path, *GOOD[2:6], name="binance_BTC-USDT_2.npz"), made(tmp_path, *GOOD[:2], name="binance_BTC-USDT_1.npz")]
+    files = [
+        made(tmp_path, *GOOD[2:6], name="binance_BTC-USDT_2.npz"),
+        made(tmp_path, *GOOD[:2], name="binance_BTC-USDT_1.npz"),
+    ]
     whole = imported("hftbacktest", tmp_path / "whole", made(tmp_path, *GOOD[:6]))
     assert same_files(imported("hftbacktest", tmp_path / "parts", *files), whole)
 
@@ -192,7 +209,9 @@ def test_the_tape_rebuilds_the_books_a_naive_reader_of_the_events_builds(tmp_pat
     expected = naive_books(array, 0.01, 0.001)
     assert len(expected) > 1_000
     assert last_by_time(books(found)) == expected
-    assert sum(lots for _, _, _, lots in prints(found)) == round(array["qty"][(array["ev"] & 0xFF) == TRADE].sum() * 1000)
+    assert sum(lots for _, _, _, lots in prints(found)) == round(
+        array["qty"][(array["ev"] & 0xFF) == TRADE].sum() * 1000
+    )
 
 
 @pytest.mark.spec("M1")
@@ -286,7 +305,7 @@ def test_the_recorded_futures_survive_the_way_out_and_in(recorded: Tape, tmp_pat
     assert (again.facts.packets, again.facts.quality.clock_offset_ns) == (27_862, 0)
 
 
-BAD_EVENTS = {
+BAD_EVENTS: dict[str, tuple[list[Any], str]] = {
     "NaN": ([(BOTH | DEPTH | BUY, 40, 46, float("nan"), 1.0)], ":11: price or size is not a number"),
     "an infinite size": ([(BOTH | DEPTH | BUY, 40, 46, 1.0, float("inf"))], ":11: price or size is not a number"),
     "a negative size": ([(BOTH | DEPTH | BUY, 40, 46, 100.0, -1.0)], ":11: negative size"),
@@ -350,7 +369,9 @@ def elapsed(hbt: Any, moments: Any, found: Any) -> Any:
 
 def in_hftbacktest(tape: Tape, path: Path, moments: list[int]) -> list[list[int]]:
     """Replay of an exported file by the real library."""
-    hftbacktest = pytest.importorskip("hftbacktest", reason="hftbacktest is not installed: bench/requirements-peers.txt")
+    hftbacktest = pytest.importorskip(
+        "hftbacktest", reason="hftbacktest is not installed: bench/requirements-peers.txt"
+    )
     from numba import njit
 
     spec = tape.facts.listing

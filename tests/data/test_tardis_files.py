@@ -60,7 +60,11 @@ def test_a_run_of_snapshot_rows_is_one_packet_and_begins_the_book_anew(tmp_path:
 
 
 def test_a_snapshot_told_in_two_moments_is_one_book(tmp_path: Path) -> None:
-    rows = [book_row(0, True, "bid", "100", "1"), book_row(1, True, "ask", "101", "1"), book_row(2, True, "bid", "99", "1")]
+    rows = [
+        book_row(0, True, "bid", "100", "1"),
+        book_row(1, True, "ask", "101", "1"),
+        book_row(2, True, "bid", "99", "1"),
+    ]
     found = imported("tardis", tmp_path, lines(tmp_path / "book.csv", BOOK, *rows))
     assert story(found) == ["RESYNC", "SNAPSHOT", "DEPTH", "DEPTH"]
     assert books(found)[-1][1:] == ({1000: 1000, 990: 1000}, {1010: 1000})
@@ -72,7 +76,13 @@ def test_books_and_trades_of_a_listing_become_one_tape_trades_first(tmp_path: Pa
     assert story(found) == ["RESYNC", "SNAPSHOT", "TRADE", "TRADE", "DEPTH", "SNAPSHOT", "TRADE", "DEPTH"]
     assert [one[1:] for one in prints(found)] == [(1, 1001, 250), (-1, 1000, 500), (1, 1000, 125)]
     quality = found.facts.quality
-    assert (quality.lines, quality.trades, quality.repeats, quality.trade_id_gaps, quality.ignored_lines) == (13, 3, 1, 1, 1)
+    assert (quality.lines, quality.trades, quality.repeats, quality.trade_id_gaps, quality.ignored_lines) == (
+        13,
+        3,
+        1,
+        1,
+        1,
+    )
     assert (quality.depth_packets, quality.snapshots) == (2, 2)
 
 

@@ -6,6 +6,7 @@ which a level that left the view is a level removed. `ts_recv` is the receive ti
 
 from collections.abc import Iterator
 from functools import lru_cache
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,6 +18,7 @@ from ..decimals import Array
 from .databento_books import UNDEF_PRICE, Orders, Views, stamped
 from .listing_files import Known, known, read_sidecar, unknown_listing
 from .vendor import Intake, OpenWriter, Progress, VendorFile, import_files
+from .zstd_frames import is_complete, is_zstd
 
 READ_BYTES = 1 << 20
 BATCH_RECORDS = 1 << 14
@@ -53,11 +55,10 @@ class Head(NamedTuple):
 def library() -> Any:
     """databento_dbn; UserError if it is not installed."""
     try:
-        import databento_dbn
+        return import_module("databento_dbn")
     except ImportError:
         message = "Databento files need the library databento-dbn, which is not installed"
         raise UserError(message, 'pip install "elegant-trading-system[databento]"') from None
-    return databento_dbn
 
 
 def read(paths: list[Path], open_writer: OpenWriter, progress: Progress) -> None:
@@ -122,12 +123,11 @@ def batches(path: Path, head: Head) -> Iterator[tuple[int, Array]]:
 def _decoded(path: Path) -> Iterator[Any]:
     """Metadata and records; damage is refused with the record it begins behind."""
     dbn, count = library(), 0
+    if not is_complete(path):
+        raise UserError(f"{path}: truncated or damaged: its blocks do not end where the file does", "fetch the file again")
     try:
         with path.open("rb") as file:
-            magic = file.read(4)
-            file.seek(0)
-            is_packed = magic == b"\x28\xb5\x2f\xfd"
-            decoder = dbn.DBNDecoder(compression=dbn.Compression.ZSTD if is_packed else dbn.Compression.NONE)
+            decoder = dbn.DBNDecoder(compression=dbn.Compression.ZSTD if is_zstd(path) else dbn.Compression.NONE)
             while data := file.read(READ_BYTES):
                 decoder.write(data)
                 for message in decoder.decode():
@@ -135,7 +135,7 @@ def _decoded(path: Path) -> Iterator[Any]:
                     yield message
             if len(decoder.buffer()):
                 raise UserError(f"{path}:{count}: truncated: ends within a record", "fetch the file again")
-    except (dbn.DBNError, ValueError) as error:
+    except (dbn.DBNError, ValueError, RuntimeError) as error:
         raise UserError(f"{path}:{count}: damaged or not DBN: {error}", HINT) from None
     if count == 0:
         raise UserError(f"{path}: empty file", HINT)

@@ -26,7 +26,7 @@ class Views:
 
     def __init__(self, depth: int) -> None:
         self.depth = depth
-        self.before: Array = np.zeros((1, 2, depth, 2), np.int64)  # price and size by side and level
+        self.before: Array = np.full((1, 2, depth, 2), UNDEF_PRICE, np.int64)  # price and size by side and level
         self.is_open = False
 
     def rows(self, records: Array, numbers: Array) -> Array:
@@ -37,7 +37,7 @@ class Views:
         before = np.concatenate([self.before, now])[:-1]
         self.before = now[-1:].copy()
         changes = np.concatenate([_gone(before, now), _new(before, now)], axis=2)
-        record, side, slot = np.nonzero(changes[..., 0])
+        record, side, slot = np.nonzero(changes[..., 0] != UNDEF_PRICE)
         rows = stamped(records, numbers, Kind.DEPTH)[record]
         rows["ticks"], rows["lots"] = changes[record, side, slot].T
         rows["side"] = np.where(side == 0, Side.BUY, Side.SELL)
@@ -55,20 +55,20 @@ class Views:
             for side, name in enumerate(("bid", "ask")):
                 views[:, side, level, 0] = records[f"{name}_px_{level:02}"]
                 views[:, side, level, 1] = records[f"{name}_sz_{level:02}"]
-        views[views[..., 0] == UNDEF_PRICE] = 0
+        views[views[..., 0] == UNDEF_PRICE, 1] = UNDEF_PRICE
         return views
 
 
 def _gone(before: Array, now: Array) -> Array:
     is_there = (before[:, :, :, None, 0] == now[:, :, None, :, 0]).any(axis=3)
-    gone = np.where(is_there[..., None], 0, before)
+    gone = np.where(is_there[..., None], UNDEF_PRICE, before)
     gone[..., 1] = 0
     return gone
 
 
 def _new(before: Array, now: Array) -> Array:
     is_same = (now[:, :, :, None, :] == before[:, :, None, :, :]).all(axis=4).any(axis=3)
-    return np.where(is_same[..., None], 0, now)
+    return np.where(is_same[..., None], UNDEF_PRICE, now)
 
 
 class Orders:

@@ -155,7 +155,9 @@ def _places(values: Array, places: int, numbers: Array, file: EventFile) -> int:
         if not is_off.any():
             return places
         places += 1
-    raise file.refused(first_at(numbers, is_off), f"{float(values[is_off][0])} has more than {PLACES_MAX} decimal places")
+    raise file.refused(
+        first_at(numbers, is_off), f"{float(values[is_off][0])} has more than {PLACES_MAX} decimal places"
+    )
 
 
 def _steps(values: Array, step: Decimal) -> tuple[Array, Array]:
