@@ -24,6 +24,7 @@ from .importers.hftbacktest_events import (
     EXCH,
     LOCAL,
     MARK,
+    MARK_KIND,
     SELL,
     SNAPSHOT,
     TRADE,
@@ -35,7 +36,6 @@ from .tape import ListingSpec, Tape
 Progress = Callable[[str, float], None]
 EVENT_KINDS = {Kind.DEPTH: DEPTH, Kind.SNAPSHOT: SNAPSHOT, Kind.TRADE: TRADE, Kind.STATUS: MARK}
 FLOAT_EXACT = 2**53
-MARK_KIND = 256  # fval of a mark is its kind times this, plus its code
 
 
 def export_tapes(tapes: list[Tape], out: Path, progress: Progress) -> dict[str, Any]:

@@ -163,6 +163,12 @@ def test_instruments_of_a_file_become_a_tape_each(tmp_path: Path) -> None:
 
 
 @needs_library
+def test_trades_that_the_book_file_has_too_are_refused(tmp_path: Path) -> None:
+    paths = [written(tmp_path / "b.dbn", "mbp-10", *good()), written(tmp_path / "t.dbn", "trades", trade(0, "B", 1, 1))]
+    assert f"{paths[1]}: its trades are in {paths[0]} too" in refusal("databento", paths, tmp_path / "catalog")
+
+
+@needs_library
 def test_the_touch_alone_is_a_book_too(tmp_path: Path) -> None:
     pairs = [dbn.BidAskPair(10 * PRICE, 11 * PRICE, 5, 6, 1, 1), dbn.BidAskPair(10 * PRICE, 12 * PRICE, 4, 6, 1, 1)]
     records = [
@@ -268,11 +274,11 @@ def test_the_tape_rebuilds_every_view(tmp_path: Path, monkeypatch: pytest.Monkey
 
 def test_without_the_library_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "databento_dbn", None)
-    importer.library.cache_clear()
+    importer.dbn_library.cache_clear()
     path = tmp_path / "a.dbn"
     path.write_bytes(b"DBN")
     assert "databento-dbn, which is not installed" in refusal("databento", [path], tmp_path / "catalog")
-    importer.library.cache_clear()
+    importer.dbn_library.cache_clear()
 
 
 @needs_library

@@ -305,6 +305,15 @@ def test_the_recorded_futures_survive_the_way_out_and_in(recorded: Tape, tmp_pat
     assert (again.facts.packets, again.facts.quality.clock_offset_ns) == (27_862, 0)
 
 
+def test_events_of_other_kinds_are_counted_and_left_out(tmp_path: Path) -> None:
+    """Best prices, funding rates as the converters write them, and marks that are none of ours."""
+    array = events(*GOOD, *[(BOTH | kind | BUY, 40, 46, -1.0, float("nan")) for kind in (5, 100, 104, 110, 110)])
+    array["fval"][-2:] = [float("nan"), 4 * 256 + 9]
+    found = imported("hftbacktest", tmp_path, npz(tmp_path / NAME, array))
+    assert (found.facts.quality.lines, found.facts.quality.ignored_lines) == (15, 5)
+    assert story(found) == ["RESYNC", "SNAPSHOT", "DEPTH", "TRADE", "SNAPSHOT"]
+
+
 BAD_EVENTS: dict[str, tuple[list[Any], str]] = {
     "NaN": ([(BOTH | DEPTH | BUY, 40, 46, float("nan"), 1.0)], ":11: price or size is not a number"),
     "an infinite size": ([(BOTH | DEPTH | BUY, 40, 46, 1.0, float("inf"))], ":11: price or size is not a number"),

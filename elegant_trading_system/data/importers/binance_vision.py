@@ -17,7 +17,7 @@ from .binance_symbols import KNOWN_STEPS, Market, listing_spec, split_symbol
 from .listing_files import Known, read_sidecar, unknown_listing
 from .rows import blank_rows
 from .text_files import Block, blocks, choices, head_of, integers, levels, places_of, refuse_empty, stamps_ns
-from .vendor import Intake, OpenWriter, Progress, VendorFile, import_files
+from .vendor import BOOK_BEHIND, TRADES_FIRST, Intake, OpenWriter, Progress, VendorFile, import_files
 
 NAME = re.compile(r"([A-Z0-9_]+)-(trades|aggTrades|bookTicker)-\d{4}-\d{2}(?:-\d{2})?\.(?:zip|csv|csv\.gz)")
 TRADES = ["id", "price", "qty", "quote_qty", "time", "is_buyer_maker"]
@@ -46,7 +46,7 @@ def read(paths: list[Path], open_writer: OpenWriter, progress: Progress) -> None
 
 def _refuse_both(files: list["VisionFile"]) -> None:
     """aggTrades are the trades again, in sums."""
-    found: dict[tuple[str, str], VisionFile] = {}
+    found: dict[tuple[str, int], VisionFile] = {}
     for file in files:
         other = found.setdefault((file.listing_name, file.stream), file)
         if other.what != file.what:
@@ -64,7 +64,7 @@ class VisionFile(VendorFile):
         if found is None:
             raise UserError(f"{path}: not a name of data.binance.vision", HINT)
         self.symbol, self.what = found.groups()
-        self.stream = "book" if self.what == "bookTicker" else "a trade"
+        self.stream = BOOK_BEHIND if self.what == "bookTicker" else TRADES_FIRST
         head = head_of(path).split(",")
         self.has_header = not head[0].isdigit()
         self.names = COLUMNS[self.what]
@@ -98,8 +98,10 @@ class VisionFile(VendorFile):
             intake.quality.lines += len(block.columns)
             ids = integers(block, self.id_name, self.refused)
             is_new = intake.take_ids(self.stream, ids, is_gapless=self.what != "bookTicker")
-            rows = self._ticker(block, ids, is_new, intake) if self.stream == "book" else self._trades(block, intake)
-            yield rows if self.stream == "book" else rows[is_new]
+            rows = (
+                self._ticker(block, ids, is_new, intake) if self.stream == BOOK_BEHIND else self._trades(block, intake)
+            )
+            yield rows if self.stream == BOOK_BEHIND else rows[is_new]
 
     def _trades(self, block: Block, intake: Intake) -> Array:
         parsed, rounded = levels(block, "price", "qty", intake.grid, self.refused)

@@ -17,7 +17,7 @@ from ...errors import UserError
 from ..decimals import Array
 from .databento_books import UNDEF_PRICE, Orders, Views, stamped
 from .listing_files import Known, known, read_sidecar, unknown_listing
-from .vendor import Intake, OpenWriter, Progress, VendorFile, import_files
+from .vendor import BOOK_BEHIND, TRADES_FIRST, Intake, OpenWriter, Progress, VendorFile, import_files
 from .zstd_frames import is_complete, is_zstd
 
 READ_BYTES = 1 << 20
@@ -52,7 +52,7 @@ class Head(NamedTuple):
 
 
 @lru_cache(1)
-def library() -> Any:
+def dbn_library() -> Any:
     """databento_dbn; UserError if it is not installed."""
     try:
         return import_module("databento_dbn")
@@ -63,9 +63,18 @@ def library() -> Any:
 
 def read(paths: list[Path], open_writer: OpenWriter, progress: Progress) -> None:
     """Fill and finish one tape per instrument."""
-    library()
+    dbn_library()
     files = [file for path in paths for file in _files(path)]
+    _refuse_twice(files)
     import_files([*files], open_writer, progress, has_one_clock=True)
+
+
+def _refuse_twice(files: list["DbnFile"]) -> None:
+    """Book files have the trades as well."""
+    books = {file.listing_name: file for file in files if file.stream == BOOK_BEHIND}
+    for file in files:
+        if file.stream == TRADES_FIRST and (book := books.get(file.listing_name)):
+            raise UserError(f"{file.path}: its trades are in {book.path} too", "leave the file of trades out")
 
 
 def _files(path: Path) -> list["DbnFile"]:
@@ -83,7 +92,7 @@ def _files(path: Path) -> list["DbnFile"]:
 def head_of(path: Path) -> Head:
     """The file's metadata; UserError if it is no DBN file or has another schema."""
     for message in _decoded(path):
-        if not isinstance(message, library().Metadata):
+        if not isinstance(message, dbn_library().Metadata):
             break
         schema = str(message.schema) if message.schema is not None else "mixed"
         if schema not in SCHEMAS:
@@ -107,7 +116,7 @@ def _symbols(metadata: Any) -> dict[int, str]:
 def batches(path: Path, head: Head) -> Iterator[tuple[int, Array]]:
     """(number of the first, records as an array), in file order."""
     kind = {"mbp-10": "MBP10Msg", "mbp-1": "MBP1Msg", "trades": "TradeMsg", "mbo": "MBOMsg"}[head.schema]
-    record = getattr(library(), kind)
+    record = getattr(dbn_library(), kind)
     dtype = np.dtype(record._dtypes)  # noqa: SLF001  the library gives its layout under no other name
     number, waiting = 1, list[bytes]()
     for message in _decoded(path):
@@ -122,9 +131,11 @@ def batches(path: Path, head: Head) -> Iterator[tuple[int, Array]]:
 
 def _decoded(path: Path) -> Iterator[Any]:
     """Metadata and records; damage is refused with the record it begins behind."""
-    dbn, count = library(), 0
+    dbn, count = dbn_library(), 0
     if not is_complete(path):
-        raise UserError(f"{path}: truncated or damaged: its blocks do not end where the file does", "fetch the file again")
+        raise UserError(
+            f"{path}: truncated or damaged: its blocks do not end where the file does", "fetch the file again"
+        )
     try:
         with path.open("rb") as file:
             decoder = dbn.DBNDecoder(compression=dbn.Compression.ZSTD if is_zstd(path) else dbn.Compression.NONE)
@@ -149,7 +160,7 @@ class DbnFile(VendorFile):
     def __init__(self, path: Path, head: Head, instrument_id: int, ts_first_ns: int, instruments: int) -> None:
         super().__init__(path)
         self.head, self.instrument_id, self._ts_first_ns = head, instrument_id, ts_first_ns
-        self.stream = "a trade" if head.schema == "trades" else "book"
+        self.stream = TRADES_FIRST if head.schema == "trades" else BOOK_BEHIND
         symbol = head.symbols.get(instrument_id, "")
         beside = read_sidecar(path) if instruments == 1 else None
         self.known = beside or _known(path, head, symbol or str(instrument_id))

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...core.kinds import Kind, Side
+from ...core.kinds import BookState, Kind, Side
 from ...errors import UserError
 from ..decimals import Array
 from .hftbacktest_events import (
@@ -22,6 +22,7 @@ from .hftbacktest_events import (
     KIND_MASK,
     LOCAL,
     MARK,
+    MARK_KIND,
     ORDER_FIRST,
     ORDER_LAST,
     SELL,
@@ -35,6 +36,8 @@ from .vendor import Intake, OpenWriter, Progress, VendorFile, import_files
 
 NAME = re.compile(r"([A-Za-z0-9.]+)_([A-Za-z0-9]+)-([A-Za-z0-9]+)(?:-([A-Za-z0-9]+))?(?:[_.].*)?\.npz")
 KINDS = {DEPTH: Kind.DEPTH, TRADE: Kind.TRADE, CLEAR: Kind.SNAPSHOT, SNAPSHOT: Kind.SNAPSHOT}
+MARKS = [MARK_KIND * kind for kind in (Kind.DEPTH, Kind.SNAPSHOT, Kind.TRADE)]
+MARKS += [MARK_KIND * Kind.STATUS + state for state in BookState]
 ULPS = 4  # prices computed as tick * 0.1 are that far from what they mean
 
 
@@ -77,7 +80,7 @@ class EventFile(VendorFile):
             used, numbers = self._used(events, number)
             number += len(events)
             kinds = used["ev"] & KIND_MASK
-            is_known = np.isin(kinds, [*KINDS, MARK])
+            is_known = np.isin(kinds, list(KINDS)) | ((kinds == MARK) & np.isin(used["fval"], MARKS))
             intake.quality.lines += len(used)
             intake.quality.ignored_lines += int((~is_known).sum())
             self.share_read = min(1.0, number * 8 / size)
@@ -98,13 +101,13 @@ class EventFile(VendorFile):
         sides = _sides(events)
         if at := first_at(numbers, has_level & (sides == 0)):
             raise self.refused(at, "neither buy nor sell, or both")
-        code = np.where(is_mark, events["fval"], 0)
-        if at := first_at(numbers, ~((code >= 0) & (code < 2**16))):
-            raise self.refused(at, f"fval of a mark is {code[numbers == at][0]}")
+        code = np.where(is_mark, events["fval"], 0).astype(np.int64)
         rows = blank_rows(len(events), number=numbers, part=events["ival"])
         rows["ts_local_ns"], rows["ts_venue_ns"] = events["local_ts"], events["exch_ts"]
-        rows["kind"] = np.where(is_mark, code // 256, np.select([kinds == one for one in KINDS], list(KINDS.values())))
-        rows["code"] = code % 256
+        rows["kind"] = np.where(
+            is_mark, code // MARK_KIND, np.select([kinds == one for one in KINDS], list(KINDS.values()))
+        )
+        rows["code"] = code % MARK_KIND
         rows["side"] = np.where(has_level, sides, 0)
         ticks, off_grid = _steps(np.where(has_level, events["px"], 1), intake.spec.tick_size)
         if at := first_at(numbers, has_level & (off_grid != 0)):
@@ -141,10 +144,19 @@ def _named(path: Path) -> Known:
     if found is None:
         raise unknown_listing(path, "the name does not say which listing it is: VENUE_BASE-QUOTE_*.npz would")
     venue, base, quote, settle = (part or "" for part in found.groups())
-    kind = "spot" if not settle else f"settled in {settle}"
     return known(
-        venue, base.upper(), quote.upper(), settle.upper(), [f"{venue} {base}/{quote}, {kind}: the file's name"]
+        venue,
+        base.upper(),
+        quote.upper(),
+        settle.upper(),
+        [f"{venue} {base}/{quote}, {_said(base, quote, settle)}: the file's name"],
     )
+
+
+def _said(base: str, quote: str, settle: str) -> str:
+    if not settle:
+        return "spot"
+    return f"settled in {settle}" + (f", contracts of 1 {quote}" if settle.upper() == base.upper() else "")
 
 
 def _places(values: Array, places: int, numbers: Array, file: EventFile) -> int:

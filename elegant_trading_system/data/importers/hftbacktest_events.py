@@ -28,7 +28,8 @@ EVENT = np.dtype(
 )
 DEPTH, TRADE, CLEAR, SNAPSHOT = 1, 2, 3, 4
 ORDER_FIRST, ORDER_LAST = 10, 13  # single orders: add, cancel, modify, fill
-MARK = 110  # ours: a packet without rows; ival is its part, fval its kind * 256 + code. hftbacktest passes over it
+MARK = 110  # ours: a packet without rows; ival is its part, fval its kind and code. hftbacktest passes over it
+MARK_KIND = 256  # fval of a mark is its kind times this, plus its code
 EXCH, LOCAL, BUY, SELL = 1 << 31, 1 << 30, 1 << 29, 1 << 28
 KIND_MASK = 0xFF
 NPY: Any = np.lib.format  # has no types

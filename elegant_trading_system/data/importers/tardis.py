@@ -17,7 +17,7 @@ from .binance_symbols import KNOWN_STEPS, Market, listing_spec, split_symbol
 from .listing_files import Known, known, read_sidecar, unknown_listing
 from .rows import blank_rows
 from .text_files import Block, blocks, choices, head_of, integers, levels, places_of, refuse_empty, stamps_ns
-from .vendor import Intake, OpenWriter, Progress, VendorFile, import_files
+from .vendor import BOOK_BEHIND, TRADES_FIRST, Intake, OpenWriter, Progress, VendorFile, import_files
 
 BOOK = ["exchange", "symbol", "timestamp", "local_timestamp", "is_snapshot", "side", "price", "amount"]
 TRADES = ["exchange", "symbol", "timestamp", "local_timestamp", "id", "side", "price", "amount"]
@@ -49,7 +49,7 @@ class TardisFile(VendorFile):
         self.names = head_of(path).split(",")
         if self.names not in (BOOK, TRADES):
             raise self.refused(1, f"columns of no known Tardis file: {','.join(self.names)[:80]!r}")
-        self.stream = "book" if self.names == BOOK else "a trade"  # a trade comes before the depth it leaves
+        self.stream = BOOK_BEHIND if self.names == BOOK else TRADES_FIRST
         first = next(blocks(path, self.names, has_header=True))
         self.exchange, self.symbol = (first.columns[name][0] for name in ("exchange", "symbol"))
         self.known = read_sidecar(path) or _known(path, self.exchange, self.symbol)
@@ -77,7 +77,7 @@ class TardisFile(VendorFile):
             rows = blank_rows(len(parsed), number=block.numbers, ticks=parsed["price_ticks"], lots=parsed["lots"])
             rows["ts_local_ns"] = stamps_ns(block, "local_timestamp", self.refused)
             rows["ts_venue_ns"] = stamps_ns(block, "timestamp", self.refused)
-            yield self._book(block, rows) if self.stream == "book" else self._trades(block, rows, intake)
+            yield self._book(block, rows) if self.stream == BOOK_BEHIND else self._trades(block, rows, intake)
 
     def _check_listing(self, block: Block) -> None:
         for name, wanted in (("exchange", self.exchange), ("symbol", self.symbol)):

@@ -27,6 +27,7 @@ from .rows import (
     without_early_depth,
 )  # fmt: skip
 
+TRADES_FIRST, BOOK_BEHIND = 0, 1  # streams: at equal times a trade comes before the depth it leaves
 READING_SHARE = 0.9  # of the whole work, as far as progress is concerned
 DAMAGED = "the file is damaged or of another format: fetch it again, or leave it out"
 
@@ -38,7 +39,7 @@ class VendorFile(ABC):
     """One stream of one listing in one file."""
 
     known: Known  # the listing
-    stream: str = ""  # streams of a listing are merged by time; at equal times in the order of their names
+    stream: int = BOOK_BEHIND  # streams of a listing are merged by time, at equal times in this order
     hint: str = DAMAGED
     share_read: float = 0.0
 
@@ -77,7 +78,7 @@ class Intake:
         self.writer = open_writer(self.spec)
         self.writer.facts.assumed = self.known.assumed
         self.quality = self.writer.facts.quality
-        self.last_ids: dict[str, int] = {}  # by stream
+        self.last_ids: dict[int, int] = {}  # by stream
 
     def fill(self, progress: Progress) -> None:
         """Read all files into the tape."""
@@ -111,7 +112,7 @@ class Intake:
         self.quality.depth_packets += int((is_first(rows) & (kinds == Kind.DEPTH)).sum())
         self.writer.append(*packets_of(rows))
 
-    def take_ids(self, stream: str, ids: Array, is_gapless: bool) -> Array:
+    def take_ids(self, stream: int, ids: Array, is_gapless: bool) -> Array:
         """Which rows are new, by ids that only rise; repeats and, where ids have no holes, gaps are counted."""
         last = self.last_ids.get(stream, -1)
         highest = np.maximum.accumulate(np.concatenate([[last], ids]))
