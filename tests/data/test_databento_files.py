@@ -303,7 +303,7 @@ def test_rubbish_is_refused_by_file(tmp_path: Path) -> None:
     small = packed(plain)
     for content, reason in (
         (b"", "empty file"),
-        (b"rubbish" * 50, ":0: damaged or not DBN"),
+        (b"rubbish" * 50, ": damaged or not DBN"),
         (plain[:50], "truncated"),
         (plain[:-100], "truncated"),
         (small[: len(small) // 2], "truncated"),

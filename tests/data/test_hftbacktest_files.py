@@ -364,6 +364,14 @@ def test_a_name_that_says_nothing_and_a_bad_listing_beside_are_refused(tmp_path:
     assert ":4: price off its tick grid: 100.25" in refusal("hftbacktest", [path], tmp_path / "catalog")
 
 
+def test_a_venue_that_leads_out_of_the_catalog_is_refused(tmp_path: Path) -> None:
+    path = made(tmp_path, *GOOD, name=".._BTC-USDT.npz")
+    assert "'..' is no name of a venue" in refusal("hftbacktest", [path], tmp_path / "catalog")
+    path = made(tmp_path, *GOOD, name="a.npz")
+    (tmp_path / "a.listing.json").write_text(listing("../..").model_dump_json())
+    assert "'../..' is no name of a venue" in refusal("hftbacktest", [path], tmp_path / "catalog")
+
+
 def elapsed(hbt: Any, moments: Any, found: Any) -> Any:
     """hftbacktest's best prices and their sizes at each moment."""
     hbt.elapse(0)
@@ -431,3 +439,32 @@ def test_hftbacktest_forgets_the_old_book_at_an_exported_snapshot(tmp_path: Path
     moments, expected = touches(first, 1)
     assert expected[1] == [97, 105, 4, 3]
     assert in_hftbacktest(first, tmp_path / "out.npz", moments) == expected
+
+
+@pytest.mark.drill
+@pytest.mark.filterwarnings("ignore")
+def test_what_hftbacktests_own_converter_makes_of_the_recording_is_what_we_make_of_it(
+    recorded: Tape, tmp_path: Path
+) -> None:
+    """Every trade and every depth row after the snapshot; it moves the receive times where we move the venue's."""
+    reason = "hftbacktest is not installed: bench/requirements-peers.txt"
+    converter = pytest.importorskip("hftbacktest.data.utils.binancefutures", reason=reason)
+    source = shared_data("hftbacktest-20240808") / "usdm_btcusdt_20240808.gz"
+    path = tmp_path / "binanceusdm_BTC-USDT-USDT.npz"
+    converter.convert(str(source), str(path), buffer_size=1_000_000)
+    theirs = imported("hftbacktest", tmp_path, path)
+    assert theirs.facts.listing.tick_size == recorded.facts.listing.tick_size
+    assert theirs.facts.quality.depth_packets > 6_500
+    for kind in (Kind.TRADE, Kind.DEPTH, Kind.SNAPSHOT):
+        count = int((theirs.packets["kind"] == kind).sum())
+        one, other = (_last(tape, kind, count) for tape in (theirs, recorded))
+        assert one[1] == other[1]
+        assert len({a - b for a, b in zip(one[0], other[0], strict=True)}) == 1
+
+
+def _last(tape: Tape, kind: Kind, count: int) -> tuple[list[int], list[Any]]:
+    """Receive times and rows of the last packets of a kind."""
+    packets = tape.packets[tape.packets["kind"] == kind][-count:]
+    ends = packets["level_begin"] + packets["buy_count"] + packets["sell_count"]
+    pairs = zip(packets["level_begin"].tolist(), packets["buy_count"].tolist(), ends.tolist(), strict=True)
+    return packets["ts_local_ns"].tolist(), [(buys, tape.levels[begin:end].tolist()) for begin, buys, end in pairs]

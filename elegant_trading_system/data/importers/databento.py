@@ -131,25 +131,38 @@ def batches(path: Path, head: Head) -> Iterator[tuple[int, Array]]:
 
 def _decoded(path: Path) -> Iterator[Any]:
     """Metadata and records; damage is refused with the record it begins behind."""
-    dbn, count = dbn_library(), 0
     if not is_complete(path):
         raise UserError(
             f"{path}: truncated or damaged: its blocks do not end where the file does", "fetch the file again"
         )
-    try:
-        with path.open("rb") as file:
-            decoder = dbn.DBNDecoder(compression=dbn.Compression.ZSTD if is_zstd(path) else dbn.Compression.NONE)
-            while data := file.read(READ_BYTES):
-                decoder.write(data)
-                for message in decoder.decode():
-                    count += 1
-                    yield message
-            if len(decoder.buffer()):
-                raise UserError(f"{path}:{count}: truncated: ends within a record", "fetch the file again")
-    except (dbn.DBNError, ValueError, RuntimeError) as error:
-        raise UserError(f"{path}:{count}: damaged or not DBN: {error}", HINT) from None
+    dbn, count = dbn_library(), 0
+    decoder = dbn.DBNDecoder(compression=dbn.Compression.ZSTD if is_zstd(path) else dbn.Compression.NONE)
+    with path.open("rb") as file:
+        while data := file.read(READ_BYTES):
+            for message in _messages(path, count, decoder, data):
+                count += 1
+                yield message
+    if len(decoder.buffer()):
+        raise UserError(f"{path}:{count + 1}: truncated: ends within a record", "fetch the file again")
     if count == 0:
         raise UserError(f"{path}: empty file", HINT)
+
+
+def _messages(path: Path, count: int, decoder: Any, data: bytes) -> list[Any]:
+    try:
+        decoder.write(data)
+        messages: list[Any] = decoder.decode()
+    except (dbn_library().DBNError, ValueError, RuntimeError) as error:
+        raise _damaged(path, count, error) from None
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":  # how the library falls over records of a wrong length
+            raise
+        raise _damaged(path, count, error) from None
+    return messages
+
+
+def _damaged(path: Path, count: int, error: BaseException) -> UserError:
+    return UserError(f"{path}{f':{count}' if count else ''}: damaged or not DBN: {error}", HINT)
 
 
 class DbnFile(VendorFile):

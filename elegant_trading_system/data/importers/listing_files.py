@@ -3,6 +3,7 @@
 Beside `NAME.npz`, `NAME.csv.gz`, ... may lie `NAME.listing.json`: a ListingSpec.
 """
 
+import re
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,6 +16,9 @@ from ..tape import ListingSpec
 SUFFIXES = (".npz", ".csv", ".gz", ".zip", ".zst", ".dbn")
 PLACES_MAX = 12
 ONE = Decimal(1)
+REQUIRED = ", ".join(name for name, field in ListingSpec.model_fields.items() if field.is_required())
+VENUE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+SYMBOL = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/: -]*")
 
 
 class Known(NamedTuple):
@@ -48,7 +52,7 @@ def read_sidecar(path: Path) -> Known | None:
         first = error.errors()[0] if isinstance(error, ValidationError) else {"loc": (), "msg": str(error)}
         where = ".".join(str(part) for part in first["loc"])
         message = f"{beside}: not a listing: {where + ': ' if where else ''}{first['msg']}"
-        raise UserError(message, f"it must say {', '.join(ListingSpec.model_fields)}") from None
+        raise UserError(message, f"it must say {REQUIRED}") from None
 
 
 def known(venue: str, base: str, quote: str, settle: str, assumed: list[str], **more: Any) -> Known:
@@ -78,6 +82,11 @@ def with_steps(found: Known, price_places: int, size_places: int) -> Known:
 
 
 def unknown_listing(path: Path, reason: str) -> UserError:
-    return UserError(
-        f"{path}: {reason}", f"describe the listing in {sidecar_path(path).name} beside it (a ListingSpec)"
-    )
+    return UserError(f"{path}: {reason}", f"describe it in {sidecar_path(path).name} beside it: {REQUIRED}")
+
+
+def check_names(path: Path, spec: ListingSpec) -> None:
+    """Venue and symbol become folders: nothing that leads elsewhere."""
+    for name, pattern in ((spec.venue, VENUE), (spec.symbol, SYMBOL)):
+        if not pattern.fullmatch(name):
+            raise unknown_listing(path, f"{name!r} is no name of a venue or symbol")

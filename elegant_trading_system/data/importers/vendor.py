@@ -15,7 +15,7 @@ from ...errors import UserError
 from ..decimals import Array, Grid
 from ..tape import ListingSpec, TapeWriter
 from ..verify import LATENCY_FLOOR_NS, clock_offset_ns, measure
-from .listing_files import Known, with_steps
+from .listing_files import Known, check_names, with_steps
 from .rows import (
     blank_rows,
     check_levels,
@@ -168,6 +168,8 @@ def import_files(files: list[VendorFile], open_writer: OpenWriter, progress: Pro
     With one clock, both stamps of a file come from clocks that somebody keeps together: they are left as they are
     unless messages arrive before they were sent. Else each venue's clock is corrected.
     """
+    for file in files:
+        check_names(file.path, file.known.spec)
     ordered = sorted(files, key=lambda file: (file.listing_name, file.stream, file.ts_first_ns))
     intakes = []
     of_listings = [list(group) for _, group in groupby(ordered, lambda file: file.listing_name)]
