@@ -163,6 +163,16 @@ def test_instruments_of_a_file_become_a_tape_each(tmp_path: Path) -> None:
 
 
 @needs_library
+def test_a_book_that_may_be_wrong_is_counted_and_answers_are_not_late(tmp_path: Path) -> None:
+    records = [
+        view(0, [(1.0, 1)], [], flags=32, ts_event=START_NS - 10**15),  # told again days after it happened
+        *[view(i, [(1.0, 1 + i)], [], flags=flags) for i, flags in enumerate((0, 4, 4 | 128, 128, 4), 1)],
+    ]
+    facts = imported("databento", tmp_path, written(tmp_path / "a.dbn", "mbp-10", *records)).facts
+    assert (facts.quality.sequence_gaps, facts.latency_ns_max) == (2, 100_000)
+
+
+@needs_library
 def test_trades_that_the_book_file_has_too_are_refused(tmp_path: Path) -> None:
     paths = [written(tmp_path / "b.dbn", "mbp-10", *good()), written(tmp_path / "t.dbn", "trades", trade(0, "B", 1, 1))]
     assert f"{paths[1]}: its trades are in {paths[0]} too" in refusal("databento", paths, tmp_path / "catalog")
@@ -292,6 +302,7 @@ def test_a_bad_record_is_refused_by_its_number(tmp_path: Path) -> None:
         (view(40, [(9e9, 2**32 - 1)], []), ":6: number too large"),
         (view(40, [(1.0, 1)], [], ts_recv=5), ":6: 5 ns is not a time"),
         (view(40, [(1.0, 1)], [], ts_event=2**64 - 1), ":6: -1 ns is not a time"),
+        (view(40, [(1.0, 1)], [], ts_event=START_NS - 10**14), ":6: venue time is more than a day from"),
     ):
         path = written(tmp_path / "a.dbn", "mbp-10", *good(), record)
         assert f"{path}{reason}" in refusal("databento", [path], tmp_path / "catalog")

@@ -241,7 +241,9 @@ def test_packets_without_rows_and_twins_survive_the_way_out_and_in(tmp_path: Pat
     first = tape(tmp_path / "1", listing(), packets)
     figures = export_tapes([first], tmp_path / "out.npz", silent)
     assert (figures["packets left out"], figures["written twice"]) == (0, 0)
-    assert same_files(first, imported("hftbacktest", tmp_path / "2", tmp_path / "out.npz"))
+    second = imported("hftbacktest", tmp_path / "2", tmp_path / "out.npz")
+    assert same_files(first, second)
+    assert second.facts.quality.sequence_gaps == 1
 
 
 def test_events_are_in_order_for_both_sides(tmp_path: Path) -> None:
@@ -323,6 +325,7 @@ BAD_EVENTS: dict[str, tuple[list[Any], str]] = {
     "no side": ([(BOTH | DEPTH, 40, 46, 100.0, 1.0)], ":11: neither buy nor sell, or both"),
     "time backwards": ([(BOTH | DEPTH | BUY, 20, 35, 100.0, 1.0)], ":11: time goes backwards by 1000000 ns"),
     "no time at all": ([(BOTH | DEPTH | BUY, -START_NS / 1e6, 46, 100.0, 1.0)], ":11: "),
+    "a time of long ago": ([(BOTH | DEPTH | BUY, -1e9, 46, 100.0, 1.0)], ":11: venue time is more than a day from"),
     "single orders": ([(BOTH | 10 | BUY, 40, 46, 100.0, 1.0)], ":11: single orders"),
     "too fine": ([(BOTH | DEPTH | BUY, 40, 46, 100.0 / 3, 1.0)], ":11: 33.33333333333333"),
     "too large": ([(BOTH | DEPTH | BUY, 40, 46, 1e15, 1e9)], ":11: number too large"),

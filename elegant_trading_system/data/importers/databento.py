@@ -15,7 +15,7 @@ import numpy as np
 from ...core.kinds import Kind, Side
 from ...errors import UserError
 from ..decimals import Array
-from .databento_books import UNDEF_PRICE, Orders, Views, stamped
+from .databento_books import F_MAYBE_BAD_BOOK, UNDEF_PRICE, Orders, Views, stamped
 from .listing_files import Known, known, read_sidecar, unknown_listing
 from .vendor import BOOK_BEHIND, TRADES_FIRST, Intake, OpenWriter, Progress, VendorFile, import_files
 from .zstd_frames import is_complete, is_zstd
@@ -177,6 +177,7 @@ class DbnFile(VendorFile):
         symbol = head.symbols.get(instrument_id, "")
         beside = read_sidecar(path) if instruments == 1 else None
         self.known = beside or _known(path, head, symbol or str(instrument_id))
+        self.was_bad = False
         self.book = Orders() if head.schema == "mbo" else Views(10 if head.schema == "mbp-10" else 1)
 
     @property
@@ -203,7 +204,15 @@ class DbnFile(VendorFile):
             done += records.nbytes
             self.share_read = min(1.0, done / (4 * size))  # packed: about so
             intake.quality.lines += len(records)
+            intake.quality.sequence_gaps += self._gaps(records)
             yield self._rows(records, numbers, intake)
+
+    def _gaps(self, records: Array) -> int:
+        """How often the book begins to be doubtful."""
+        is_bad = (records["flags"] & F_MAYBE_BAD_BOOK) != 0
+        begins = is_bad & ~np.concatenate([[self.was_bad], is_bad[:-1]])[: len(is_bad)]
+        self.was_bad = bool(is_bad[-1]) if len(is_bad) else self.was_bad
+        return int(begins.sum())
 
     def _rows(self, records: Array, numbers: Array, intake: Intake) -> Array:
         trades = self._trades(records, numbers, intake)

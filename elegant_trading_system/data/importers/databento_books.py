@@ -10,6 +10,7 @@ from .rows import ROW, blank_rows
 
 UNDEF_PRICE = 2**63 - 1
 F_SNAPSHOT = 32
+F_MAYBE_BAD_BOOK = 4  # the venue's channel lost messages
 SIDES = {b"B": Side.BUY, b"A": Side.SELL}
 
 
@@ -18,6 +19,8 @@ def stamped(records: Array, numbers: Array, kind: Kind) -> Array:
     rows = blank_rows(len(records), number=numbers, kind=kind)
     for name, source in (("ts_local_ns", "ts_recv"), ("ts_venue_ns", "ts_event")):
         rows[name] = records[source].astype(np.int64)
+    is_answer = (records["flags"] & F_SNAPSHOT) != 0  # stamped when each order came in, not when it was told
+    rows["ts_venue_ns"] = np.where(is_answer, rows["ts_local_ns"], rows["ts_venue_ns"])
     return rows
 
 
@@ -135,6 +138,5 @@ class Orders:
         is_answer = (records["flags"][which] & F_SNAPSHOT) != 0
         is_whole = is_clear | (is_answer & (rows["ts_local_ns"] == cleared_ns))
         rows["kind"] = np.where(is_whole, Kind.SNAPSHOT, Kind.DEPTH)
-        is_old = is_clear | is_answer  # stamped when each order came in, not when it was told
-        rows["ts_venue_ns"] = np.where(is_old, rows["ts_local_ns"], rows["ts_venue_ns"])
+        rows["ts_venue_ns"] = np.where(is_clear, rows["ts_local_ns"], rows["ts_venue_ns"])
         return rows

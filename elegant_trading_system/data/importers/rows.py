@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ...core.kinds import Kind, Side
-from ...core.schema import LEVEL, NEVER_NS, PACKET
+from ...core.schema import LEVEL, NEVER_NS, NS_PER_S, PACKET
 from ...errors import UserError
 from ..decimals import LIMIT, Array
 
@@ -25,6 +25,7 @@ ROW = np.dtype(
 )
 SHARED = ("ts_local_ns", "ts_venue_ns", "kind", "code", "part")  # by all rows of a packet
 PACKET_ROWS_MAX = 1 << 22
+CLOCK_ERROR_NS_MAX = 86_400 * NS_PER_S  # a venue stamp further from ours is no stamp
 STAMP_MIN_NS, STAMP_MAX_NS = 10**18, NEVER_NS  # before September 2001 it is no stamp
 
 Refuse = Callable[..., UserError]  # (number, reason, hint where there is a better one)
@@ -63,6 +64,9 @@ def check_stamps(rows: Array, previous_ns: int, refused: Refuse) -> None:
         is_bad = (rows[name] < STAMP_MIN_NS) | (rows[name] >= STAMP_MAX_NS)
         if number := first_at(rows["number"], is_bad):
             raise refused(number, f"{int(rows[name][np.argmax(is_bad)])} ns is not a time since September 2001")
+    is_far = np.abs(rows["ts_local_ns"] - rows["ts_venue_ns"]) > CLOCK_ERROR_NS_MAX
+    if number := first_at(rows["number"], is_far):
+        raise refused(number, "venue time is more than a day from the receive time")
     back_ns = -np.diff(rows["ts_local_ns"], prepend=previous_ns)
     if number := first_at(rows["number"], back_ns > 0):
         raise refused(number, f"time goes backwards by {int(back_ns[np.argmax(back_ns > 0)])} ns")

@@ -110,6 +110,7 @@ class Intake:
         self.quality.trades += int((kinds == Kind.TRADE).sum())
         self.quality.snapshots += int((is_first(rows) & (kinds == Kind.SNAPSHOT)).sum())
         self.quality.depth_packets += int((is_first(rows) & (kinds == Kind.DEPTH)).sum())
+        self.quality.sequence_gaps += int(((kinds == Kind.STATUS) & (rows["code"] == BookState.GAP)).sum())
         self.writer.append(*packets_of(rows))
 
     def take_ids(self, stream: int, ids: Array, is_gapless: bool) -> Array:
