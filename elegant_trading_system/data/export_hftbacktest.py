@@ -29,7 +29,7 @@ from .importers.hftbacktest_events import (
     SNAPSHOT,
     TRADE,
     write,
-)  # fmt: skip
+)
 from .importers.listing_files import sidecar_path
 from .tape import ListingSpec, Tape
 

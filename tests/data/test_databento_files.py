@@ -181,9 +181,7 @@ def test_trades_that_the_book_file_has_too_are_refused(tmp_path: Path) -> None:
 @needs_library
 def test_the_touch_alone_is_a_book_too(tmp_path: Path) -> None:
     pairs = [dbn.BidAskPair(10 * PRICE, 11 * PRICE, 5, 6, 1, 1), dbn.BidAskPair(10 * PRICE, 12 * PRICE, 4, 6, 1, 1)]
-    records = [
-        dbn.MBP1Msg(**header(i, "A", "B", 10, 1), depth=0, levels=pair) for i, pair in enumerate(pairs)
-    ]  # fmt: skip
+    records = [dbn.MBP1Msg(**header(i, "A", "B", 10, 1), depth=0, levels=pair) for i, pair in enumerate(pairs)]
     found = imported("databento", tmp_path, written(tmp_path / "a.dbn.zst", "mbp-1", *records))
     assert [one[1:] for one in books(found)] == [({10: 5}, {11: 6}), ({10: 4}, {12: 6})]
 

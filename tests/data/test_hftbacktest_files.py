@@ -38,7 +38,7 @@ from .vendor_files import (
     prints,
     refusal,
     story,
-)  # fmt: skip
+)
 
 NAME = "binance_BTC-USDT_20231114.npz"
 DEPTH, TRADE, CLEAR, SNAPSHOT = 1, 2, 3, 4

@@ -29,7 +29,7 @@ from .hftbacktest_events import (
     SNAPSHOT,
     TRADE,
     batches,
-)  # fmt: skip
+)
 from .listing_files import PLACES_MAX, Known, known, read_sidecar, unknown_listing
 from .rows import blank_rows, first_at
 from .vendor import Intake, OpenWriter, Progress, VendorFile, import_files

@@ -25,7 +25,7 @@ from .rows import (
     packets_of,
     whole_packets,
     without_early_depth,
-)  # fmt: skip
+)
 
 TRADES_FIRST, BOOK_BEHIND = 0, 1  # streams: at equal times a trade comes before the depth it leaves
 READING_SHARE = 0.9  # of the whole work, as far as progress is concerned
