@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import __version__
+from .cli_export import export
 from .errors import ExitCode, UserError
 from .terminal import open_page, print_error, print_json, print_summary, print_table, print_wide, progress_bar
 
@@ -131,6 +132,8 @@ def import_data(
         print_json({"tapes": [facts.model_dump(mode="json") for facts in tapes]})
     else:
         print_table(f"Imported into {catalog}", _facts_rows(tapes))
+        if assumed := {facts.listing.name: facts.assumed for facts in tapes if facts.assumed}:
+            print_table("Assumed", assumed)
 
 
 @app.command()
@@ -274,6 +277,9 @@ def null_test(
         print_table("Null test", figures.as_dict())
     if not figures.passes:
         raise typer.Exit(ExitCode.NO)
+
+
+app.command("export")(export)
 
 
 def _show_run(summary: dict[str, Any], run: Path, page: Path | None) -> None:

@@ -83,9 +83,13 @@ def parse_levels(texts: list[bytes], grid: Grid) -> Parsed:
     last change of the lot. Raises LevelError for the first text that is malformed, negative or out of range, or whose
     price is off its grid.
     """
-    joined = b"".join(texts)
+    return parse_joined(b"".join(texts), len(texts), grid)
+
+
+def parse_joined(joined: bytes, text_count: int, grid: Grid) -> Parsed:
+    """As `parse_levels`, of texts that lie one behind the other already."""
     rows = np.zeros(joined.count(b'"') // 4, LEVEL)
-    counts = np.zeros(len(texts), np.int64)
+    counts = np.zeros(text_count, np.int64)
     index, at, fault, rounded = _parse_texts(np.frombuffer(joined, np.uint8), grid, rows, counts)
     if fault != Fault.NONE:
         excerpt, _, _ = joined[at : at + EXCERPT_BYTES].partition(b"]")

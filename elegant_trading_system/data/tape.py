@@ -81,6 +81,7 @@ class TapeFacts(BaseModel):
     listing: ListingSpec
     source: str  # "binance-capture", "simulated ..."
     source_files: list[str] = []
+    assumed: list[str] = []  # what the files do not say about the listing and its stamps
     packets: int = 0
     levels: int = 0
     ts_first_ns: int = 0

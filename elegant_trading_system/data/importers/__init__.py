@@ -13,7 +13,7 @@ import numpy as np
 
 from ...errors import UserError
 from ..tape import ListingSpec, Tape, TapeFacts, TapeWriter, discard_stale_partials, publish_all, tape_path
-from . import binance_capture
+from . import binance_capture, binance_vision, databento, hftbacktest, tardis
 
 Progress = Callable[[str, float], None]
 Reader = Callable[[list[Path], Callable[[ListingSpec], TapeWriter], Progress], None]
@@ -26,7 +26,13 @@ class Format(NamedTuple):
     patterns: tuple[str, ...]
 
 
-FORMATS: dict[str, Format] = {"binance-capture": Format(binance_capture.read, ("*.gz",))}
+FORMATS: dict[str, Format] = {
+    "binance-capture": Format(binance_capture.read, ("*.gz",)),
+    "binance-vision": Format(binance_vision.read, ("*.zip",)),
+    "databento": Format(databento.read, ("*.dbn", "*.dbn.zst")),
+    "hftbacktest": Format(hftbacktest.read, ("*.npz",)),
+    "tardis": Format(tardis.read, ("*.csv", "*.csv.gz")),
+}
 
 
 def import_paths(
