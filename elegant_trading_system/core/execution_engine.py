@@ -151,11 +151,12 @@ def apply_report(universe, trader, params, packet, levels):
         return -1
     order = trader.orders[slot]
     venue_id, ts_ns = universe.listings[order.listing_id].venue_id, packet.ts_local_ns
-    if order.state == SENT:
-        breakers.apply_ack(trader, params, venue_id, ts_ns - order.ts_sent_ns, ts_ns)
-        order.state = ACCEPTED
-    if packet.kind == FILL:
-        return slot if apply_order_fill(universe, trader, params, order, packet, levels) else -1
+    is_first, sent_ns = order.state == SENT, order.ts_sent_ns
+    if packet.kind == FILL and not apply_order_fill(universe, trader, params, order, packet, levels):
+        return -1
+    if is_first:
+        breakers.apply_ack(trader, params, venue_id, ts_ns - sent_ns, ts_ns)
+        order.state = FREE if order.state == FREE else ACCEPTED
     if packet.kind == REJECTED:
         breakers.apply_reject(trader, params, venue_id, ts_ns)
     if packet.kind == EXPIRED or packet.kind == REJECTED:

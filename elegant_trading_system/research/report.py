@@ -7,7 +7,9 @@ from pathlib import Path
 from plotly.offline import get_plotlyjs
 
 from . import report_books as books
+from . import report_rules as rules
 from . import report_sections as sections
+from . import report_tca as execution
 from .report_html import page
 from .report_run import Run
 
@@ -17,7 +19,11 @@ CONTENTS = (
     ("equity", "Equity"),
     ("trades", "Trades"),
     ("signal", "Signal"),
+    ("regimes", "Regimes"),
     ("why-not", "Why not?"),
+    ("gate", "Pays?"),
+    ("tca", "Execution"),
+    ("portfolio", "Portfolio"),
     ("costs", "Costs"),
     ("ledger", "Ledger"),
     ("quality", "Data"),
@@ -45,7 +51,11 @@ def body(run: Run) -> str:
         sections.equity(run),
         sections.prices(run),
         sections.signals(run),
+        rules.regimes(run),
         sections.why_not(run),
+        rules.gate(run),
+        execution.tca(run),
+        rules.portfolio(run),
         books.costs(run),
         books.ledger(run),
         books.quality(run),

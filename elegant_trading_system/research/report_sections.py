@@ -4,6 +4,7 @@ from html import escape
 from pathlib import Path
 
 import numpy as np
+from plotly.graph_objects import Figure
 
 from . import report_charts as charts
 from .report_charts import GROUPS_SHOWN
@@ -25,6 +26,7 @@ from .report_html import (
     tile,
     tiles,
 )
+from .report_rules import bracket_traces, brackets
 from .report_run import Run, listing_name
 from .report_stats import Interval
 from .report_targets import beta, net_values, risk, sides, targets, win_rate
@@ -161,14 +163,22 @@ def prices(run: Run) -> str:
     words = (
         "Mid of the group's reference listing, as the signal saw it. A fill on another listing of the group may stand "
         "off the line by the basis between the two. A line joins entry and exit: green earned after fees, red did not. "
-        "An exit names its reason, what it earned, and that in R: multiples of the risk approved."
+        "Dotted: the stop and the target, frozen at entry. An exit names its reason, what it earned, and that in R: multiples of the risk approved."
     )
     parts = [paragraph(words, "soft")]
     for at, group in enumerate(run.groups[:GROUPS_SHOWN]):
         shown, of = len(charts.shown_trades(run, group)), _trade_count(run, group)
         more = f": the {shown:,} that won or lost most of {of:,} trades" if shown < of else f": {plural(of, 'trade')}"
-        parts.append(folded(f"{group}{more}", charts.html_of(charts.price(run, group), f"chart-price-{at}"), at < 2))
+        parts.append(folded(f"{group}{more}", charts.html_of(_price(run, group), f"chart-price-{at}"), at < 2))
     return section("trades", "Trades on price", *parts, _left_out(run))
+
+
+def _price(run: Run, group: str) -> Figure:
+    figure = charts.price(run, group)
+    frame = brackets(run, charts.shown_trades(run, group), group)
+    if not frame.is_empty():
+        figure.add_traces(bracket_traces(frame))
+    return figure
 
 
 def _trade_count(run: Run, group: str) -> int:

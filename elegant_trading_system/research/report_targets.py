@@ -150,7 +150,9 @@ def break_even(run: Run) -> str:
     approved = verdicts.filter((pl.col("verdict").cast(pl.String) == "APPROVED") & (pl.col("mid_price") > 0.0))
     if approved.is_empty():
         return ""
-    risk, bar_s = run.config["risk"], float(run.config["market"]["bar_s"])
+    risk = run.config["regimes"]["neutral"]
+    lengths = approved["bar_s"] if "bar_s" in approved.columns else pl.Series([run.config["bars"]["lengths_s"][0]])
+    bar_s = float(lengths.median())  # type: ignore[arg-type]
     atr_bps = float(approved.select((pl.col("atr_price") / pl.col("mid_price") * 1e4).mean()).item())
     fee_bps = float(closed.select((pl.col("fees") / pl.col("entry_quote") * 1e4).mean()).item())
     target_bps = float(risk["target_atr_min"]) * atr_bps

@@ -105,15 +105,16 @@ def needs_s(run: Run) -> dict[str, float]:
     """Seconds of data each warm-up takes; the bars begin at a whole multiple of their length, up to one later."""
     market = run.config["market"]
     windows = float(market["velocity_fast_s"] + market["velocity_slow_s"])
-    bars = float((market["atr_bars"] + 1) * market["bar_s"])
+    bars = float((run.config["bars"]["atr_bars"] + 1) * run.config["bars"]["lengths_s"][0])
     return {"WARMUP_VELOCITY": windows, "WARMUP_VWAP": windows, "WARMUP_ATR": bars}
 
 
 def need_words(run: Run) -> dict[str, str]:
     market = run.config["market"]
-    fast, slow, bars, bar = (market[key] for key in ("velocity_fast_s", "velocity_slow_s", "atr_bars", "bar_s"))
+    fast, slow = market["velocity_fast_s"], market["velocity_slow_s"]
+    bars, bar = run.config["bars"]["atr_bars"], run.config["bars"]["lengths_s"][0]
     return {
         "WARMUP_VELOCITY": f"trailing {fast:,} s + {slow:,} s before them",
         "WARMUP_VWAP": f"the same {fast + slow:,} s",
-        "WARMUP_ATR": f"({bars} + 1) bars of {bar:,} s, and up to one more to begin on a whole bar",
+        "WARMUP_ATR": f"({bars} + 1) bars of {bar:,} s, or of a longer bar if this one cannot pay its costs",
     }

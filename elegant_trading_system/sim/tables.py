@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from ..core.kinds import CommandKind, ExitReason, Kind, Verdict
+from ..core.kinds import CommandKind, ExitReason, Kind, Regime, Verdict
 from ..data.universe import Universe
 from .prices import marks
 from .session import Log, Session
@@ -14,6 +14,8 @@ from .trips import round_trips
 SIDE_NAMES = {1: "buy", -1: "sell", 0: ""}
 NS = pl.Datetime("ns", "UTC")
 VERDICT_NAMES = {verdict.value: verdict.name for verdict in Verdict}
+REGIMES = {regime.value: regime.name for regime in Regime}
+STATES = {"is_volatile": 1, "is_stressed": 2, "is_iv_known": 4, "is_uneconomic": 8}  # bits of EVALUATION.state
 EXIT_REASONS = {reason.value: reason.name.lower() if reason else "" for reason in ExitReason}
 
 
@@ -36,7 +38,10 @@ def orders(universe: Universe, log: Log, fills_frame: pl.DataFrame) -> pl.DataFr
             lots=pl.Series(sent["lots"]),
             quantity=pl.Series(sent["lots"] * listings["lot_base"]),
             mid_price=pl.select(pl.when(mid > 0.0).then(mid)).to_series(),
-            risk_quote=pl.Series(np.ascontiguousarray(sent["risk_quote"])),
+            **{
+                name: pl.Series(np.ascontiguousarray(sent[name]))
+                for name in ("touch_price", "risk_quote", "edge_bps", "shadow_bps")
+            },
             cause_seq=pl.Series(sent["cause_seq"]),
         )
         .join(_filled(fills_frame), on="order_id", how="left")
@@ -105,6 +110,9 @@ def evaluations(universe: Universe, log: Log) -> pl.DataFrame:
                 name: pl.Series(np.ascontiguousarray(rows[name]))
                 for name in ("log_ratio", "velocity", "tightness", "vwap_gap", "strength", "mid_price", "atr_price")
             },
+            "regime": pl.Series([REGIMES[regime] for regime in rows["regime"].tolist()], dtype=pl.Categorical),
+            **{name: pl.Series(rows["state"] & bit > 0) for name, bit in STATES.items()},
+            **{name: pl.Series(np.ascontiguousarray(rows[name])) for name in ("bar_s", "adx", "flow")},
         }
     )
 
@@ -113,6 +121,13 @@ def equity(log: Log) -> pl.DataFrame:
     rows = log.joined("equity")
     names = ("equity", "unrealised", "fees", "gross_exposure", "net_exposure", "open_count")
     columns = {name: pl.Series(np.ascontiguousarray(rows[name])) for name in names}
+    return pl.DataFrame({"ts": pl.Series(rows["ts_ns"]).cast(NS), **columns})
+
+
+def mark_outs(log: Log) -> pl.DataFrame:
+    """Where the mid stood after each fill, our way: one row per fill and horizon."""
+    rows = log.joined("marks")
+    columns = {name: pl.Series(np.ascontiguousarray(rows[name])) for name in ("order_id", "horizon_ms", "move_bps")}
     return pl.DataFrame({"ts": pl.Series(rows["ts_ns"]).cast(NS), **columns})
 
 
@@ -139,4 +154,5 @@ def all_tables(session: Session, k: int = 0) -> dict[str, pl.DataFrame]:
         "trades": round_trips(fills_frame, orders_frame, marks(session)),
         "verdicts": evaluations(universe, log),
         "equity": equity(log),
+        "marks": mark_outs(log),
     }

@@ -11,6 +11,7 @@ from elegant_trading_system.config_sources import load
 from elegant_trading_system.core.schema import SCHEMA_VERSION
 from elegant_trading_system.sim.trips import round_trips
 
+STATES = ("is_volatile", "is_stressed", "is_iv_known", "is_uneconomic")
 BEGIN = datetime(2025, 1, 31, 12, tzinfo=UTC)
 NS = pl.Datetime("ns", "UTC")
 SECONDS = 200
@@ -62,13 +63,27 @@ def orders(group: str) -> pl.DataFrame:
         fills(group)
         .with_columns(
             exit_reason=pl.Series(["", "stop", "", "target"]),
+            wave=pl.lit(0),
             mid_price=pl.col("price") - direction,
+            touch_price=pl.col("price"),
+            shadow_bps=pl.lit(0.25),
             risk_quote=pl.when(pl.col("is_exit")).then(0.0).otherwise(10.0),
             filled_quantity=pl.col("quantity"),
             fill_price=pl.col("price"),
         )
         .with_columns(slippage_bps=direction * (pl.col("fill_price") / pl.col("mid_price") - 1.0) * 1e4)
-        .select(*columns, "exit_reason", "mid_price", "risk_quote", "filled_quantity", "fill_price", "slippage_bps")
+        .select(
+            *columns,
+            "wave",
+            "exit_reason",
+            "mid_price",
+            "touch_price",
+            "shadow_bps",
+            "risk_quote",
+            "filled_quantity",
+            "fill_price",
+            "slippage_bps",
+        )
         .with_columns((pl.col("ts") - pl.duration(milliseconds=500)).cast(NS))
     )
 
@@ -90,8 +105,10 @@ def verdicts(group: str, verdict: str = "STRENGTH_LOW", spike: float = 0.0) -> p
             "verdict": [verdict] * SECONDS, "is_sample": [True] * SECONDS, "log_ratio": [0.1] * SECONDS,
             "velocity": [-1.0] * 100 + [1.1] * 100, "tightness": [-1.0] * 100 + [1.0] * 100, "vwap_gap": [0.0] * SECONDS,
             "strength": [0.0] * 100 + [1.2] * 100, "mid_price": mids, "atr_price": [0.0] * SECONDS,
+            "regime": ["NEUTRAL"] * SECONDS, **{name: [False] * SECONDS for name in STATES},
+            "bar_s": [60.0] * SECONDS, "adx": [18.0] * SECONDS, "flow": [0.0] * SECONDS,
         }
-    ).cast({"ts": NS, "group": pl.Categorical, "verdict": pl.Categorical})  # fmt: skip
+    ).cast({"regime": pl.Categorical, "ts": NS, "group": pl.Categorical, "verdict": pl.Categorical})  # fmt: skip
 
 
 def equity() -> pl.DataFrame:

