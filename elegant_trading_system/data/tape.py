@@ -64,6 +64,9 @@ class Quality(BaseModel):
     repeats: int = 0  # depth messages and trades that were known already
     ignored_lines: int = 0  # streams we do not use, bookTicker for one; snapshots too old to use; off-market trades
     rounded_sizes: int = 0  # finer than a lot, cut to whole lots
+    rounded_prices: int = 0  # finer than a tick, moved to the nearest
+    heartbeats: int = 0  # packets without rows in silences that the recording vouches for
+    revealed_levels: int = 0  # seen only because a better level went, and read from the vendor's own book
     sequence_gaps: int = 0
     trade_id_gaps: int = 0
     crossed_books: int = 0

@@ -17,6 +17,7 @@ from .. import __version__
 from ..config import Config
 from ..core.schema import SCHEMA_VERSION
 from ..data.catalog import Catalog, merge
+from ..data.sessions import with_sessions
 from ..data.tape import PARTIAL_PREFIX, Tape
 from ..data.universe import Universe, build
 from ..errors import ExitCode, UserError
@@ -56,7 +57,7 @@ def run(
     began = time.perf_counter()
     if progress is not None:
         progress("merging tapes", 0.0)
-    merged = merge(tapes, start, end)
+    merged = with_sessions(merge(tapes, start, end))
     if len(merged.packets) == 0:
         raise UserError("no packet lies between --start and --end", f"the tapes cover {_span(tapes)}")
     universe = build(merged.listings, config)

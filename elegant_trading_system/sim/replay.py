@@ -14,6 +14,7 @@ from ..config import Config
 from ..core import engine
 from ..core.schema import COMMAND, EQUITY, EVALUATION, GROUPS, LEVEL, MARK, PACKET, SCHEMA_VERSION, TRADER
 from ..data.catalog import merge
+from ..data.sessions import with_sessions
 from ..data.tape import Tape
 from ..data.universe import Universe, build
 from ..errors import UserError
@@ -76,7 +77,7 @@ def market_of(manifest: dict[str, Any], config: Config) -> tuple[Universe, Itera
         chunks = (stream.chunk(CHUNK_S) for _ in range(count))
         return build(stream.listings, config), ((chunk.packets, chunk.levels) for chunk in chunks)
     tapes = [open_tape(entry) for entry in manifest["tapes"]]
-    merged = merge(tapes, manifest["start_ns"], manifest["end_ns"])
+    merged = with_sessions(merge(tapes, manifest["start_ns"], manifest["end_ns"]))
     return build(merged.listings, config), iter([(merged.packets, merged.levels)])
 
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from ...errors import UserError
 from ..tape import ListingSpec, Tape, TapeFacts, TapeWriter, discard_stale_partials, publish_all, tape_path
-from . import binance_capture, binance_vision, databento, hftbacktest, tardis
+from . import binance_capture, binance_vision, databento, hftbacktest, lobster, tardis
 
 Progress = Callable[[str, float], None]
 Reader = Callable[[list[Path], Callable[[ListingSpec], TapeWriter], Progress], None]
@@ -31,6 +31,7 @@ FORMATS: dict[str, Format] = {
     "binance-vision": Format(binance_vision.read, ("*.zip",)),
     "databento": Format(databento.read, ("*.dbn", "*.dbn.zst")),
     "hftbacktest": Format(hftbacktest.read, ("*.npz",)),
+    "lobster": Format(lobster.read, ("*.zip", "*_message_*.csv*", "*_orderbook_*.csv*")),
     "tardis": Format(tardis.read, ("*.csv", "*.csv.gz")),
 }
 
