@@ -112,7 +112,7 @@ def filtered(universe, market, market_params, memory, params, group_id, side, ts
         return PERSISTENCE_LOW
     if params.venues_min > 1:
         fresh, agreeing = order_flow.venue_votes(universe, market, market_params, group_id, side, ts_ns)
-        if agreeing < min(fresh, params.venues_min):
+        if fresh >= params.venues_min and agreeing < params.venues_min:
             return VENUES_DISAGREE
     if params.is_flow_asked:
         if side * order_flow.flow_imbalance(universe, market, market_params, group_id, ts_ns) <= 0.0:

@@ -1,5 +1,6 @@
 """Opening hours of markets that close, by the library exchange-calendars: SESSION packets beside the tapes."""
 
+import warnings
 from importlib import import_module
 from typing import Any
 
@@ -61,7 +62,9 @@ def _hours(listing: ListingSpec, first_ns: int, last_ns: int) -> tuple[list[int]
         raise UserError(message, "pip install 'elegant-trading-system[equities]'") from error
     days = np.array([first_ns - 7 * DAY_NS, last_ns + 7 * DAY_NS]).astype("datetime64[ns]").astype("datetime64[D]")
     try:
-        calendar = calendars.get_calendar(listing.calendar, start=str(days[0]), end=str(days[1]))
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the library's own quarrels with pandas
+            calendar = calendars.get_calendar(listing.calendar, start=str(days[0]), end=str(days[1]))
     except calendars.errors.InvalidCalendarName as error:
         raise UserError(
             f"{listing.name}: no calendar {listing.calendar!r}", "name one of exchange-calendars"

@@ -75,7 +75,7 @@ def test_messages_become_packets_and_a_sweep_is_one(tmp_path: Path) -> None:
     assert told(tape) == [
         (0.5, "SNAPSHOT", [(10000, 100), (9999, 40)], [(10003, 10), (10004, 5)]),
         (1.000000001, "TRADE", [(10002, 20)], []),  # a sell order executed: a buyer came
-        (1.000000001, "DEPTH", [], [(10004, 0), (10002, 30)]),  # what was pushed out at the edge is not known any more
+        (1.000000001, "DEPTH", [], [(10002, 30), (10004, 0)]),  # what was pushed out at the edge is not known any more
         (5.25, "TRADE", [], [(10002, 7)]),  # hidden, half a cent rounded up
         (6.0, "DEPTH", [], [(10002, 0), (10004, 6)]),  # and what comes back is read from the vendor's book
         (7.0, "SESSION", [], []),
@@ -192,7 +192,10 @@ def hours(goog: Tape, first: str, last: str) -> list[tuple[str, str]]:
     edges = [int(np.datetime64(text, "ns").astype(np.int64)) for text in (first, last)]
     packets = session_packets([goog.facts.listing], *edges)
     return [
-        (str(np.datetime64(int(packet["ts_local_ns"]), "m")), SessionState(int(packet["code"])).name)
+        (
+            str(np.datetime64(int(packet["ts_local_ns"]), "ns").astype("datetime64[m]")),
+            SessionState(int(packet["code"])).name,
+        )
         for packet in packets
     ]
 

@@ -241,18 +241,27 @@ class Day:
         left = book.get(price, 0) + lots
         if left < 0:
             raise UserError(f"{self.source.name} line {i + 1}: takes more than rests at {price}", DAMAGED)
-        book[price] = left
-        for gone in [level for level in book if level not in shown]:
+        if left:
+            book[price] = left
+        else:
+            del book[price]
+        changed[s, price] = left
+        self._follow_edge(s, shown, changed)
+        if book != shown:
+            raise UserError(f"{self.book_source.name} line {i + 1}: not the book that the messages make", DAMAGED)
+
+    def _follow_edge(self, s: int, shown: dict[int, int], changed: Rows) -> None:
+        """Beyond the vendor's worst level nothing is known; what is new there could not be known before."""
+        book, sign = self.book[s], 1 if s == 0 else -1
+        edge = min((sign * price for price in shown), default=0)
+        for gone in [price for price in book if sign * price < edge]:
             del book[gone]
             changed[s, gone] = 0
-        for revealed in shown.keys() - book.keys():
+        known = min((sign * price for price in book), default=EMPTY)
+        for revealed in [price for price in shown if sign * price < known and price not in book]:
             book[revealed] = shown[revealed]
             changed[s, revealed] = shown[revealed]
             self.quality.revealed_levels += 1
-        if price in book:
-            changed[s, price] = left
-        if book != shown or (left == 0 and price in shown):
-            raise UserError(f"{self.book_source.name} line {i + 1}: not the book that the messages make", DAMAGED)
 
     def _halt(self, i: int) -> None:
         """Price -1: trading halts; 1: it goes on; 0: quoting does, trading not yet."""
