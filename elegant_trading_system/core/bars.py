@@ -101,12 +101,12 @@ def apply_day(bar, day):
         return
     if bar.day != day:
         bar.day_count += 1 if bar.day > 0 else 0
+        for empty in range(
+            max(bar.day + 1, day - ATR_DAYS + 1), day + 1
+        ):  # days without bars hold none of last month's
+            bar.atr_sum_by_day[empty % ATR_DAYS] = 0.0
+            bar.bars_by_day[empty % ATR_DAYS] = 0
         bar.day = day
-        bar.atr_sum_by_day[day % ATR_DAYS] = 0.0
-        bar.bars_by_day[day % ATR_DAYS] = 0
-        for k in range(1, ATR_DAYS):  # days without bars hold nothing of a month ago
-            if bar.bars_by_day[(day - k) % ATR_DAYS] > 0 and bar.day_count < k:
-                bar.bars_by_day[(day - k) % ATR_DAYS] = 0
     bar.atr_sum_by_day[day % ATR_DAYS] += bar.atr_ticks
     bar.bars_by_day[day % ATR_DAYS] += 1
 

@@ -32,15 +32,17 @@ def apply_move(memory, regime, bucket, move_bps):
 @kernel
 def scatter(memory):
     """(trades, standard deviation in bps) over all cells of the group."""
-    count, total, squares = 0, 0.0, 0.0
+    count, total = 0, 0.0
     for regime in range(3):
         for bucket in range(STRENGTH_BUCKETS):
-            n, mean = memory.move_count[regime, bucket], memory.move_mean_bps[regime, bucket]
-            count += n
-            total += n * mean
-            squares += memory.move_m2[regime, bucket] + n * mean * mean
-    variance = (squares - total * total / count) / (count - 1) if count > 1 else 0.0
-    return count, math.sqrt(max(variance, 0.0))
+            count += memory.move_count[regime, bucket]
+            total += memory.move_count[regime, bucket] * memory.move_mean_bps[regime, bucket]
+    squares = 0.0
+    for regime in range(3):
+        for bucket in range(STRENGTH_BUCKETS):
+            off = memory.move_mean_bps[regime, bucket] - total / max(count, 1)
+            squares += memory.move_m2[regime, bucket] + memory.move_count[regime, bucket] * off * off
+    return count, math.sqrt(squares / (count - 1)) if count > 1 else 0.0
 
 
 @kernel
