@@ -36,6 +36,8 @@ T7_BARS = [
     (1064, 1049, 1052), (1056, 1039, 1042),
 ]  # fmt: skip
 T7_ATR = [1.533333, 1.522222, 1.581481, 1.620988, 1.613992, 1.675995, 1.717330, 1.644886, 1.663258]
+T7_ADX = [68.010054, 75.445936, 81.038482, 84.766845, 88.781948, 91.526419, 61.256013]
+T8_ADX = {27: 20.0714616652, 28: 19.2433194059, 50: 21.1074409024, 119: 20.49237476}
 T8_ATR = {14: 1.5526978256, 15: 1.5597198143, 27: 1.5257872044, 50: 1.5589797505, 119: 1.5367369031}
 
 
@@ -44,16 +46,16 @@ def flat(dtype: np.dtype[Any]) -> Any:
 
 
 # --- bars -----------------------------------------------------------------------------------------------------
-def atr_of(bars: list[tuple[int, int, int]], n: int) -> dict[int, float]:
-    """ATR in ticks after each bar from prints at its high, low and close."""
+def atr_of(bars: list[tuple[int, int, int]], n: int, name: str = "atr_ticks") -> dict[int, float]:
+    """ATR in ticks, or ADX, after each bar from prints at its high, low and close."""
     bar, found = flat(BAR), {}
     params = loose(f"bars.atr_bars={n}").market_params()[0]
     for t, (high, low, close) in enumerate(bars):
         for ticks in (high, low, close):
             bar_ops.apply_print(bar, ticks, 1)
         bar_ops.close_bar(bar, params, 0, t + 1)
-        if bar["atr_ticks"] > 0.0:
-            found[t] = float(bar["atr_ticks"])
+        if bar[name] > 0.0:
+            found[t] = float(bar[name])
     return found
 
 
@@ -63,6 +65,8 @@ def test_t7_the_average_true_range_is_wilders() -> None:
     found = atr_of(T7_BARS, 3)
     assert list(found) == list(range(3, 12))
     assert [round(value / 10, 6) for value in found.values()] == T7_ATR
+    directions = atr_of(T7_BARS, 3, "adx")
+    assert {t: round(value, 6) for t, value in directions.items()} == dict(enumerate(T7_ADX, 5))
     twin = wilder_atr([(float(h), float(lo), float(c)) for h, lo, c in T7_BARS], 3)
     assert found == pytest.approx(twin, rel=1e-12)
 
@@ -84,6 +88,9 @@ def test_t8_the_average_true_range_of_fourteen_bars() -> None:
     found = atr_of(bars, 14)
     assert min(found) == 14
     assert {t: round(found[t] / scale, 10) for t in T8_ATR} == pytest.approx(T8_ATR, abs=1e-9)
+    directions = atr_of(bars, 14, "adx")
+    assert min(directions) == 27
+    assert {t: directions[t] for t in T8_ADX} == pytest.approx(T8_ADX, abs=1e-7)
 
 
 @pytest.mark.uncompiled
