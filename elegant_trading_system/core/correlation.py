@@ -22,6 +22,7 @@ def roll_correlations(universe, market, params, ts_ns):
     for group_id in range(universe.group_count):
         group = market.groups[group_id]
         group.slot_price = group.price
+        group.price = 0.0  # an interval in which nothing is heard of it is no return of zero
         if slot * params.correlation_ns // DAY_NS != market.correlation_slot * params.correlation_ns // DAY_NS:
             apply_realised_day(group, params, slot * params.correlation_ns)
     market.correlation_slot = slot

@@ -42,7 +42,8 @@ def apply_close(series, params, value):
     for k in range(days):
         total += series.closes[(series.close_count - 1 - k) % CLOSES]
     series.value_mean = total / days
-    series.value_quantile = quantile(series.closes, kept, params.dvol_quantile)
+    if kept >= params.iv_days:  # of a few days, the highest is no quantile of a year
+        series.value_quantile = quantile(series.closes, kept, params.dvol_quantile)
 
 
 @kernel

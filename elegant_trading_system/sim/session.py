@@ -122,6 +122,7 @@ class Session:
     ) -> None:
         """Drive packets [self.cursor, end) of the tape through the engine."""
         total = len(packets) if end is None else end
+        assert total <= len(packets), (total, len(packets))  # compiled code would read beyond
         if not self._is_funded and len(packets):
             self._fund(self._first_live_ns(packets))
         while True:
