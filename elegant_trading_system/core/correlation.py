@@ -37,9 +37,9 @@ def apply_returns(universe, market, params):
             continue
         market.groups[i].day_variance += x * x
         market.groups[i].day_returns += 1
-        for j in range(i + 1):
+        for j in range(i):
             if has_return(market.groups[j]):
-                apply_product(market, params, i, j, x * interval_return(market.groups[j]))
+                apply_pair(market, params, i, j, x, interval_return(market.groups[j]))
 
 
 @kernel
@@ -53,13 +53,13 @@ def interval_return(group):
 
 
 @kernel
-def apply_product(market, params, i, j, product):
-    """c <- decay * c + (1 - decay) * xy, started by the first product."""
-    decay = params.correlation_decay
-    is_first = market.pair_counts[i, j] == 0
-    value = product if is_first else decay * market.covariances[i, j] + (1.0 - decay) * product
-    market.covariances[i, j] = value
-    market.covariances[j, i] = value
+def apply_pair(market, params, i, j, x, y):
+    """c <- decay * c + (1 - decay) * product, started by the first; all three over the intervals both were heard of."""
+    decay = 0.0 if market.pair_counts[i, j] == 0 else params.correlation_decay
+    market.covariances[i, j] = decay * market.covariances[i, j] + (1.0 - decay) * x * y
+    market.covariances[j, i] = market.covariances[i, j]
+    market.variances[i, j] = decay * market.variances[i, j] + (1.0 - decay) * x * x
+    market.variances[j, i] = decay * market.variances[j, i] + (1.0 - decay) * y * y
     market.pair_counts[i, j] += 1
     market.pair_counts[j, i] = market.pair_counts[i, j]
 
@@ -69,7 +69,7 @@ def correlation(universe, market, params, i, j):
     """Measured once there are enough observations; before, 1 within an asset class and the prior across."""
     if i == j:
         return 1.0
-    variance = market.covariances[i, i] * market.covariances[j, j]
+    variance = market.variances[i, j] * market.variances[j, i]
     if market.pair_counts[i, j] >= params.correlation_min and variance > 0.0:
         return market.covariances[i, j] / math.sqrt(variance)
     is_same = universe.groups[i].asset_class == universe.groups[j].asset_class

@@ -463,6 +463,7 @@ MARKET = record(
         ("volatilities", SERIES, (LISTINGS,)),
         ("correlation_slot", "i8"),
         ("covariances", "f8", (GROUPS, GROUPS)),
+        ("variances", "f8", (GROUPS, GROUPS)),  # of the first, over the intervals it shares with the second
         ("pair_counts", "i8", (GROUPS, GROUPS)),
         ("clusters", "i8", (GROUPS,)),  # lowest group id of the cluster
     ]

@@ -153,8 +153,7 @@ def test_t15_correlation_is_an_average_that_forgets() -> None:
     world, market = pairs(2)
     found = []
     for x, y in zip(T15_X, T15_Y, strict=True):
-        for i, j, product in ((0, 0, x * x), (1, 1, y * y), (1, 0, x * y)):
-            correlation.apply_product(market, params, i, j, product)
+        correlation.apply_pair(market, params, 1, 0, y, x)
         found.append(round(float(correlation.correlation(world, market, params, 0, 1)), 6))
     assert found[1:] == [0.986910, 0.979267, 0.978276, 0.961690]
     assert found[0] == 1.0, "one observation is not enough: the prior within an asset class"
@@ -167,7 +166,8 @@ def test_t16_what_is_linked_through_others_is_one_cluster() -> None:
     rho = {(0, 1): 0.80, (0, 2): 0.75, (1, 2): 0.78, (1, 3): 0.72, (0, 3): 0.66}
     for i in range(5):
         for j in range(5):
-            market["covariances"][i, j] = 1.0 if i == j else rho.get((min(i, j), max(i, j)), 0.5)
+            market["covariances"][i, j] = rho.get((min(i, j), max(i, j)), 0.5)
+            market["variances"][i, j] = 1.0
             market["pair_counts"][i, j] = 1000
     correlation.apply_clusters(world, market, WORLD_PARAMS)
     assert market["clusters"][:5].tolist() == [0, 0, 0, 0, 4]
@@ -192,7 +192,7 @@ def test_heat_adds_risks_as_far_as_they_move_together(rho: float, heat: float) -
     specs = [listing("alpha", f"A{i}/USDT", "spot", "0.1", "0.001") for i in range(count)]
     world, market, trader = universe(loose(), specs).record[0], new_market()[0][0], flat(TRADER)
     market["covariances"][:] = rho
-    np.fill_diagonal(market["covariances"], 1.0)
+    market["variances"][:] = 1.0
     market["pair_counts"][:] = 1000
     trader["positions"]["state"][: count - 1] = 2
     trader["positions"]["risk_quote"][: count - 1] = 0.1875
