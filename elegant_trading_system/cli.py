@@ -93,7 +93,15 @@ def _time_ns(text: str) -> int | None:
 
 
 def _facts_rows(tapes: list[Any]) -> dict[str, object]:
-    return {facts.listing.name: f"{facts.packets:,} packets, {facts.levels:,} levels" for facts in tapes}
+    return {facts.listing.name: _facts_row(facts) for facts in tapes}
+
+
+def _facts_row(facts: Any) -> str:
+    quality = facts.quality
+    if not quality.bars:
+        return f"{facts.packets:,} packets, {facts.levels:,} levels"
+    left_out = quality.faulty_bars + quality.outlier_bars + quality.repeats
+    return f"{quality.bars:,} bars, {quality.missing_bars:,} missing, {left_out:,} left out"
 
 
 @app.callback(invoke_without_command=True)
@@ -110,14 +118,23 @@ def _top(
 def import_data(
     format_name: Annotated[str, typer.Argument(metavar="FORMAT", help="The vendor format of the files.")],
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files or folders.", exists=True)],
+    listing: Annotated[
+        str, typer.Option("--as", help='Format bars: VENUE or "VENUE SYMBOL", where file names do not say it.')
+    ] = "",
+    stamps: Annotated[str, typer.Option("--stamps", help="Format bars: stamped at their `start` or `end`.")] = "",
+    timezone: Annotated[str, typer.Option("--timezone", help="Format bars: of stamps that name none.")] = "",
     catalog: CatalogOption = CATALOG,
     as_json: JsonOption = False,
 ) -> None:
-    """Turn recorded files into tapes."""
+    """Turn recorded files into tapes.
+
+    Example: ets import bars downloads/kraken_btcusd.csv; or: ets import bars file.csv --as "kraken BTC/USD"
+    """
     from .data.importers import import_paths
+    from .data.importers.said import Said
 
     with progress_bar() as progress:
-        tapes = import_paths(format_name, paths, catalog, progress)
+        tapes = import_paths(format_name, paths, catalog, progress, Said(listing, stamps, timezone))
     if as_json:
         print_json({"tapes": [facts.model_dump(mode="json") for facts in tapes]})
     else:

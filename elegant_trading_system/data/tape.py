@@ -61,9 +61,15 @@ class Quality(BaseModel):
     trades: int = 0
     snapshots: int = 0
     dropped_before_snapshot: int = 0  # depth messages while no book was known
-    repeats: int = 0  # depth messages and trades that were known already
+    repeats: int = 0  # depth messages, trades and bars that were known already
     ignored_lines: int = 0  # streams we do not use, bookTicker for one; snapshots too old to use; off-market trades
-    rounded_sizes: int = 0  # finer than a lot, cut to whole lots
+    rounded_sizes: int = 0  # finer than a lot: cut to whole lots, bars taken to the nearest
+    bars: int = 0
+    missing_bars: int = 0  # minutes without one between the first and the last; days without one where days are due
+    faulty_bars: int = 0  # contradict themselves or one another: left out
+    outlier_bars: int = 0  # prices ten times off those around them: left out
+    zero_volume_bars: int = 0  # kept
+    rounded_prices: int = 0  # finer than a tick, taken to the nearest
     sequence_gaps: int = 0
     trade_id_gaps: int = 0
     crossed_books: int = 0
