@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from . import __version__
+from .cli_fetch import fetch_app
 from .errors import ExitCode, UserError
 from .terminal import open_page, print_error, print_json, print_summary, print_table, print_wide, progress_bar
 
@@ -27,6 +28,7 @@ DEMO_SEED = 1
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 config_app = typer.Typer(no_args_is_help=True, help="The numbers and where they come from.")
 app.add_typer(config_app, name="config")
+app.add_typer(fetch_app, name="fetch")
 
 CatalogOption = Annotated[Path, typer.Option("--catalog", help="Folder of tapes.")]
 ConfigOption = Annotated[

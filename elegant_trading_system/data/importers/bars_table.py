@@ -108,9 +108,8 @@ def _framed(path: Path) -> tuple[pl.DataFrame, int]:
 
 
 def _unpacked(path: Path) -> bytes:
-    suffix = path.suffix.lower()
-    with path.open("rb") as packed:
-        file: Any = lzma.open(packed) if suffix == ".xz" else gzip.open(packed) if suffix == ".gz" else packed
+    openers: dict[str, Any] = {".xz": lzma.open, ".gz": gzip.open}
+    with openers.get(path.suffix.lower(), open)(path, "rb") as file:
         return _limited(path, file)
 
 

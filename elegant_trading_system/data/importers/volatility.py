@@ -88,7 +88,7 @@ def _vix(path: Path) -> tuple[ListingSpec, list[Value], Quality]:
     for line, row in enumerate(rows, 2):
         if len(row) != len(header):
             raise UserError(f"{path}:{line}: {len(row)} fields, the header has {len(header)}", VIX_HINT)
-        ts_ns = _day_known_ns(path, line, row[date_at].strip())
+        ts_ns = day_known_ns(path, line, row[date_at].strip())
         values.append(Value(line, ts_ns, ts_ns, _number(path, line, row[close_at])))
     return _spec("cboe", "VIX", "VIX", "equity"), values, Quality()
 
@@ -100,7 +100,8 @@ def _number(path: Path, line: int, text: str) -> Decimal | None:
     return value
 
 
-def _day_known_ns(path: Path, line: int, text: str) -> int:
+def day_known_ns(path: Path, line: int, text: str) -> int:
+    """When the close of a day, as CBOE or its mirrors write it, is known."""
     for form in DATE_FORMATS:
         try:
             day = datetime.strptime(text, form).date()  # noqa: DTZ007  a day has no zone; its close has
