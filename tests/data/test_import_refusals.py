@@ -11,7 +11,7 @@ import pytest
 
 from elegant_trading_system.data import tape
 from elegant_trading_system.data.catalog import Catalog
-from elegant_trading_system.data.importers import import_paths
+from elegant_trading_system.data.importers import FORMATS, import_paths
 from elegant_trading_system.data.importers.binance_wire import LINE_BYTES_MAX
 from elegant_trading_system.data.tape import ListingSpec, TapeWriter
 from elegant_trading_system.errors import ExitCode, UserError
@@ -104,7 +104,7 @@ def test_a_line_is_at_most_16_mb(tmp_path: Path) -> None:
 def test_an_unknown_format_lists_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="unknown format 'csv'") as refused:
         import_paths("csv", [tmp_path], tmp_path / "catalog")
-    assert refused.value.hint == "known formats: binance-capture"
+    assert refused.value.hint == f"known formats: {', '.join(sorted(FORMATS))}"
 
 
 def test_a_path_that_is_not_there_and_a_folder_without_files_are_refused(tmp_path: Path) -> None:
@@ -193,7 +193,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from elegant_trading_system.data.tape import TapeWriter
-from elegant_trading_system.data.importers import import_paths
+from elegant_trading_system.data.importers import FORMATS, import_paths
 def die(writer):
     os.kill(os.getpid(), signal.SIGKILL)
 TapeWriter.finish = die

@@ -118,11 +118,12 @@ def count(name: str, bars: Bars, known: Steps | None) -> Counted:
         steps = Steps(_step(price_places), _step(_held(bars, price_places, lot_places)))
     price_ticks, is_price_rounded = _whole(bars.prices, steps.tick_size)
     lots, is_volume_rounded = _whole(bars.volumes, steps.lot_size)
-    if (price_ticks[:, 1].astype(np.float64) * lots >= LIMIT).any():
+    if (price_ticks[:, 1] * np.maximum(lots, 1) >= LIMIT).any():
         raise UserError(f"{name}: a bar's price times volume does not fit 64 bits", "leave the file out")
     if (price_ticks <= 0).any():
         raise UserError(f"{name}: prices are finer than {steps.tick_size}", "leave the file out")
-    return Counted(steps, price_ticks, lots, int(is_price_rounded.sum()), int(is_volume_rounded.sum()))
+    rounded = int(is_price_rounded.sum()), int(is_volume_rounded.sum())
+    return Counted(steps, price_ticks.astype(np.int64), lots.astype(np.int64), *rounded)
 
 
 def _held(bars: Bars, price_places: int, lot_places: int) -> int:
@@ -140,13 +141,13 @@ def _step(places: int) -> Decimal:
 
 
 def _whole(values: Array, step: Decimal) -> tuple[Array, Array]:
-    """Values in whole steps, and which of them had to be rounded.
+    """Values in whole steps, still floats, and which of them had to be rounded.
 
     Exact: a decimal read as a float is that whole number of steps, divided by a power of ten, and nothing else.
     """
     per_unit = float(1 / step)
     whole = np.rint(values * per_unit)
-    return whole.astype(np.int64), whole / per_unit != values
+    return whole, whole / per_unit != values
 
 
 def _is_on(values: Array, step: Decimal) -> bool:

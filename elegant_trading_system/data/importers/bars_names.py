@@ -27,7 +27,6 @@ EQUITY_WORDS = frozenset({"equity", "equities", "stock", "stocks", "nasdaq", "ny
 INDICES = frozenset({"VIX", "SPX", "NDX", "RUT", "DJI"})  # prints of these are never traded
 QUOTES = ("FDUSD", "USDT", "USDC", "TUSD", "BUSD", "USD", "EUR", "GBP", "JPY", "TRY", "BRL", "BTC", "ETH", "BNB")
 NO_BASES = frozenset({"", "USD"})  # USDTUSD is USDT/USD, not USD/TUSD
-ALIASES = {"XBT": "BTC", "XDG": "DOGE"}
 LENGTH = re.compile(r"\d+(?:s|m|min|h|d|w|mo)|minute|hour|hourly|daily|second", re.IGNORECASE)
 MINUTE = frozenset({"1m", "1min", "minute"})
 NOT_BARS = frozenset({"mark", "quote", "funding", "rate", "premium", "index", "readme"})
@@ -147,19 +146,18 @@ def _pair(path: Path) -> tuple[str, str, str] | None:
     for before, after, behind in zip(words, words[1:], [*words[2:], ""], strict=False):
         is_base = before.isalnum() and before.lower() not in VENUES and not LENGTH.fullmatch(before)
         if is_base and after in QUOTES and (behind in (before, after) or behind not in QUOTES):
-            return ALIASES.get(before, before), after, behind if behind in (before, after) else ""
+            return before.replace("XBT", "BTC"), after, behind if behind in (before, after) else ""
     pairs = (pair_of(word) for word in words if word.lower() not in VENUES)
     return next(((*pair, "") for pair in pairs if pair), None)
 
 
 def pair_of(word: str) -> tuple[str, str] | None:
     """Base and quote of BTCUSDT or xbtusd."""
-    word = word.upper()
+    word = word.upper().replace("XBT", "BTC")
     quote = next((quote for quote in QUOTES if word.endswith(quote) and word.removesuffix(quote) not in NO_BASES), None)
     if quote is None:
         return None
-    base = word.removesuffix(quote)
-    return ALIASES.get(base, base), quote
+    return word.removesuffix(quote), quote
 
 
 def _equity(path: Path) -> tuple[str, str, str] | None:

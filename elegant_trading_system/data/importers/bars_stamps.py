@@ -59,7 +59,7 @@ def _utc_ns(table: Table, zone: str) -> Array:
     stamps = table.stamps
     if stamps.dtype == pl.String:
         numbers = stamps.str.strip_chars().cast(pl.Int64, strict=False)
-        if numbers.null_count() == 0:
+        if numbers[0] is not None:
             return _from_numbers(table, numbers)
         stamps = _from_text(stamps, zone)
     elif stamps.dtype.is_numeric():

@@ -4,6 +4,7 @@ import gzip
 import io
 import lzma
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -28,6 +29,7 @@ VOLUMES = ("volume", "vol", "v", "basevolume")
 HEADERLESS = ("t", "o", "h", "l", "c", "v")  # then quote volume, trades and so on, which are not used
 MEANINGS = ("time", "open", "high", "low", "close", "volume")
 HINT = "bars need columns for time, open, high, low, close and volume, or rows [time, o, h, l, c, v]"
+BROKEN = (lzma.LZMAError, zlib.error, zipfile.BadZipFile, EOFError, UnicodeDecodeError)
 DAMAGED = "the file is damaged or not what its name says: fetch it again"
 
 
@@ -96,14 +98,13 @@ def _framed(path: Path) -> tuple[pl.DataFrame, int]:
         return readers[suffix](path, data)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, msgspec.DecodeError) as error:
         raise UserError(f"{path}: {str(error).splitlines()[0]}", DAMAGED) from None
-    except (
-        lzma.LZMAError,
-        zipfile.BadZipFile,
-        gzip.BadGzipFile,
-        EOFError,
-        UnicodeDecodeError,
-        RecursionError,
-    ) as error:
+    except OSError as error:
+        if error.errno is not None:
+            raise
+        raise UserError(
+            f"{path}: {error}", DAMAGED
+        ) from None  # decoders of gzip and LZ4 speak of bytes, not of the disk
+    except (*BROKEN, RuntimeError) as error:  # zipfile: encrypted, or packed in a way it does not know
         raise UserError(f"{path}: {error}", DAMAGED) from None
 
 

@@ -1,5 +1,6 @@
 """What the person importing says about files that do not say it themselves."""
 
+import re
 from typing import NamedTuple
 
 from ...errors import ExitCode, UserError
@@ -26,7 +27,7 @@ class Said(NamedTuple):
         """UserError for what cannot be meant."""
         if self.stamps not in STAMPS:
             raise _usage(f"--stamps {self.stamps}: bars are stamped at their start or end", "--stamps start")
-        if self.symbol and "/" not in self.symbol:
+        if self.symbol and not re.fullmatch(r"\w+/\w+(:\w+)?", self.symbol, re.ASCII):
             raise _usage(f"--as {self.listing!r}: {self.symbol!r} is not a symbol", '--as "kraken BTC/USD"')
 
 
