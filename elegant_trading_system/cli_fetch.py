@@ -44,7 +44,7 @@ def binance_bars(
     from .data.fetch.download import Downloader
     from .data.fetch.tapes import import_fetched
 
-    symbols = [name.strip() for name in instruments.split(",") if name.strip()]
+    symbols = _names(instruments)
     for symbol in symbols:
         binance_vision.market_of(symbol)
     days = _day(start), _day(end) if end else _today()
@@ -80,7 +80,7 @@ def dvol(
         raise UserError(f"nothing to fetch from {days[0]} to before {days[1]}", "give a later end", ExitCode.USAGE)
     tapes = []
     with progress_bar() as progress, Downloader(base_url or deribit.BASE_URL) as downloader:
-        for currency in [name.strip().upper() for name in instruments.split(",") if name.strip()]:
+        for currency in _names(instruments):
             path = deribit.fetch(downloader, currency, *days, folder, progress)
             tapes += import_fetched("volatility", [path], catalog, progress)
     _show(tapes, {}, catalog, as_json=as_json)
@@ -102,6 +102,13 @@ def vix(
         path, is_new = cboe.fetch(downloader, folder, progress)
         tapes = import_fetched("volatility", [path], catalog, progress)
     _show(tapes, {"downloaded": int(is_new)}, catalog, as_json=as_json)
+
+
+def _names(text: str) -> list[str]:
+    names = [name.strip().upper() for name in text.split(",") if name.strip()]
+    if not names:
+        raise UserError("no instruments", "--instruments BTC/USDT, or for dvol --instruments BTC", ExitCode.USAGE)
+    return names
 
 
 def _day(text: str) -> date:

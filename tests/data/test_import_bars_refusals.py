@@ -12,7 +12,7 @@ from elegant_trading_system.data.importers import import_paths
 from elegant_trading_system.data.importers.said import Said
 from elegant_trading_system.errors import ExitCode, UserError
 
-from .bar_files import NAMES, ROWS, START_S, Row, bar, containers, csv_text, zipped
+from .bar_files import NAMES, ROWS, START_S, Row, bar, containers, csv_text, parquet, zipped
 
 GOOD = csv_text(ROWS, NAMES)
 
@@ -74,6 +74,11 @@ BAD_FILES: dict[str, tuple[str, bytes, str]] = {
     "a damaged zip": (".zip", zipped("a.csv", GOOD)[:-30], ".zip: "),
     "no Parquet": (".parquet", GOOD, ".parquet: "),
     "a truncated Parquet": (".parquet", containers(ROWS)["parquet"][:-9], ".parquet: "),
+    "a datetime beyond nanoseconds": (
+        ".parquet",
+        parquet([bar(0), [10**15, *ROWS[1][1:]]]),
+        ":2: not a time: 1000000000000000",
+    ),
     "no feather": (".feather", GOOD, ".feather: "),
     "another kind of file": (".xlsx", GOOD, "unknown kind of file"),
     "binary junk": (".csv", bytes(range(1, 256)) * 9, ".csv: "),

@@ -5,7 +5,6 @@ server names (Retry-After). Everything else is a UserError at once.
 """
 
 import hashlib
-import re
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,6 +26,7 @@ TEXT_BYTES_MAX = 64 << 20
 FILE_BYTES_MAX = 4 << 30
 PASSING = frozenset({408, 429, 500, 502, 503, 504})
 PART = ".part"
+AS_IT_IS = {"Accept-Encoding": "identity"}  # ranges count the bytes of what is sent
 
 T = TypeVar("T")
 Progress = Callable[[str, float], None]
@@ -96,7 +96,7 @@ class Downloader:
         for number in range(ATTEMPTS):
             try:
                 return attempt(url)
-            except httpx.TransportError as error:
+            except httpx.RequestError as error:
                 problem = Passing(str(error) or type(error).__name__)
             except Passing as passing:
                 problem = passing
@@ -118,7 +118,7 @@ class Downloader:
     def _append(self, url: str, part: Path, progress: Callable[[float], None]) -> None:
         """Behind what is in the part; anew where the server does not know how."""
         done = part.stat().st_size if part.exists() else 0
-        with self._answered(url, {"Range": f"bytes={done}-"} if done else {}) as response:
+        with self._answered(url, AS_IT_IS | ({"Range": f"bytes={done}-"} if done else {})) as response:
             if response.status_code == httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:
                 return  # the part is all there is, or wrong, which its checksum tells
             _refuse(url, response, "")
@@ -143,7 +143,11 @@ class Downloader:
 
 def checked_url(url: str) -> str:
     """A base address without a slash at its end; UserError if it is none."""
-    if not re.match(r"https?://[^/\s]+", url):
+    try:
+        is_right = httpx.URL(url).scheme in ("http", "https") and bool(httpx.URL(url).host)
+    except httpx.InvalidURL:
+        is_right = False
+    if not is_right:
         raise UserError(f"{url!r} is not an address", "for example: https://data.binance.vision", ExitCode.USAGE)
     return url.rstrip("/")
 

@@ -14,6 +14,8 @@ from .said import Said
 
 NS_PER_MINUTE = 60 * NS_PER_S
 UNITS = (("seconds", NS_PER_S), ("milliseconds", 10**6), ("microseconds", 10**3), ("nanoseconds", 1))
+NS_OF = {"ns": 1, "us": 10**3, "ms": 10**6}
+NS_PER_DAY = 86_400 * NS_PER_S
 SECONDS_MIN, SECONDS_MAX = 10**8, 4 * 10**9  # 1973 to 2096: the units' ranges do not meet
 NEW_YORK = "America/New_York"
 SESSION_OPEN, SESSION_CLOSE = "09:30", "16:00"  # New York
@@ -52,7 +54,9 @@ def _zone(name: str) -> str:
 def _refuse(table: Table, is_bad: Array, reason: str, hint: str) -> None:
     if is_bad.any():
         row = int(np.flatnonzero(is_bad)[0])
-        raise table.refused(row, f"{reason}: {table.stamps[row]}", hint)
+        is_plain = table.stamps.dtype == pl.String or table.stamps.dtype.is_numeric()
+        shown = table.stamps[row] if is_plain else table.stamps.to_physical()[row]
+        raise table.refused(row, f"{reason}: {shown}", hint)
 
 
 def _utc_ns(table: Table, zone: str) -> Array:
@@ -64,13 +68,22 @@ def _utc_ns(table: Table, zone: str) -> Array:
         stamps = _from_text(stamps, zone)
     elif stamps.dtype.is_numeric():
         return _from_numbers(table, stamps.cast(pl.Int64, strict=False))
-    elif stamps.dtype == pl.Date or stamps.dtype == pl.Datetime:
-        stamps = _to_utc(stamps.cast(pl.Datetime("ns", getattr(stamps.dtype, "time_zone", None))), zone)
+    elif isinstance(stamps.dtype, pl.Date | pl.Datetime):
+        stamps = _to_utc(_in_ns(stamps), zone)
     else:
         raise table.refused(0, f"not a time: {stamps[0]!r}", UNIT_HINT)
     hint = f"{UNIT_HINT}; a local time that clocks repeat or leave out says no moment"
     _refuse(table, stamps.is_null().to_numpy(), "not a time", hint)
     return stamps.dt.epoch("ns").to_numpy()
+
+
+def _in_ns(stamps: pl.Series) -> pl.Series:
+    """Dates and datetimes of any unit; null where nanoseconds do not reach: Polars would panic."""
+    ns = NS_PER_DAY if isinstance(stamps.dtype, pl.Date) else NS_OF[getattr(stamps.dtype, "time_unit", "")]
+    counts = stamps.to_physical().cast(pl.Int64)
+    is_near = counts.is_between(0, SECONDS_MAX * NS_PER_S // ns)
+    zone = getattr(stamps.dtype, "time_zone", None)
+    return (counts.set(~is_near, None) * ns).cast(pl.Datetime("ns", zone))
 
 
 def _from_numbers(table: Table, numbers: pl.Series) -> Array:
