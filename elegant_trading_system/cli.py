@@ -11,6 +11,7 @@ import typer
 
 from . import __version__
 from .cli_export import export
+from .cli_fetch import fetch_app
 from .errors import ExitCode, UserError
 from .terminal import open_page, print_error, print_json, print_summary, print_table, print_wide, progress_bar
 
@@ -28,6 +29,7 @@ DEMO_SEED = 1
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 config_app = typer.Typer(no_args_is_help=True, help="The numbers and where they come from.")
 app.add_typer(config_app, name="config")
+app.add_typer(fetch_app, name="fetch")
 
 CatalogOption = Annotated[Path, typer.Option("--catalog", help="Folder of tapes.")]
 ConfigOption = Annotated[
@@ -103,7 +105,15 @@ def _time_ns(text: str) -> int | None:
 
 
 def _facts_rows(tapes: list[Any]) -> dict[str, object]:
-    return {facts.listing.name: f"{facts.packets:,} packets, {facts.levels:,} levels" for facts in tapes}
+    return {facts.listing.name: _facts_row(facts) for facts in tapes}
+
+
+def _facts_row(facts: Any) -> str:
+    quality = facts.quality
+    if not quality.bars:
+        return f"{facts.packets:,} packets, {facts.levels:,} levels"
+    left_out = quality.faulty_bars + quality.outlier_bars + quality.repeats
+    return f"{quality.bars:,} bars, {quality.missing_bars:,} missing, {left_out:,} left out"
 
 
 @app.callback(invoke_without_command=True)
@@ -120,14 +130,23 @@ def _top(
 def import_data(
     format_name: Annotated[str, typer.Argument(metavar="FORMAT", help="The vendor format of the files.")],
     paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files or folders.", exists=True)],
+    listing: Annotated[
+        str, typer.Option("--as", help='Format bars: VENUE or "VENUE SYMBOL", where file names do not say it.')
+    ] = "",
+    stamps: Annotated[str, typer.Option("--stamps", help="Format bars: stamped at their `start` or `end`.")] = "",
+    timezone: Annotated[str, typer.Option("--timezone", help="Format bars: of stamps that name none.")] = "",
     catalog: CatalogOption = CATALOG,
     as_json: JsonOption = False,
 ) -> None:
-    """Turn recorded files into tapes."""
+    """Turn recorded files into tapes.
+
+    Example: ets import bars downloads/kraken_btcusd.csv; or: ets import bars file.csv --as "kraken BTC/USD"
+    """
     from .data.importers import import_paths
+    from .data.importers.said import Said
 
     with progress_bar() as progress:
-        tapes = import_paths(format_name, paths, catalog, progress)
+        tapes = import_paths(format_name, paths, catalog, progress, Said(listing, stamps, timezone))
     if as_json:
         print_json({"tapes": [facts.model_dump(mode="json") for facts in tapes]})
     else:

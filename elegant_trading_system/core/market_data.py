@@ -172,7 +172,9 @@ def apply_history_bar(universe, market, params, listing_id, packet, levels):
     if universe.groups[group_id].reference_id != listing_id:
         return
     roll_correlations(universe, market, params, packet.ts_local_ns - 1)
-    if packet.ts_local_ns % params.correlation_ns == 0:  # a close from before the interval's end would not be synchronous
+    if (
+        packet.ts_local_ns % params.correlation_ns == 0
+    ):  # a close from before the interval's end would not be synchronous
         group.price = close_ticks * universe.listings[listing_id].tick_price
     group.seconds_seen += length_s
     if length_s == params.bar_s[0]:

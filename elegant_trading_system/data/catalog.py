@@ -104,7 +104,7 @@ def _row(tape: dict[str, Any]) -> list[str]:
         f"{tape['packets']:,}",
         f"{tape['rows']:,}",
         _mb(tape["bytes"]),
-        str(quality["sequence_gaps"] + quality["trade_id_gaps"]),
+        str(quality["sequence_gaps"] + quality["trade_id_gaps"] + quality["missing_bars"]),
         str(quality["crossed_books"]),
         *(f"{quality[name] / NS_PER_MS:,.1f}" for name in ("clock_offset_ns", "latency_ns_median", "latency_ns_p99")),
         f"{quality['silence_ns_max'] / NS_PER_S:.2f}",

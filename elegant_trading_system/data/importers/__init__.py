@@ -6,17 +6,19 @@ and a line in FORMATS.
 
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from ...errors import UserError
+from ...errors import ExitCode, UserError
 from ..tape import ListingSpec, Tape, TapeFacts, TapeWriter, discard_stale_partials, publish_all, tape_path
-from . import binance_capture, binance_vision, databento, hftbacktest, lobster, tardis
+from . import bars, binance_capture, binance_vision, databento, hftbacktest, lobster, tardis, volatility
+from .said import Said
 
 Progress = Callable[[str, float], None]
-Reader = Callable[[list[Path], Callable[[ListingSpec], TapeWriter], Progress], None]
+Reader = Callable[..., None]  # (paths, open_writer, progress), and said where the format takes it
 
 
 class Format(NamedTuple):
@@ -24,36 +26,59 @@ class Format(NamedTuple):
 
     read: Reader
     patterns: tuple[str, ...]
+    is_meant: Callable[[Path], bool] = lambda _path: True  # of those the patterns find
+    takes_said: bool = False
 
 
 FORMATS: dict[str, Format] = {
+    "bars": Format(bars.read, bars.PATTERNS, bars.is_meant, takes_said=True),
     "binance-capture": Format(binance_capture.read, ("*.gz",)),
     "binance-vision": Format(binance_vision.read, ("*.zip",)),
     "databento": Format(databento.read, ("*.dbn", "*.dbn.zst")),
     "hftbacktest": Format(hftbacktest.read, ("*.npz",)),
     "lobster": Format(lobster.read, ("*.zip", "*_message_*.csv*", "*_orderbook_*.csv*")),
     "tardis": Format(tardis.read, ("*.csv", "*.csv.gz")),
+    "volatility": Format(volatility.read, volatility.PATTERNS, volatility.is_meant),
 }
 
 
 def import_paths(
-    format_name: str, paths: list[Path], catalog: Path, progress: Callable[[str, float], None] | None = None
+    format_name: str,
+    paths: list[Path],
+    catalog: Path,
+    progress: Callable[[str, float], None] | None = None,
+    said: Said | None = None,
 ) -> list[TapeFacts]:
     """Import files and folders of files as one recording; the facts of its tapes, in listing order.
 
-    All tapes appear in the catalog together, or, by UserError, none. Recordings the catalog already holds are
-    left as they are if the same, refused if they overlap.
+    `said` is what the person says about files that do not say it themselves. All tapes appear in the catalog
+    together, or, by UserError, none. Recordings the catalog already holds are left as they are if the same, refused
+    if they overlap.
     """
     if format_name not in FORMATS:
         raise UserError(f"unknown format {format_name!r}", f"known formats: {', '.join(sorted(FORMATS))}")
-    files = _files(paths, FORMATS[format_name].patterns)
+    read = _reader(format_name, said or Said())
+    files = _files(paths, FORMATS[format_name])
     try:
-        return _imported(format_name, files, catalog, progress or _silent)
+        return _imported(format_name, read, files, catalog, progress or _silent)
     except OSError as error:
         raise UserError(f"{error.filename or catalog}: {error.strerror}", "check space and permissions") from error
 
 
-def _imported(format_name: str, files: list[Path], catalog: Path, progress: Progress) -> list[TapeFacts]:
+def _reader(format_name: str, said: Said) -> Reader:
+    if said == Said():
+        return FORMATS[format_name].read
+    if not FORMATS[format_name].takes_said:
+        raise UserError(
+            f"files of format {format_name} say themselves what they hold",
+            "leave --as, --stamps and --timezone out",
+            ExitCode.USAGE,
+        )
+    said.check()
+    return partial(FORMATS[format_name].read, said=said)
+
+
+def _imported(format_name: str, read: Reader, files: list[Path], catalog: Path, progress: Progress) -> list[TapeFacts]:
     catalog.mkdir(parents=True, exist_ok=True)
     discard_stale_partials(catalog)
     with ExitStack() as stack:
@@ -63,7 +88,7 @@ def _imported(format_name: str, files: list[Path], catalog: Path, progress: Prog
             writers.append(stack.enter_context(TapeWriter(catalog, spec, format_name)))
             return writers[-1]
 
-        FORMATS[format_name].read(files, open_writer, progress)
+        read(files, open_writer, progress)
         there = [_same_in(catalog, writer) for writer in writers]
         fresh = [writer for writer, same in zip(writers, there, strict=True) if same is None]
         publish_all(fresh)
@@ -77,19 +102,24 @@ def _silent(_text: str, _share: float) -> None:
     """For callers that do not want to know."""
 
 
-def _files(paths: list[Path], patterns: tuple[str, ...]) -> list[Path]:
-    """Every file named, or lying in a folder named and matching a pattern; once each."""
+def _files(paths: list[Path], of_format: Format) -> list[Path]:
+    """Every file named, or lying in a folder named and meant by the format; once each."""
     files: list[Path] = []
     for path in paths:
         if not path.exists():
             raise UserError(f"{path}: no such file or folder", "check the path")
-        inside = sorted(found for pattern in patterns for found in path.glob(pattern)) if path.is_dir() else [path]
-        if not inside:
-            raise UserError(f"{path}: no {' or '.join(patterns)} files in this folder", "name a folder of recordings")
-        files.extend(inside)
+        files.extend(_inside(path, of_format) if path.is_dir() else [path])
     if not files:
         raise UserError("no files to import", "name files or a folder of recordings")
     return list({file.resolve(): file for file in files}.values())
+
+
+def _inside(folder: Path, of_format: Format) -> list[Path]:
+    patterns = of_format.patterns
+    inside = sorted({found for pattern in patterns for found in folder.glob(pattern) if of_format.is_meant(found)})
+    if not inside:
+        raise UserError(f"{folder}: no {' or '.join(patterns)} files in this folder", "name a folder of recordings")
+    return inside
 
 
 def _same_in(catalog: Path, writer: TapeWriter) -> Tape | None:
