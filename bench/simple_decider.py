@@ -39,6 +39,7 @@ MEMORY = RINGS + COLUMNS * RING
 SLOT_MASK = LADDER - 1
 NEAR = 8  # slots looked at without a branch before falling back to occupancy words
 FAR_SLOTS = 200
+NO_QUOTE = (0.0, 0.0)  # the rule keeps no mid to measure slippage from
 
 DEPTH, SNAPSHOT, TRADE = Kind.DEPTH.value, Kind.SNAPSHOT.value, Kind.TRADE.value
 FLAT, ENTERING, OPEN, EXITING = (
@@ -134,6 +135,11 @@ def exit_side(side, stop_ticks, target_ticks, bid_ticks, ask_ticks):
 
 # --- every packet -----------------------------------------------------------------------------------------------
 @kernel
+def foresee(universe, market, books, memory, market_params, packet, levels):
+    """The rule knows no order flow."""
+
+
+@kernel
 def observe(universe, market, books, memory, market_params, packet, levels):
     """Roll the seconds, add prints, sum the top of the book, sample the spread."""
     if packet.kind == SNAPSHOT:
@@ -210,7 +216,8 @@ def order(universe, market, trader, listing_id, side, verdict, ts_ns):
         position.exit_quote = 0.0
     touch_ticks = -book.best_x[ASK] if side > 0 else book.best_x[BID]
     price_ticks = touch_ticks + side * SLIP_TICKS * is_exit
-    execution_engine.send(trader, listing_id, side, price_ticks, ORDER_LOTS, position.intent_id, is_exit, 0, ts_ns)
+    intent_id = position.intent_id
+    execution_engine.send(trader, listing_id, side, price_ticks, ORDER_LOTS, intent_id, is_exit, 0, NO_QUOTE, ts_ns)
     execution_engine.apply_digest(trader, verdict)
     position.state = EXITING if is_exit == 1 else ENTERING
     position.working_count = 1
@@ -218,7 +225,7 @@ def order(universe, market, trader, listing_id, side, verdict, ts_ns):
 
 # --- after every report -------------------------------------------------------------------------------------------
 @routine
-def on_report(universe, market, books, trader, memory, market_params, params, listing_id, ts_ns):
+def on_report(universe, market, books, trader, memory, market_params, params, listing_id, packet, levels):
     """What the venue says moves the position; the next packet decides about it."""
     listing = universe.listings[listing_id]
     inventory, position = trader.inventory[listing_id], trader.positions[listing.group_id]
@@ -234,7 +241,7 @@ def on_report(universe, market, books, trader, memory, market_params, params, li
         entry_ticks = inventory.open_cost // (inventory.held_atoms // listing.base_atoms_per_lot)
         position.stop_price = entry_ticks - position.side * STOP_TICKS
         position.target_price = entry_ticks + position.side * TARGET_TICKS
-        position.ts_entry_ns = ts_ns
+        position.ts_entry_ns = packet.ts_local_ns
     position.state = OPEN
 
 

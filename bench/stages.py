@@ -20,6 +20,12 @@ def stream(packets, levels):
 
 
 @kernel
+def foresee(universe, market, books, memory, market_params, packet, levels):
+    if IS_OBSERVING == 1:
+        base.foresee(universe, market, books, memory, market_params, packet, levels)
+
+
+@kernel
 def observe(universe, market, books, memory, market_params, packet, levels):
     if IS_OBSERVING == 1:
         base.observe(universe, market, books, memory, market_params, packet, levels)
@@ -31,7 +37,7 @@ def on_packet(universe, market, books, trader, memory, market_params, params, pa
 
 
 @kernel
-def on_report(universe, market, books, trader, memory, market_params, params, listing_id, ts_ns):
+def on_report(universe, market, books, trader, memory, market_params, params, listing_id, packet, levels):
     pass
 
 

@@ -70,7 +70,8 @@ def test_volatile_begins_at_twice_the_usual_range_and_ends_below_seven_quarters_
 @pytest.mark.uncompiled
 @pytest.mark.spec("R3")
 def test_the_usual_range_is_the_mean_of_today_and_twenty_days_and_needs_five() -> None:
-    random, bar, seen = np.random.default_rng(1), flat(BAR), {}
+    random, bar = np.random.default_rng(1), flat(BAR)
+    seen: dict[int, list[float]] = {}
     for day in [*range(100, 109), *range(111, 140)]:  # a weekend without bars
         for _ in range(3):
             bar["atr_ticks"] = float(random.integers(1, 100))
