@@ -11,6 +11,9 @@ from ..core.schema import LEVEL, NEVER_NS, PACKET
 from ..errors import UserError
 from .decimals import Array
 from .tape import ListingSpec, Tape
+from .warmup import Warmup, is_history, warmup_of
+
+Source = Tape | Warmup
 
 BLOCK_PACKETS = 1 << 18
 
@@ -38,24 +41,44 @@ def merge(tapes: list[Tape], start_ns: int | None = None, end_ns: int | None = N
     """All packets with start_ns <= ts_local_ns < end_ns.
 
     A listing whose tape began before the start opens with a SNAPSHOT of its book as it then was. Tapes of one
-    listing are joined. A single tape taken whole is not copied.
+    listing are joined. A single tape taken whole is not copied. History (bars, volatility indices) is kept from its
+    own beginning; bars of a recorded listing end where its recording begins.
     """
     if start_ns is not None and end_ns is not None and end_ns <= start_ns:
         raise UserError(f"the run ends at {end_ns} ns, not after its start at {start_ns} ns", "give a later end")
-    by_listing = _by_listing(tapes)
+    by_listing = _by_listing(_warmed(tapes))
     listings = [of_listing[0].facts.listing for of_listing in by_listing]
     if len(tapes) == 1 and start_ns is None and end_ns is None:
         return Merged(tapes[0].packets, tapes[0].levels, listings, tapes[0].truth)
     numbered = [(listing_id, tape) for listing_id, of_listing in enumerate(by_listing) for tape in of_listing]
-    openings = [] if start_ns is None else [part for each in numbered for part in _opening(*each, start_ns)]
-    stretches = [_stretch(listing_id, tape, start_ns, end_ns) for listing_id, tape in numbered]
+    recorded = [each for each in numbered if not is_history(each[1])]
+    openings = [] if start_ns is None else [part for each in recorded for part in _opening(*each, start_ns)]
+    stretches = [
+        _stretch(listing_id, tape, None if is_history(tape) else start_ns, end_ns) for listing_id, tape in numbered
+    ]
     packets, levels, truth = _interleaved(openings, stretches)
     return Merged(packets, levels, listings, truth)
 
 
-def _by_listing(tapes: list[Tape]) -> list[list[Tape]]:
+def _warmed(tapes: list[Tape]) -> list[Source]:
+    """The tapes, with bars of a listing that is recorded too cut where its recording begins, in its own ticks."""
+    recorded: dict[str, Tape] = {}
+    for tape in sorted(tapes, key=lambda tape: tape.facts.ts_first_ns):
+        if not is_history(tape):
+            recorded.setdefault(tape.facts.listing.name, tape)
+    sources: list[Source] = []
+    for tape in tapes:
+        live = recorded.get(tape.facts.listing.name)
+        if live is None or not is_history(tape):
+            sources.append(tape)
+        elif (warmup := warmup_of(tape, live.facts.listing, live.facts.ts_first_ns)) is not None:
+            sources.append(warmup)
+    return sources
+
+
+def _by_listing(tapes: list[Source]) -> list[list[Source]]:
     """Tapes by listing in order of first mention, each listing's in time order."""
-    found: dict[str, list[Tape]] = {}
+    found: dict[str, list[Source]] = {}
     for tape in tapes:
         found.setdefault(tape.facts.listing.name, []).append(tape)
     for of_listing in found.values():
@@ -65,7 +88,7 @@ def _by_listing(tapes: list[Tape]) -> list[list[Tape]]:
     return list(found.values())
 
 
-def _refuse_unlike(before: Tape, after: Tape) -> None:
+def _refuse_unlike(before: Source, after: Source) -> None:
     if after.facts.ts_first_ns <= before.facts.ts_last_ns:
         raise UserError(f"{after.folder} overlaps {before.folder}", "remove one of them")
     if after.facts.listing != before.facts.listing:
@@ -73,12 +96,12 @@ def _refuse_unlike(before: Tape, after: Tape) -> None:
         raise UserError(message, "import both recordings together, or run them apart")
 
 
-def _index(tape: Tape, ts_ns: int) -> int:
+def _index(tape: Source, ts_ns: int) -> int:
     """How many packets of the tape came before ts_ns."""
     return int(np.searchsorted(tape.packets["ts_local_ns"], ts_ns))
 
 
-def _stretch(listing_id: int, tape: Tape, start_ns: int | None, end_ns: int | None) -> Part:
+def _stretch(listing_id: int, tape: Source, start_ns: int | None, end_ns: int | None) -> Part:
     packets, levels, truth = tape.packets, tape.levels, tape.truth
     begin = 0 if start_ns is None else _index(tape, start_ns)
     end = len(packets) if end_ns is None else _index(tape, end_ns)
@@ -90,7 +113,7 @@ def _stretch(listing_id: int, tape: Tape, start_ns: int | None, end_ns: int | No
     return Part(listing_id, packets, levels[first:last], first, None if truth is None else truth[begin:end])
 
 
-def _opening(listing_id: int, tape: Tape, start_ns: int) -> list[Part]:
+def _opening(listing_id: int, tape: Source, start_ns: int) -> list[Part]:
     """The tape's book as a SNAPSHOT stamped start_ns; nothing if it was not LIVE then."""
     count = _index(tape, start_ns)
     rows = book_after(tape, count) if count < tape.facts.packets else None
@@ -105,7 +128,7 @@ def _opening(listing_id: int, tape: Tape, start_ns: int) -> list[Part]:
     ]
 
 
-def book_after(tape: Tape, count: int) -> tuple[Array, Array] | None:
+def book_after(tape: Source, count: int) -> tuple[Array, Array] | None:
     """Bids and asks, best first, after the tape's first `count` packets; None if the book was not LIVE then."""
     packets = tape.packets[:count]
     turns = np.flatnonzero((packets["kind"] == Kind.SNAPSHOT) | (packets["kind"] == Kind.STATUS))

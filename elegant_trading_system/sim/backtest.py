@@ -20,6 +20,7 @@ from ..data.catalog import Catalog, merge
 from ..data.sessions import with_sessions
 from ..data.tape import PARTIAL_PREFIX, Tape
 from ..data.universe import Universe, build
+from ..data.warmup import is_history
 from ..errors import ExitCode, UserError
 from .session import Session
 from .summary import summarise
@@ -58,6 +59,8 @@ def run(
     if progress is not None:
         progress("merging tapes", 0.0)
     merged = with_sessions(merge(tapes, start, end))
+    if all(is_history(tape) for tape in tapes):
+        raise UserError("these tapes hold history only: bars and indices", "a backtest needs recorded order books")
     if len(merged.packets) == 0:
         raise UserError("no packet lies between --start and --end", f"the tapes cover {_span(tapes)}")
     universe = build(merged.listings, config)
@@ -132,8 +135,8 @@ def facts_of(tapes: list[Tape], start: int | None, end: int | None) -> Facts:
         sources=sorted({tape.facts.source for tape in tapes}),
         start_ns=start,
         end_ns=end,
-        first_ns=min(tape.facts.ts_first_ns for tape in tapes),
-        last_ns=max(tape.facts.ts_last_ns for tape in tapes),
+        first_ns=min(tape.facts.ts_first_ns for tape in tapes if not is_history(tape)),
+        last_ns=max(tape.facts.ts_last_ns for tape in tapes if not is_history(tape)),
         quality={tape.facts.listing.name: tape.facts.quality.model_dump() for tape in tapes},
     )
 

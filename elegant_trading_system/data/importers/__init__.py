@@ -14,6 +14,7 @@ import numpy as np
 
 from ...errors import ExitCode, UserError
 from ..tape import ListingSpec, Tape, TapeFacts, TapeWriter, discard_stale_partials, publish_all, tape_path
+from ..warmup import is_history
 from . import bars, binance_capture, binance_vision, databento, hftbacktest, lobster, tardis, volatility
 from .said import Said
 
@@ -127,6 +128,8 @@ def _same_in(catalog: Path, writer: TapeWriter) -> Tape | None:
     facts = writer.facts
     for path in sorted((catalog / tape_path(facts)).parent.glob("*/tape.json")):
         other = Tape(path.parent)
+        if is_history(other) != is_history(Tape(writer.partial)):
+            continue  # bars may cover the time of a recording
         if other.facts.ts_first_ns > facts.ts_last_ns or facts.ts_first_ns > other.facts.ts_last_ns:
             continue
         if _is_same(other, Tape(writer.partial)):
