@@ -30,7 +30,7 @@ def made(format_name: str, folder: Path) -> Tape:
 @pytest.mark.parametrize("format_name", ["hftbacktest", "tardis", "binance-vision"])
 def test_the_engines_books_are_those_a_naive_reader_of_the_tape_builds(format_name: str, tmp_path: Path) -> None:
     tape = made(format_name, tmp_path)
-    worlds = (build([tape.facts.listing], load([], [])).record, *new_market())
+    worlds = (build([tape.facts.listing], load([], [])).record, *new_market(), load(environ={}).market_params())
     packets, levels, fed = tape.packets, tape.levels, 0
     for packet, bids, asks in naive.tape_books(packets, levels):
         until = fed + int((packets[fed:] == packet).argmax()) + 1

@@ -44,9 +44,10 @@ class Warm:
             writer = csv.writer(file)
             writer.writerow(["timestamp", "open", "high", "low", "close", "volume"])
             for minute in range(HOURS * 60 + 10):
-                steps = np.concatenate([[price], price + np.cumsum(random.normal(0, 20, 3)).round(1)])
+                steps = np.concatenate([[price], price + np.cumsum(random.normal(0, 20, 3))]).round(1)
                 row = (steps[0], steps.max(), steps.min(), steps[-1], round(float(random.uniform(1, 9)), 3))
-                writer.writerow([(first + timedelta(minutes=minute)).strftime("%Y-%m-%dT%H:%M:%SZ"), *row])
+                stamp = (first + timedelta(minutes=minute)).strftime("%Y-%m-%dT%H:%M:%SZ")
+                writer.writerow([stamp, *(f"{value:.1f}" for value in row[:4]), row[4]])
                 rows.append(row)
                 price = float(steps[-1])
         return rows
