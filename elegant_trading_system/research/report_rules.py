@@ -70,7 +70,7 @@ def band(run: Run) -> go.Figure:
         )
     )  # fmt: skip
     figure.update_xaxes(type="date")
-    return _dressed(figure, 90 + 34 * max(len(groups), 1))
+    return _dressed(figure, 130 + 34 * max(len(groups), 1))
 
 
 # --- costs against ranges --------------------------------------------------------------------------------------
