@@ -51,7 +51,7 @@ def binance_bars(
     tapes: list[TapeFacts] = []
     missing: dict[str, list[str]] = {}
     downloaded = 0
-    with progress_bar() as progress, Downloader(base_url or binance_vision.BASE_URL) as downloader:
+    with progress_bar() as progress, Downloader(base_url or binance_vision.BASE_URL, progress) as downloader:
         for symbol in symbols:
             fetched = binance_vision.fetch(downloader, symbol, *days, folder, progress)
             downloaded += fetched.downloaded
@@ -79,7 +79,7 @@ def dvol(
     if days[0] >= days[1]:
         raise UserError(f"nothing to fetch from {days[0]} to before {days[1]}", "give a later end", ExitCode.USAGE)
     tapes = []
-    with progress_bar() as progress, Downloader(base_url or deribit.BASE_URL) as downloader:
+    with progress_bar() as progress, Downloader(base_url or deribit.BASE_URL, progress) as downloader:
         for currency in _names(instruments):
             path = deribit.fetch(downloader, currency, *days, folder, progress)
             tapes += import_fetched("volatility", [path], catalog, progress)
@@ -98,7 +98,7 @@ def vix(
     from .data.fetch.download import Downloader
     from .data.fetch.tapes import import_fetched
 
-    with progress_bar() as progress, Downloader(base_url or cboe.BASE_URL) as downloader:
+    with progress_bar() as progress, Downloader(base_url or cboe.BASE_URL, progress) as downloader:
         path, is_new = cboe.fetch(downloader, folder, progress)
         tapes = import_fetched("volatility", [path], catalog, progress)
     _show(tapes, {"downloaded": int(is_new)}, catalog, as_json=as_json)

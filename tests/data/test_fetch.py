@@ -38,8 +38,8 @@ def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     pauses: list[float] = []
     init = Downloader.__init__
 
-    def fast(self: Downloader, base_url: str) -> None:
-        init(self, base_url, pauses.append)
+    def fast(self: Downloader, base_url: str, tell: Any = lambda *_: None) -> None:
+        init(self, base_url, tell, pauses.append)
 
     monkeypatch.setattr(Downloader, "__init__", fast)
     return pauses
@@ -209,6 +209,15 @@ def test_what_may_pass_is_tried_again_after_longer_and_longer_pauses(
     source.faults[MONTHLY] = [Fault(500), Fault(502), Fault(503)]
     assert fetch_january(source, tmp_path).downloaded == 1
     assert slept == [0.5, 1.0, 2.0]
+
+
+def test_a_pause_is_told(source: Source, slept: list[float], tmp_path: Path) -> None:
+    source.files[cboe.PATH] = VIX_ROWS.encode()
+    source.faults[cboe.PATH] = [Fault(503)]
+    told: list[str] = []
+    with Downloader(source.url, lambda text, _: told.append(text)) as downloader:
+        cboe.fetch(downloader, tmp_path, lambda *_: None)
+    assert told == ["HTTP 503 Service Unavailable; again in 0.5 s"]
 
 
 def test_a_server_that_says_when_is_obeyed(source: Source, slept: list[float], tmp_path: Path) -> None:

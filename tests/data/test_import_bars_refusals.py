@@ -80,7 +80,7 @@ BAD_FILES: dict[str, tuple[str, bytes, str]] = {
         ":2: not a time: 1000000000000000",
     ),
     "no feather": (".feather", GOOD, ".feather: "),
-    "another kind of file": (".xlsx", GOOD, "unknown kind of file"),
+    "another kind of file": (".xlsx", GOOD, "not a kind of file bars are read from"),
     "binary junk": (".csv", bytes(range(1, 256)) * 9, ".csv: "),
     "a price that overflows": (
         ".csv",

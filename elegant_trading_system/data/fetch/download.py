@@ -57,9 +57,9 @@ class Answer(NamedTuple):
 class Downloader:
     """Holds the connection; a context manager."""
 
-    def __init__(self, base_url: str, sleep: Sleep = time.sleep) -> None:
+    def __init__(self, base_url: str, tell: Progress = lambda *_: None, sleep: Sleep = time.sleep) -> None:
         self.base_url = checked_url(base_url)
-        self.sleep = sleep
+        self.tell, self.sleep = tell, sleep
         headers = {"User-Agent": f"elegant-trading-system/{__version__}"}
         self.client = httpx.Client(headers=headers, timeout=TIMEOUT, follow_redirects=True)
 
@@ -101,7 +101,9 @@ class Downloader:
             except Passing as passing:
                 problem = passing
             if number + 1 < ATTEMPTS:
-                self.sleep(_pause_s(url, number, problem))
+                pause_s = _pause_s(url, number, problem)
+                self.tell(f"{problem}; again in {pause_s:,.1f} s", 0.0)
+                self.sleep(pause_s)
         raise UserError(
             f"{url}: {problem}; tried {ATTEMPTS} times", "is the network up? The command goes on where it was"
         )

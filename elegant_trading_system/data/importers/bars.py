@@ -19,7 +19,7 @@ from . import bars_lean
 from .bars_clean import Bars, Counted, clean, count
 from .bars_names import Instrument, identify, is_meant, other_length
 from .bars_stamps import NEW_YORK, NS_PER_MINUTE, Clock, minute_starts_ns
-from .bars_table import read_table
+from .bars_table import kind_of, read_table
 from .binance_symbols import KNOWN_STEPS
 from .said import Said
 
@@ -62,6 +62,7 @@ def _sources(paths: list[Path], said: Said) -> list[Source]:
     """Files by listing, listings in order of venue and symbol."""
     by_listing: dict[Instrument, list[Path]] = {}
     for path in paths:
+        kind_of(path)
         by_listing.setdefault(bars_lean.identify(path) or identify(path, said), []).append(path)
     ordered = sorted(by_listing, key=lambda instrument: (instrument.venue, instrument.symbol))
     return [Source(instrument, sorted(by_listing[instrument])) for instrument in ordered]

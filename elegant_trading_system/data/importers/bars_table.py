@@ -81,21 +81,21 @@ def _numbers(table: Table, series: pl.Series) -> Array:
     return numbers.to_numpy().astype(np.float64)
 
 
+def kind_of(path: Path) -> str:
+    """.csv of data.csv.xz; UserError if files of that kind are not read."""
+    kind = Path(path.name.lower().removesuffix(".xz").removesuffix(".gz")).suffix
+    if kind not in READERS:
+        raise UserError(f"{path}: not a kind of file bars are read from", f"they are: {', '.join(READERS)}, .xz, .gz")
+    return kind
+
+
 def _framed(path: Path) -> tuple[pl.DataFrame, int]:
     """The file as a frame and the number of its first row."""
-    suffix = Path(path.name.lower().removesuffix(".xz").removesuffix(".gz")).suffix
     try:
-        if suffix == ".zip":
-            return _csv(path, _unzipped(path))
-        data = _unpacked(path)
+        data = _unzipped(path) if kind_of(path) == ".zip" else _unpacked(path)
         if not data:
             raise UserError(f"{path}: empty file", HINT)
-        readers: dict[str, Callable[[Path, bytes], tuple[pl.DataFrame, int]]] = {
-            ".csv": _csv, ".json": _json, ".parquet": _parquet, ".feather": _feather,
-        }  # fmt: skip
-        if suffix not in readers:
-            raise UserError(f"{path}: unknown kind of file", "bars are read from .csv, .json, .parquet, .feather, .zip")
-        return readers[suffix](path, data)
+        return READERS[kind_of(path)](path, data)
     except (pl.exceptions.PolarsError, pl.exceptions.PanicException, msgspec.DecodeError) as error:
         raise UserError(f"{path}: {str(error).splitlines()[0]}", DAMAGED) from None
     except OSError as error:
@@ -170,3 +170,8 @@ def _parquet(_path: Path, data: bytes) -> tuple[pl.DataFrame, int]:
 
 def _feather(_path: Path, data: bytes) -> tuple[pl.DataFrame, int]:
     return pl.read_ipc(io.BytesIO(data)), 1
+
+
+READERS: dict[str, Callable[[Path, bytes], tuple[pl.DataFrame, int]]] = {
+    ".csv": _csv, ".zip": _csv, ".json": _json, ".parquet": _parquet, ".feather": _feather,
+}  # fmt: skip
