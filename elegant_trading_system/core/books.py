@@ -6,9 +6,12 @@ x mod LADDER, so moving the window moves no memory. `low_x` is a multiple of WOR
 straddles the two ends of the window.
 """
 
+import numpy as np
+
 from .jit import kernel, routine
 from .schema import FAR, LADDER, NO_X, WORD
 
+LADDER_U = np.uint64(LADDER)
 SLOT_MASK = LADDER - 1
 FAR_MASK = FAR - 1
 FAR_MAX = FAR * 3 // 4
@@ -64,19 +67,34 @@ def known_lots(books, book, listing_id, s, x):
 def set_slot(books, listing_id, s, x, lots):
     slot = x & SLOT_MASK
     books.lots[listing_id, s, slot] = lots
-    bit = 1 << (slot & (WORD - 1))
+    bit = slot & (WORD - 1)
     word = books.words[listing_id, s, slot // WORD]
-    books.words[listing_id, s, slot // WORD] = (word | bit) if lots > 0 else (word & ~bit)
+    books.words[listing_id, s, slot // WORD] = (word & ~(1 << bit)) | ((1 if lots > 0 else 0) << bit)
+
+
+@kernel
+def is_inside(book, s, x):
+    """Does the ladder cover x?"""
+    return np.uint64(x - book.low_x[s]) < LADDER_U
+
+
+@kernel
+def apply_inside(books, book, listing_id, s, x, lots):
+    """Set the lots resting at an x that the ladder covers (0 removes the level)."""
+    set_slot(books, listing_id, s, x, lots)
+    best_x = book.best_x[s]
+    if x > best_x:
+        if lots > 0:
+            book.best_x[s] = x
+    elif ((x - best_x) | lots) == 0:  # the best level is gone: one branch, rarely taken
+        book.best_x[s] = level_at_or_below(books, listing_id, s, x, book.low_x[s])
 
 
 @kernel
 def apply_level(books, book, listing_id, s, x, lots):
-    """Set the lots resting at x (0 removes the level)."""
-    low_x = book.low_x[s]
-    if low_x <= x < low_x + LADDER:
-        set_slot(books, listing_id, s, x, lots)
-        if x >= book.best_x[s]:
-            book.best_x[s] = x if lots > 0 else level_at_or_below(books, listing_id, s, x, low_x)
+    """Set the lots resting at any x."""
+    if is_inside(book, s, x):
+        apply_inside(books, book, listing_id, s, x, lots)
     else:
         apply_outside(books, book, listing_id, s, x, lots)
 

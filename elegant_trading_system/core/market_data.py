@@ -9,7 +9,7 @@ from .correlation import apply_clusters, roll_correlations
 from .jit import kernel, routine
 from .kinds import AssetClass, BookState, Kind, ListingKind, SessionState
 from .quotes import is_crossed, is_fresh, is_market_open, is_two_sided, liquidity_now, mid_price, side_rows
-from .schema import NO_X, NS_PER_S, SECONDS
+from .schema import LISTINGS, NO_X, NS_PER_S, SECONDS
 from .units import ASK, BID, x_from_ticks
 from .volatility import apply_value
 
@@ -19,8 +19,10 @@ LIVE = BookState.LIVE.value
 VOLATILITY = ListingKind.VOLATILITY.value
 OPEN, HALTED = SessionState.OPEN.value, SessionState.HALTED.value
 CRYPTO = AssetClass.CRYPTO.value
+LISTING_MASK = LISTINGS - 1
 PRICE_TICKS_MAX = 2**40
-LOTS_MAX = 2**50
+LOTS_MAX = 2**50 - 1
+ROW_MAX = np.uint64(2**50)  # `lots | (ticks - 1)` of every sane row is below
 PRINT_MAX = 2**52  # ticks * lots of one print: a thousand of these still fit a window sum
 HISTORY_GAP_S = 120  # between the last bar of history and the first packet
 LIQUIDITY_S = 3600.0  # time constant of a listing's liquidity
@@ -29,12 +31,10 @@ LIQUIDITY_S = 3600.0  # time constant of a listing's liquidity
 @kernel
 def apply_packet(universe, market, books, params, packet, levels):
     """One market packet moves its listing's book or flow."""
-    listing_id = np.int64(packet.listing_id)
+    listing_id = np.int64(packet.listing_id) & LISTING_MASK  # known to be an index: saves a test per look-up
     book = market.books[listing_id]
     venue = market.venues[universe.listings[listing_id].venue_id]
     market.ts_ns = packet.ts_local_ns
-    market.packet_count += 1
-    market.row_count += packet.buy_count + packet.sell_count
     venue.ts_packet_ns = packet.ts_local_ns
     venue.packet_count += 1
     book.ts_packet_ns = packet.ts_local_ns
@@ -55,9 +55,7 @@ def apply_packet(universe, market, books, params, packet, levels):
 
 @kernel
 def apply_depth(market, books, book, listing_id, packet, levels):
-    for s in range(2):
-        begin, end = side_rows(packet, s)
-        apply_rows(market, books, book, listing_id, s, levels, begin, end)
+    apply_rows(market, books, book, listing_id, packet, levels)
     book.ts_depth_ns = packet.ts_local_ns
     book_ops.settle(books, book, listing_id)
     if is_crossed(book):
@@ -65,13 +63,28 @@ def apply_depth(market, books, book, listing_id, packet, levels):
 
 
 @kernel
-def apply_rows(market, books, book, listing_id, s, levels, begin, end):
-    for k in range(begin, end):
-        ticks, lots = levels[k].price_ticks, levels[k].lots
-        if lots < 0 or lots > LOTS_MAX or ticks <= 0 or ticks > PRICE_TICKS_MAX:
-            market.refused_count += 1
+def apply_rows(market, books, book, listing_id, packet, levels):
+    """Both sides in one loop: which side a row is on is arithmetic, where a branch would be guessed wrong half the time."""
+    begin, middle = packet.level_begin, packet.level_begin + packet.buy_count
+    for k in range(begin, middle + packet.sell_count):
+        row = levels[np.uint64(k)]  # unsigned: without a test for counting from the end
+        ticks, lots = row.price_ticks, row.lots
+        s = 1 if k >= middle else 0
+        x = x_from_ticks(s, ticks)
+        is_sane = np.uint64(lots | (ticks - 1)) < ROW_MAX
+        if is_sane & book_ops.is_inside(book, s, x):
+            book_ops.apply_inside(books, book, listing_id, s, x, lots)
         else:
-            book_ops.apply_level(books, book, listing_id, s, x_from_ticks(s, ticks), lots)
+            apply_odd_row(market, books, book, listing_id, s, ticks, lots)
+
+
+@routine
+def apply_odd_row(market, books, book, listing_id, s, ticks, lots):
+    """A row outside the window, or one to refuse."""
+    if lots < 0 or lots > LOTS_MAX or ticks <= 0 or ticks > PRICE_TICKS_MAX:
+        market.refused_count += 1
+    else:
+        book_ops.apply_outside(books, book, listing_id, s, x_from_ticks(s, ticks), lots)
 
 
 @routine
@@ -85,7 +98,7 @@ def apply_snapshot(market, books, book, listing_id, packet, levels):
             best_x = max(best_x, x_from_ticks(s, levels[k].price_ticks))
         if best_x != NO_X:
             book_ops.centre(book, s, best_x)
-        apply_rows(market, books, book, listing_id, s, levels, begin, end)
+    apply_rows(market, books, book, listing_id, packet, levels)
     book_ops.settle(books, book, listing_id)
     book.state = LIVE
     book.ts_depth_ns = packet.ts_local_ns
@@ -103,8 +116,9 @@ def apply_trade(universe, market, params, listing_id, packet, levels):
     group = market.groups[listing.group_id]
     is_reference = universe.groups[listing.group_id].reference_id == listing_id
     for k in range(packet.level_begin, packet.level_begin + packet.buy_count + packet.sell_count):
-        ticks, lots = levels[k].price_ticks, levels[k].lots
-        if lots < 0 or ticks <= 0 or ticks > PRICE_TICKS_MAX or lots > PRINT_MAX // ticks:
+        row = levels[np.uint64(k)]
+        ticks, lots = row.price_ticks, row.lots
+        if lots < 0 or ticks <= 0 or ticks > PRICE_TICKS_MAX or float(lots) * ticks > PRINT_MAX:
             market.refused_count += 1
             continue
         flow.second_lots += lots

@@ -451,8 +451,6 @@ MARKET = record(
     [
         ("ts_ns", "i8"),
         ("next_boundary_ns", "i8"),  # 0 before the first packet
-        ("packet_count", "i8"),
-        ("row_count", "i8"),
         ("refused_count", "i8"),  # rows with a negative size or outside the provable range
         ("books", BOOK, (LISTINGS,)),
         ("flows", FLOW, (LISTINGS,)),

@@ -171,12 +171,14 @@ class Session:
 
     def _first_live_ns(self, packets: Array) -> int:
         """When trading can begin: the first packet that is no history; the very first if all are."""
-        for at in range(0, len(packets), SLICE_PACKETS):
-            block = packets[at : at + SLICE_PACKETS]
+        begin, step = 0, 64  # it is nearly always among the first
+        while begin < len(packets):
+            block = packets[begin : begin + step]
             kinds = self.universe.record[0]["listings"]["kind"][block["listing_id"]]
             is_live = ~np.isin(block["kind"], (Kind.BAR, Kind.SESSION)) & (kinds != ListingKind.VOLATILITY)
             if is_live.any():
                 return int(block["ts_local_ns"][int(np.argmax(is_live))])
+            begin, step = begin + step, SLICE_PACKETS
         return int(packets["ts_local_ns"][0])
 
     def _fund(self, ts_ns: int) -> None:

@@ -80,8 +80,13 @@ def simulate(worlds, traders, venues, memory, settings, tape, cursor, end, is_la
                 if venues[k].next_ns == venue_ns:
                     serve(worlds, traders[k], venues[k], memory, settings, tape, cursor, venue_ns, logs, k)
         else:
-            cursor += 1
-            react_all(universe, market, books, traders, venues, memory, settings, packets[cursor - 1], tape[1], logs)
+            quiet_ns = 0 if settings[0][0].pass_ns == 0 else min(venue_ns, market.next_boundary_ns)
+            is_quiet = True
+            while is_quiet:  # until a boundary, a report or an order of ours: nothing but packets
+                packet = packets[cursor]
+                cursor += 1
+                is_sent = react_all(universe, market, books, traders, venues, memory, settings, packet, tape[1], logs)
+                is_quiet = not is_sent and cursor < end and packets[cursor].ts_local_ns < quiet_ns
     return cursor
 
 
@@ -100,13 +105,15 @@ def decide_all(worlds, traders, venues, memory, settings, logs, is_over):
         decider.decide(
             universe, market, books, traders[k], memory, settings[0][0], settings[1][k], history, boundary_ns
         )
-        send_all(universe, market, traders[k], venues[k], settings, logs, k)
+        if traders[k].outbox.count > 0:
+            send_all(universe, market, traders[k], venues[k], settings, logs, k)
 
 
 @part
 def react_all(universe, market, books, traders, venues, memory, settings, packet, levels, logs):
-    """One market packet: observed once, answered by every trader."""
+    """One market packet: observed once, answered by every trader; returns whether one sent anything."""
     market_params, params = settings[0][0], settings[1]
+    is_sent = False
     engine.observe(universe, market, books, memory, market_params, packet, levels)
     for k in range(len(traders)):
         trader, venue = traders[k], venues[k]
@@ -119,6 +126,8 @@ def react_all(universe, market, books, traders, venues, memory, settings, packet
             decider.decide(universe, market, books, trader, memory, market_params, params[k], history, ts_ns)
         if trader.outbox.count > 0:
             send_all(universe, market, trader, venue, settings, logs, k)
+            is_sent = True
+    return is_sent
 
 
 @routine
@@ -147,5 +156,6 @@ def serve(worlds, trader, venue, memory, settings, tape, cursor, ts_ns, logs, k)
         log_reply(trader, venue.replies[slot], replies, rows, counts)
         packet = replies[counts[2] - 1]
         engine.hear(universe, market, books, trader, memory, settings[0][0], settings[1][k], packet, rows)
-        send_all(universe, market, trader, venue, settings, logs, k)
+        if trader.outbox.count > 0:
+            send_all(universe, market, trader, venue, settings, logs, k)
     venue_ops.refresh_next(venue)
