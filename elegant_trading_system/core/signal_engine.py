@@ -222,18 +222,26 @@ def decayed_depth(books, book, pressure, listing_id, s, params, decay_bps, is_in
     """
     mid = mid_ticks(book)
     centre = mid if s == BID else -mid
+    band_ticks = params.pressure_band_bps * mid * 1e-4
+    log_tick = -LN2 / (decay_bps * mid * 1e-4)  # of the weight, per tick of distance
+    weight_1 = math.exp(log_tick)
+    weight_2 = weight_1 * weight_1
+    weight_4 = weight_2 * weight_2
     low_x = book.low_x[s]
-    x = book.best_x[s]
-    total, shown = 0.0, 0.0
+    x, last_x = book.best_x[s], NO_X
+    total, shown, weight = 0.0, 0.0, 0.0
     for _ in range(params.pressure_levels):
-        if x == NO_X:
+        if x == NO_X or centre - x > band_ticks:
             break
-        distance_bps = (centre - x) / mid * 1e4
-        if distance_bps > params.pressure_band_bps:
-            break
+        gap = last_x - x
+        if 0 < gap < 8:  # the next level of a dense book: multiplications instead of an exp
+            weight *= (weight_1 if gap & 1 else 1.0) * (weight_2 if gap & 2 else 1.0) * (weight_4 if gap & 4 else 1.0)
+        else:
+            weight = math.exp(log_tick * abs(centre - x))
+        last_x = x if x <= centre else NO_X
         price = 1.0 if is_inverse == 1 else (float(abs(x)) if params.is_price_weighted == 1 else mid)
         lots = book_ops.lots_at(books, listing_id, s, x)
-        total += math.exp(-LN2 * abs(distance_bps) / decay_bps) * price * lots
+        total += weight * price * lots
         shown += lots
         pressure.edge_x[s] = x
         x = book_ops.level_at_or_below(books, listing_id, s, x - 1, low_x)

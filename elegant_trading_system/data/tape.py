@@ -72,6 +72,8 @@ class Quality(BaseModel):
     rounded_prices: int = 0  # finer than a tick, taken to the nearest
     heartbeats: int = 0  # packets without rows in silences that the recording vouches for
     revealed_levels: int = 0  # seen only because a better level went, and read from the vendor's own book
+    corrected_levels: int = 0  # believed in until the vendor's own book had contradicted them twice
+    guessed_sides: int = 0  # trades whose taker is not told: by the side of the mid
     sequence_gaps: int = 0
     trade_id_gaps: int = 0
     crossed_books: int = 0
