@@ -148,6 +148,7 @@ def choose_bar(universe, market, params, group_id):
     """
     group = market.groups[group_id]
     cost_bps = round_trip_bps(universe, market, group_id)
+    group.round_trip_bps = cost_bps
     group.bar_index = -1
     group.is_uneconomic = 0
     for b in range(params.bar_count):

@@ -420,6 +420,7 @@ GROUP_STATE = record(
         ("bars", BAR, (BARS,)),
         ("bar_index", "i8"),  # the bar that is traded
         ("is_uneconomic", "i8"),  # no bar can pay its costs
+        ("round_trip_bps", "f8"),  # costs of a taker's round trip when the bar was chosen
         ("price", "f8"),  # last mid or close
         ("slot_price", "f8"),  # at the last correlation boundary; 0 = not known
         ("day_variance", "f8"),  # sum of squared returns since midnight

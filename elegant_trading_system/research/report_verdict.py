@@ -95,10 +95,29 @@ def cold(run: Run) -> str:
     began = f"Nothing traded: {name} was the verdict of {share} of evaluations"
     if name not in [warmup.name for warmup in WARMUPS]:
         return f"{began}. {explanation(name)}"
+    if name == "WARMUP_ATR" and (arithmetic := unpaid_words(run)):
+        return f"{began}: {arithmetic}"
     need = needs_s(run)[name]
     seen = max((run.seen_s(group) for group in run.groups), default=0.0)
     what = {"WARMUP_ATR": "the average true range", "WARMUP_VWAP": "the VWAP"}.get(name, "the volume velocity")
     return f"{began}: {what} needs {duration(need)} of data, the recording has {duration(seen)}."
+
+
+def unpaid_words(run: Run) -> str:
+    """Why ranges that are known are not traded: they do not pay, and longer bars are not known yet."""
+    for found in run.summary.get("ranges", {}).values():
+        known = {int(length): float(bps) for length, bps in found["atr_bps"].items()}
+        longer = [length for length in run.config["bars"]["lengths_s"] if length not in known]
+        if known and longer:
+            bar_s, share = max(known), float(run.config["bars"]["cost_share_max"])
+            wanted = (run.config["bars"]["atr_bars"] + 1) * min(longer)
+            return (
+                f"a round trip costs {number(found['round_trip_bps'], 1)} bps, which may be at most {percent(share, 0)} "
+                f"of a bar's average range. The longest known, of {bar_s:,} s bars, is {number(known[bar_s], 1)} bps; "
+                f"that of {min(longer):,} s bars needs {duration(wanted)} of data or history, the recording has "
+                f"{duration(max(run.seen_s(group) for group in run.groups))}."
+            )
+    return ""
 
 
 def needs_s(run: Run) -> dict[str, float]:

@@ -52,6 +52,7 @@ def summarise(
         "refused_rows": int(session.market["refused_count"][0]),
         "crossed_books": int(session.market["books"]["crossed_count"].sum()),
         "verdicts": verdict_counts(trader),
+        "ranges": ranges(session),
         "venues": venues(session, k),
         "assets": ledger(session, k),
         "digests": {
@@ -61,6 +62,23 @@ def summarise(
             "decisions": decisions_digest(commands, trader),
         },
     }
+
+
+def ranges(session: Session) -> dict[str, Any]:
+    """Per traded group, in bps at the end: what a round trip costs, and the ATR of every bar length known."""
+    record, lengths = session.universe.record[0], session.market_params[0]["bar_s"]
+    answer: dict[str, Any] = {}
+    for group_id, name in enumerate(session.universe.groups):
+        if record["groups"][group_id]["is_traded"]:
+            group = session.market[0]["groups"][group_id]
+            known = [
+                (int(length), bar) for length, bar in zip(lengths, group["bars"], strict=True) if bar["atr_ticks"] > 0
+            ]
+            atr_bps = {
+                str(length): float(bar["atr_ticks"] / bar["previous_close_ticks"] * 1e4) for length, bar in known
+            }
+            answer[name] = {"round_trip_bps": float(group["round_trip_bps"]), "atr_bps": atr_bps}
+    return answer
 
 
 def verdict_counts(trader: Any) -> dict[str, int]:

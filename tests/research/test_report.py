@@ -92,6 +92,18 @@ def test_a_run_without_trades_says_why_with_the_arithmetic(cold: Path) -> None:
     assert "900 s" in text  # 15 bars of 300
 
 
+@pytest.mark.spec("M8", "X5")
+def test_a_range_that_is_known_and_does_not_pay_is_not_called_too_little_data(cold: Path) -> None:
+    run = Run.read(cold)
+    run.summary["verdicts"] = {"WARMUP_ATR": 10}
+    run.summary["ranges"] = {"BTC": {"round_trip_bps": 29.6, "atr_bps": {"60": 7.5, "180": 10.8, "300": 13.5}}}
+    assert headline(run) == (
+        "Nothing traded: WARMUP_ATR was the verdict of 100.0 % of evaluations: a round trip costs 29.6 bps, which may "
+        "be at most 15 % of a bar's average range. The longest known, of 300 s bars, is 13.5 bps; that of 900 s bars "
+        "needs 3.8 hours of data or history, the recording has 3.3 minutes."
+    )
+
+
 @pytest.mark.spec("P3", "X5")
 def test_minutes_are_not_made_into_years(traded: Path) -> None:
     text = words(body(traded))
