@@ -3,5 +3,5 @@
 import subprocess
 import sys
 
-for module in ("bench.engine", "bench.peers"):
+for module in ("bench.engine", "bench.peers", "bench.whole"):
     subprocess.run([sys.executable, "-m", module], check=True)

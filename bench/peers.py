@@ -24,7 +24,7 @@ REQUIREMENTS = HERE / "requirements-peers.txt"
 OURS = "ours"
 
 
-def in_own_venv() -> None:
+def in_own_venv(module: str = "bench.peers") -> None:
     """Go on in a virtual environment that holds the locked peers; make it when it is missing or of another lock."""
     folder = CACHE / "venv-peers"
     python, stamp = folder / "bin" / "python", folder / "made"
@@ -37,7 +37,7 @@ def in_own_venv() -> None:
         subprocess.run([*pip, "-r", str(REQUIREMENTS)], check=True)
         stamp.write_text(lock)
     os.chdir(HERE.parent)
-    os.execv(python, [str(python), "-m", "bench.peers", *sys.argv[1:]])
+    os.execv(python, [str(python), "-m", module, *sys.argv[1:]])
 
 
 def contenders(feed: Any) -> dict[str, Callable[[], tuple[float, Any]]]:

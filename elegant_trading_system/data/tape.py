@@ -8,6 +8,7 @@ It is written under a temporary name and renamed when complete: a crash leaves n
 """
 
 import hashlib
+import mmap
 import os
 import shutil
 import uuid
@@ -143,6 +144,14 @@ def _map(path: Path, dtype: np.dtype[Any], count: int, mode: Literal["c", "r+"] 
     if count == 0:
         return np.zeros(0, dtype)
     return np.asarray(np.memmap(path, dtype=dtype, mode=mode, shape=(count,)))
+
+
+def forget(array: np.ndarray[Any, Any], count: int) -> None:
+    """Give back the memory of a mapped tape's first `count` records: they have been read, and the file keeps them."""
+    mapped = getattr(array.base, "_mmap", None)
+    pages = count * array.itemsize // mmap.PAGESIZE * mmap.PAGESIZE
+    if mapped is not None and pages and hasattr(mapped, "madvise"):  # Windows has none, and does so by itself
+        mapped.madvise(mmap.MADV_DONTNEED, 0, pages)
 
 
 class TapeWriter:

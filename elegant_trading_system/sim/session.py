@@ -24,6 +24,7 @@ from ..core.schema import (
     TRADER,
     VENUE_SIM,
 )
+from ..data.tape import forget
 from ..data.universe import Universe
 from . import simulate as product
 
@@ -143,6 +144,9 @@ class Session:
             )
             is_idle = before == (self.cursor, int(self._counts.sum()))
             self._flush()
+            if self.cursor > before[0]:
+                forget(packets, self.cursor)
+                forget(levels, int(packets[self.cursor - 1]["level_begin"]))
             if progress is not None:
                 progress("backtesting", self.cursor / max(total, 1))
             if self.cursor >= total and is_idle:
