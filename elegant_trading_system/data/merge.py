@@ -42,7 +42,7 @@ def merge(tapes: list[Tape], start_ns: int | None = None, end_ns: int | None = N
 
     A listing whose tape began before the start opens with a SNAPSHOT of its book as it then was. Tapes of one
     listing are joined. A single tape taken whole is not copied. History (bars, volatility indices) is kept from its
-    own beginning; bars of a recorded listing end where its recording begins.
+    own beginning until the last packet recorded; bars of a recorded listing end where its recording begins.
     """
     if start_ns is not None and end_ns is not None and end_ns <= start_ns:
         raise UserError(f"the run ends at {end_ns} ns, not after its start at {start_ns} ns", "give a later end")
@@ -53,8 +53,15 @@ def merge(tapes: list[Tape], start_ns: int | None = None, end_ns: int | None = N
     numbered = [(listing_id, tape) for listing_id, of_listing in enumerate(by_listing) for tape in of_listing]
     recorded = [each for each in numbered if not is_history(each[1])]
     openings = [] if start_ns is None else [part for each in recorded for part in _opening(*each, start_ns)]
+    known_until_ns = min(
+        NEVER_NS if end_ns is None else end_ns,
+        max((tape.facts.ts_last_ns + 1 for _, tape in recorded), default=NEVER_NS),
+    )
     stretches = [
-        _stretch(listing_id, tape, None if is_history(tape) else start_ns, end_ns) for listing_id, tape in numbered
+        _stretch(listing_id, tape, None, known_until_ns)
+        if is_history(tape)
+        else _stretch(listing_id, tape, start_ns, end_ns)
+        for listing_id, tape in numbered
     ]
     packets, levels, truth = _interleaved(openings, stretches)
     return Merged(packets, levels, listings, truth)

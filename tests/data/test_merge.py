@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from elegant_trading_system.core.kinds import BookState, Kind
 from elegant_trading_system.data.merge import Merged, book_after, merge
-from elegant_trading_system.data.tape import Tape
+from elegant_trading_system.data.tape import ListingSpec, Tape
 from elegant_trading_system.errors import UserError
 from tests import naive
 
@@ -55,6 +55,19 @@ def test_at_equal_times_the_order_of_listings_decides(tmp_path: Path) -> None:
     btc, eth = tape(tmp_path, listing(), BTC), tape(tmp_path, listing(base="ETH"), ETH)
     assert [row[1] for row in told(merge([btc, eth])) if row[0] == 20] == [0, 0, 1]
     assert [row[1] for row in told(merge([eth, btc])) if row[0] == 20] == [0, 1, 1]
+
+
+def test_an_index_is_kept_from_its_beginning_until_the_last_packet_recorded(tmp_path: Path) -> None:
+    """Beyond it nothing happens: a backtest would walk through years of silence."""
+    index = ListingSpec(
+        venue="cboe", symbol="VIX", kind="volatility", base="VIX", quote="USD", settle="USD",
+        tick_size=Decimal("0.01"), lot_size=Decimal(1),
+    )  # fmt: skip
+    closes = [Made(ts, TRADE, [(ticks, 1)]) for ts, ticks in ((1, 1500), (15, 1600), (40, 1700), (41, 9900))]
+    merged = merge([tape(tmp_path, listing(), BTC), tape(tmp_path, index, closes)])
+    assert [row[0] for row in told(merged) if row[1] == 1] == [1, 15, 40]
+    cut = merge([tape(tmp_path / "b", listing(), BTC), tape(tmp_path / "b", index, closes)], 15, 30)
+    assert [row[0] for row in told(cut) if row[1] == 1] == [1, 15]
 
 
 def test_a_whole_single_tape_is_not_copied(tmp_path: Path) -> None:
