@@ -14,6 +14,8 @@ import typer
 from . import __version__
 from .cli_export import export
 from .cli_fetch import fetch_app
+from .cli_parse import RUNS, check_run, names_of, time_ns
+from .cli_why import why
 from .errors import ExitCode, UserError
 from .terminal import open_page, print_error, print_json, print_summary, print_table, print_wide, progress_bar
 
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
 
 HOME = Path("ets_data")
 CATALOG = HOME / "catalog"
-RUNS = HOME / "runs"
 DEMO = HOME / "demo"
 DEMO_MINUTES = 360.0
 SIMULATED_MINUTES = 120.0
@@ -94,25 +95,6 @@ def _load_config(files: list[Path] | None, sets: list[str] | None) -> "Config":
     from .config_sources import load
 
     return load(files or [], sets or [])
-
-
-def _names(text: str) -> list[str] | None:
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    return names or None
-
-
-def _time_ns(text: str) -> int | None:
-    """ISO 8601 to UTC nanoseconds; UTC unless the text says otherwise; nothing is no limit."""
-    if not text:
-        return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise UserError(
-            f"{text!r} is not a time", "write it as 2025-01-31T12:00 (UTC)", exit_code=ExitCode.USAGE
-        ) from error
-    seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    return round(seconds * 1_000_000) * 1_000
 
 
 def _facts_rows(tapes: list[Any]) -> dict[str, object]:
@@ -192,7 +174,7 @@ def simulate(
     from .sim.market_tape import simulate_market
 
     with progress_bar() as progress:
-        tapes = simulate_market(catalog, minutes, seed, edge, _names(instruments), progress)
+        tapes = simulate_market(catalog, minutes, seed, edge, names_of(instruments), progress)
     if as_json:
         print_json({"tapes": [facts.model_dump(mode="json") for facts in tapes]})
     else:
@@ -225,52 +207,24 @@ def backtest(
       ets backtest --simulated 10080 --instruments BTC,ETH,SOL
     """
     resolved = _load_config(config, sets)
-    start_ns, end_ns = _time_ns(start), _time_ns(end)
+    start_ns, end_ns = time_ns(start), time_ns(end)
     if not minutes:
         _check_catalog(catalog)
     run = out or RUNS / datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
     from .sim import backtest as engine
     from .sim import simulated_run
 
-    names = _names(instruments)
+    names = names_of(instruments)
     with progress_bar() as progress:
         if minutes:
             summary = simulated_run.run(minutes, seed, edge, resolved, run, names, progress)
         else:
-            summary = engine.run(catalog, resolved, run, names, _names(venues), start_ns, end_ns, progress)
+            summary = engine.run(catalog, resolved, run, names, names_of(venues), start_ns, end_ns, progress)
         page = _write_report(run) if is_reported else None
     if as_json:
         print_json({"run": str(run), "report": str(page or ""), **summary})
     else:
         _show_run(summary, run, page)
-
-
-@app.command()
-def why(
-    run: RunArgument,
-    order_id: Annotated[int | None, typer.Argument(metavar="[ORDER]", help="Number of an order, from 1.")] = None,
-    at: Annotated[str, typer.Option("--at", help="A moment instead, ISO 8601, UTC.")] = "",
-    group: Annotated[str, typer.Option("--group", help="BTC; all if left out.")] = "",
-    as_json: JsonOption = False,
-) -> None:
-    """Say why an order was sent, from the packet to the fill; or at a moment, why none was.
-
-    Examples:
-      ets why RUN 17
-      ets why RUN --at 2025-01-31T12:30:05 --group BTC
-    """
-    _check_run(run)
-    if (order_id is None) == (not at):
-        raise UserError("ask for an order or for a moment", "ets why RUN 17, or ets why RUN --at TIME", ExitCode.USAGE)
-    from .research import why as research
-
-    answer = (
-        research.why_order(run, order_id) if order_id is not None else research.why_at(run, _time_ns(at) or 0, group)
-    )
-    if as_json:
-        print_json(answer)
-    else:
-        sys.stdout.write("\n".join(research.lines(answer)) + "\n")
 
 
 @app.command()
@@ -280,7 +234,7 @@ def replay(
     as_json: JsonOption = False,
 ) -> None:
     """Run a journal through the engine again and compare every decision."""
-    _check_run(run)
+    check_run(run)
     from .sim.replay import verify as verify_run
 
     result = verify_run(run)
@@ -298,7 +252,7 @@ def report(
     is_opened: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
 ) -> None:
     """Write the report of a run and print where it is."""
-    _check_run(run)
+    check_run(run)
     page = _write_report(run)
     sys.stdout.write(f"{page}\n")
     if is_opened:
@@ -328,7 +282,9 @@ def null_test(
         resolved = _load_config(config, [*follower_sets(), *(sets or [])])
     with progress_bar() as progress:
         engine = {"simulate": follower()} if is_follower else {}
-        figures = run_null_test(resolved, hours, seed, _names(instruments) or [], edge, look_ahead, progress, **engine)
+        figures = run_null_test(
+            resolved, hours, seed, names_of(instruments) or [], edge, look_ahead, progress, **engine
+        )
     if as_json:
         print_json(figures.as_dict())
     else:
@@ -338,6 +294,7 @@ def null_test(
 
 
 app.command("export")(export)
+app.command("why")(why)
 
 
 def _show_run(summary: dict[str, Any], run: Path, page: Path | None) -> None:
@@ -358,11 +315,6 @@ def _check_catalog(catalog: Path) -> None:
     """Told before the engine is loaded, which takes a moment."""
     if not catalog.is_dir():
         raise UserError(f"no catalog at {catalog}", "`ets simulate` or `ets import` makes one")
-
-
-def _check_run(run: Path) -> None:
-    if not run.is_dir():
-        raise UserError(f"no run at {run}", f"`ets backtest` makes one; they are kept in {RUNS}")
 
 
 @config_app.command("show")

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from .cli_parse import names_of
 from .errors import ExitCode, UserError
 from .terminal import print_json, print_table, progress_bar
 
@@ -28,14 +29,10 @@ def export(
     from .data.catalog import Catalog
     from .data.export_hftbacktest import export_tapes
 
-    tapes = Catalog(catalog).tapes(_names(instruments), _names(venues))
+    tapes = Catalog(catalog).tapes(names_of(instruments), names_of(venues))
     with progress_bar() as progress:
         figures = export_tapes(tapes, out, progress)
     if as_json:
         print_json(figures)
     else:
         print_table(f"Exported to {out}", figures)
-
-
-def _names(text: str) -> list[str] | None:
-    return [name.strip() for name in text.split(",") if name.strip()] or None

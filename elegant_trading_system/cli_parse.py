@@ -1,0 +1,33 @@
+"""What commands make of the words they are given."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+from .errors import ExitCode, UserError
+
+RUNS = Path("ets_data") / "runs"
+
+
+def names_of(text: str) -> list[str] | None:
+    """Comma-separated names; None for none, which means all."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    return names or None
+
+
+def time_ns(text: str) -> int | None:
+    """ISO 8601 to UTC nanoseconds; UTC unless the text says otherwise; nothing is no limit."""
+    if not text:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError as error:
+        raise UserError(
+            f"{text!r} is not a time", "write it as 2025-01-31T12:00 (UTC)", exit_code=ExitCode.USAGE
+        ) from error
+    seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    return round(seconds * 1_000_000) * 1_000
+
+
+def check_run(run: Path) -> None:
+    if not run.is_dir():
+        raise UserError(f"no run at {run}", f"`ets backtest` makes one; they are kept in {RUNS}")
