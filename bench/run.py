@@ -29,10 +29,12 @@ def simulate_with(decider: ModuleType, name: str) -> ModuleType:
     return jit.instantiate("elegant_trading_system.sim.simulate", f"{name}_simulate", engine_override=engine)
 
 
-def session(feed: Feed, simulate: ModuleType, memory: int, settings: tuple[str, ...] = ()) -> Session:
+def session(
+    feed: Feed, simulate: ModuleType, memory: int, settings: tuple[str, ...] = (), *, is_logging: bool = False
+) -> Session:
     config = load_config(sets=[*SETTINGS, *settings], environ={})
     universe = build([LISTING], config)
-    return Session(universe, [config], feed.lookahead_ns, memory=memory, simulate=simulate, is_logging=False)
+    return Session(universe, [config], feed.lookahead_ns, memory=memory, simulate=simulate, is_logging=is_logging)
 
 
 def fills(ran: Session) -> Array:

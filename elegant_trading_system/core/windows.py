@@ -8,7 +8,7 @@ from .units import base_from_lots
 
 SECOND_MASK = SECONDS - 1
 HOUR_S = 3600
-UBPS = 1e4  # spread integrals are kept in 1e-4 bps times microseconds, so that window sums are exact
+UBPS = 1e6  # spread integrals are kept in 1e-6 bps times microseconds, so that window sums are exact
 
 
 @kernel
