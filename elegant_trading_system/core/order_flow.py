@@ -30,12 +30,17 @@ def apply_before(market, books, params, packet, levels):
     elif packet.kind == DEPTH and book.state == LIVE:
         pressure = market.pressures[listing_id]
         for s in range(2):
-            edge_x = pressure.edge_x[s]
+            edge_x, reach_x = pressure.edge_x[s], pressure.reach_x[s]
             begin, end = side_rows(packet, s)
             for k in range(begin, end):
                 x = x_from_ticks(s, levels[k].price_ticks)
+                if x >= reach_x:
+                    pressure.is_touched[s] = 1
                 if x >= edge_x and levels[k].lots >= 0:
                     apply_change(changes, s, levels[k].lots - book_ops.known_lots(books, book, listing_id, s, x))
+    else:  # a whole book, or none any more
+        market.pressures[listing_id].is_touched[BID] = 1
+        market.pressures[listing_id].is_touched[ASK] = 1
 
 
 @kernel

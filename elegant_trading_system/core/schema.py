@@ -349,6 +349,10 @@ PRESSURE = record(
         ("bid_quote", "f8"),  # distance-decayed depth of one listing
         ("ask_quote", "f8"),
         ("edge_x", "i8", (2,)),  # the last level that counts
+        ("reach_x", "i8", (2,)),  # no level below it counts, as long as the mid stays
+        ("is_touched", "i8", (2,)),  # a level that counts may have changed
+        ("mid_ticks", "f8"),  # what the depth was last weighed at
+        ("decay_bps", "f8"),
         ("band_lots", "f8", (2,)),  # displayed down to it, undecayed
         ("lots_ns", "f8", (2,)),  # integral of band_lots over the running second
         ("ts_band_ns", "i8"),

@@ -196,21 +196,34 @@ def apply_depth(universe, market, books, params, listing_id):
 
 @kernel
 def apply_pressure(universe, market, books, params, listing_id, group):
+    """Both sides' weighted depth. A side is summed again only if a level that counts, the mid or the decay changed."""
     book, listing = market.books[listing_id], universe.listings[listing_id]
     pressure = market.pressures[listing_id]
     order_flow.apply_shown(pressure, market.ts_ns)
-    pressure.bid_quote = 0.0
-    pressure.ask_quote = 0.0
-    for s in range(2):
-        pressure.edge_x[s] = NOTHING_X
-        pressure.band_lots[s] = 0.0
-    if is_two_sided(book):
-        unit = listing.lot_quote if listing.kind == INVERSE else listing.lot_base * listing.tick_price
-        unit *= listing.quote_rate
-        is_inverse = 1 if listing.kind == INVERSE else 0
-        decay_bps = group.decay_bps if group.decay_bps > 0.0 else params.decay_bps_min
-        pressure.bid_quote = unit * decayed_depth(books, book, pressure, listing_id, BID, params, decay_bps, is_inverse)
-        pressure.ask_quote = unit * decayed_depth(books, book, pressure, listing_id, ASK, params, decay_bps, is_inverse)
+    mid = mid_ticks(book)
+    decay_bps = group.decay_bps if group.decay_bps > 0.0 else params.decay_bps_min
+    is_moved = mid != pressure.mid_ticks or decay_bps != pressure.decay_bps
+    pressure.mid_ticks = mid
+    pressure.decay_bps = decay_bps
+    if is_moved or pressure.is_touched[BID]:
+        pressure.bid_quote = side_quote(books, book, listing, pressure, listing_id, BID, params)
+    if is_moved or pressure.is_touched[ASK]:
+        pressure.ask_quote = side_quote(books, book, listing, pressure, listing_id, ASK, params)
+
+
+@kernel
+def side_quote(books, book, listing, pressure, listing_id, s, params):
+    """Weighted depth of one side in the reporting currency; 0 when a side of the book is empty."""
+    pressure.is_touched[s] = 0
+    pressure.edge_x[s] = NOTHING_X
+    pressure.reach_x[s] = -NOTHING_X
+    pressure.band_lots[s] = 0.0
+    if not is_two_sided(book):
+        return 0.0
+    is_inverse = 1 if listing.kind == INVERSE else 0
+    unit = listing.lot_quote if is_inverse == 1 else listing.lot_base * listing.tick_price
+    depth = decayed_depth(books, book, pressure, listing_id, s, params, pressure.decay_bps, is_inverse)
+    return unit * listing.quote_rate * depth
 
 
 @kernel
@@ -229,7 +242,7 @@ def decayed_depth(books, book, pressure, listing_id, s, params, decay_bps, is_in
     weight_4 = weight_2 * weight_2
     low_x = book.low_x[s]
     x, last_x = book.best_x[s], NO_X
-    total, shown, weight = 0.0, 0.0, 0.0
+    total, shown, weight, count = 0.0, 0.0, 0.0, 0
     for _ in range(params.pressure_levels):
         if x == NO_X or centre - x > band_ticks:
             break
@@ -244,8 +257,12 @@ def decayed_depth(books, book, pressure, listing_id, s, params, decay_bps, is_in
         total += weight * price * lots
         shown += lots
         pressure.edge_x[s] = x
+        count += 1
         x = book_ops.level_at_or_below(books, listing_id, s, x - 1, low_x)
     pressure.band_lots[s] = shown
+    pressure.reach_x[s] = (
+        pressure.edge_x[s] if count == params.pressure_levels else int(math.floor(centre - band_ticks))
+    )
     return total
 
 
