@@ -79,6 +79,13 @@ def _write_report(run: Path) -> Path:
     return write_report(run)
 
 
+def _figures(run: Path) -> dict[str, Any]:
+    from .research.figures import figures
+    from .research.report_run import Run
+
+    return figures(Run.read(run))
+
+
 def _load_config(files: list[Path] | None, sets: list[str] | None) -> "Config":
     from .config_sources import load
 
@@ -285,11 +292,15 @@ def replay(
 def report(
     run: RunArgument,
     is_opened: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Write the report of a run and print where it is."""
+    """Write the report of a run and print where it is; with --json, its key figures as well."""
     _check_run(run)
     page = _write_report(run)
-    sys.stdout.write(f"{page}\n")
+    if as_json:
+        print_json({"run": str(run), "report": str(page), **_figures(run)})
+    else:
+        sys.stdout.write(f"{page}\n")
     if is_opened:
         open_page(page)
 
