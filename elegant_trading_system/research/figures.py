@@ -53,7 +53,7 @@ def _drawdown(run: Run, record: TrackRecord) -> dict[str, Any] | None:
     worst = record.worst
     if math.isnan(worst.depth) or worst.depth == 0.0:
         return None
-    stamps = run.table("equity")["ts"].cast(pl.Int64).to_list()
+    stamps = run.table("equity")["ts"].cast(pl.Int64)
     return {
         "peak": _moment(stamps[worst.peak]),
         "trough": _moment(stamps[worst.trough]),

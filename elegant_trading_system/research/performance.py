@@ -20,7 +20,7 @@ class Drawdown(NamedTuple):
     """The deepest fall of a curve: its depth as a share of the peak, and where it began, ended and was made good."""
 
     depth: float
-    peak: int  # index of the highest point before the fall
+    peak: int  # index of the highest point before the fall, the last of equals
     trough: int
     recovery: int  # first index at or above the peak again; -1 if there is none
 
@@ -63,7 +63,7 @@ def drawdown(levels: Array) -> Drawdown:
     peaks = np.maximum.accumulate(levels)
     falls = np.where(peaks > 0.0, 1.0 - levels / np.where(peaks > 0.0, peaks, 1.0), 0.0)
     trough = int(falls.argmax())
-    peak = int(levels[: trough + 1].argmax())
+    peak = trough - int(levels[trough::-1].argmax())
     again = np.flatnonzero(levels[trough:] >= levels[peak])
     return Drawdown(float(falls[trough]), peak, trough, trough + int(again[0]) if len(again) else -1)
 

@@ -68,7 +68,7 @@ def drawdown_words(run: Run, record: TrackRecord) -> str:
     worst = record.worst
     if math.isnan(worst.depth) or worst.depth == 0.0:
         return ""
-    stamps = run.table("equity")["ts"].cast(pl.Int64).to_list()
+    stamps = run.table("equity")["ts"].cast(pl.Int64)
     text = f"The largest drawdown began {moment(stamps[worst.peak])} and was deepest {moment(stamps[worst.trough])} UTC"
     if worst.recovery < 0:
         return f"{text}; it was not made good."
