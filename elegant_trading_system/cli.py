@@ -79,13 +79,6 @@ def _write_report(run: Path) -> Path:
     return write_report(run)
 
 
-def _figures(run: Path) -> dict[str, Any]:
-    from .research.figures import figures
-    from .research.report_run import Run
-
-    return figures(Run.read(run))
-
-
 def _load_config(files: list[Path] | None, sets: list[str] | None) -> "Config":
     from .config_sources import load
 
@@ -93,8 +86,7 @@ def _load_config(files: list[Path] | None, sets: list[str] | None) -> "Config":
 
 
 def _names(text: str) -> list[str] | None:
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    return names or None
+    return [name.strip() for name in text.split(",") if name.strip()] or None
 
 
 def _time_ns(text: str) -> int | None:
@@ -298,7 +290,9 @@ def report(
     _check_run(run)
     page = _write_report(run)
     if as_json:
-        print_json({"run": str(run), "report": str(page), **_figures(run)})
+        from .research.figures import read_figures
+
+        print_json({"run": str(run), "report": str(page), **read_figures(run)})
     else:
         sys.stdout.write(f"{page}\n")
     if is_opened:
@@ -348,10 +342,9 @@ def _show_run(summary: dict[str, Any], run: Path, page: Path | None) -> None:
 
 
 def _headline(run: Path) -> str:
-    from .research.report_run import Run
-    from .research.report_verdict import headline
+    from .research.report_verdict import read_headline
 
-    return headline(Run.read(run))
+    return read_headline(run)
 
 
 def _check_catalog(catalog: Path) -> None:

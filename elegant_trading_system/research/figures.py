@@ -5,6 +5,7 @@ Shares are fractions, money is in the account's currency; every interval is of 9
 
 import math
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -14,6 +15,11 @@ from .report_stats import Interval
 from .report_targets import by_side, market_beta
 from .report_verdict import DAY_S, headline
 from .track_record import TARGETS, TrackRecord, against_target, track_record
+
+
+def read_figures(folder: Path) -> dict[str, Any]:
+    """Raises UserError for a folder that is no run."""
+    return figures(Run.read(folder))
 
 
 def figures(run: Run) -> dict[str, Any]:
@@ -53,7 +59,7 @@ def _drawdown(run: Run, record: TrackRecord) -> dict[str, Any] | None:
     worst = record.worst
     if math.isnan(worst.depth) or worst.depth == 0.0:
         return None
-    stamps = run.table("equity")["ts"].cast(pl.Int64)
+    stamps = run.equity["ts"].cast(pl.Int64)
     return {
         "peak": _moment(stamps[worst.peak]),
         "trough": _moment(stamps[worst.trough]),

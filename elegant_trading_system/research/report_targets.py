@@ -68,7 +68,7 @@ def drawdown_words(run: Run, record: TrackRecord) -> str:
     worst = record.worst
     if math.isnan(worst.depth) or worst.depth == 0.0:
         return ""
-    stamps = run.table("equity")["ts"].cast(pl.Int64)
+    stamps = run.equity["ts"].cast(pl.Int64)
     text = f"The largest drawdown began {moment(stamps[worst.peak])} and was deepest {moment(stamps[worst.trough])} UTC"
     if worst.recovery < 0:
         return f"{text}; it was not made good."
@@ -165,12 +165,13 @@ def market_beta(run: Run) -> dict[str, Interval]:
 
 def beta(run: Run, group: str) -> Interval:
     """Slope of our one-minute returns on the group's: how much of the result is the market's direction."""
-    frame, ours = run.evaluations(group), run.table("equity")
+    frame, ours = run.evaluations(group), run.equity
     if frame.is_empty() or ours.is_empty():
         return UNKNOWN
     every = pl.col("ts").cast(pl.Int64) // (BETA_STEP_S * NS)
     mids = frame.filter(pl.col("mid_price") > 0.0).group_by(minute=every).agg(pl.col("mid_price").last())
     joined = ours.group_by(minute=every).agg(pl.col("equity").last()).join(mids, on="minute").sort("minute")
+    joined = joined.filter(pl.col("equity") > 0.0)
     equity, mid = joined["equity"].to_numpy(), joined["mid_price"].to_numpy()
     return slope_interval(np.diff(mid) / mid[:-1], np.diff(equity) / equity[:-1])
 

@@ -1,6 +1,7 @@
 """The sentence at the top of a report, computed from the numbers: what happened, what it cost, what it shows."""
 
 import math
+from pathlib import Path
 
 import numpy as np
 
@@ -12,6 +13,11 @@ from .report_words import WARMUPS, explanation, is_exit
 DAY_S = 86_400
 JUDGED_DAYS = 30  # below this nothing is annualised
 JUDGED_TRADES = 100
+
+
+def read_headline(folder: Path) -> str:
+    """Raises UserError for a folder that is no run."""
+    return headline(Run.read(folder))
 
 
 def headline(run: Run) -> str:

@@ -64,7 +64,7 @@ class TrackRecord(NamedTuple):
 
 def track_record(run: Run) -> TrackRecord:
     """Measure a run; figures per year stay unknown below 30 days, whatever they would be."""
-    frame, tallies = run.table("equity"), _tallies(run.closed)
+    frame, tallies = run.equity, _tallies(run.closed)
     levels = frame["equity"].to_numpy() if not frame.is_empty() else np.zeros(0)
     days = daily(frame, run.closed)
     has_days = len(days.returns) > 1 and not is_short(run)

@@ -113,6 +113,14 @@ def test_the_drawdown_of_redrawn_days_is_that_of_all_their_samples() -> None:
     assert depths(days, np.arange(DAYS)[None])[0] == pytest.approx(drawdown(levels).depth, rel=1e-12)
 
 
+@pytest.mark.spec("P3")
+def test_samples_from_before_there_were_prices_are_no_loss(long: Run) -> None:
+    blind = equity_table(np.append(np.zeros(5), long.table("equity")["equity"].to_numpy()))
+    run = Run(long.folder, long.manifest, {"equity": blind, "trades": long.trades})
+    assert run.equity["equity"].to_list() == long.equity["equity"].to_list()
+    assert track_record(run).worst == track_record(long).worst
+
+
 # --- figures --------------------------------------------------------------------------------------------------
 @pytest.mark.spec("P3")
 def test_the_figures_of_a_run_are_those_of_its_equity_and_its_trades(long: Run) -> None:
