@@ -10,10 +10,11 @@ from typing import Any
 
 import polars as pl
 
+from .by_day import DAY_S
 from .report_run import NS, Run
 from .report_stats import Interval
 from .report_targets import by_side, market_beta
-from .report_verdict import DAY_S, headline
+from .report_verdict import edge, headline
 from .track_record import TARGETS, TrackRecord, against_target, track_record
 
 
@@ -30,7 +31,9 @@ def figures(run: Run) -> dict[str, Any]:
         "simulated": run.is_simulated,
         "days": run.span_s / DAY_S,
         "too_short_to_annualise": record.is_short,
+        "trades_redrawn_with_their_days": record.is_by_day,
         "performance": {name: _measured(name, found) for name, found in record.figures.items()},
+        "edge_bps": interval(edge(run)),
         "largest_drawdown": _drawdown(run, record),
         "sides": {
             name: {

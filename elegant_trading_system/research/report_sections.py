@@ -7,6 +7,7 @@ import numpy as np
 from plotly.graph_objects import Figure
 
 from . import report_charts as charts
+from .by_day import is_short
 from .report_charts import GROUPS_SHOWN
 from .report_html import (
     DASH,
@@ -30,7 +31,7 @@ from .report_rules import bracket_traces, brackets
 from .report_run import Run, listing_name
 from .report_stats import Interval
 from .report_targets import market_beta, risk, sides, targets
-from .report_verdict import costs, edge, entry_counts, headline, is_short, need_words, needs_s
+from .report_verdict import costs, edge, entry_counts, headline, need_words, needs_s
 from .report_words import WARMUPS, explanation, is_exit
 from .track_record import TrackRecord, net_values, track_record
 

@@ -9,6 +9,7 @@ Array = np.ndarray[Any, Any]
 
 Z95 = 1.959963984540054
 T95_SMALL = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776}  # two-sided 95 % quantiles the expansion below misses
+EACH_MIN = 5  # wins, and losses, without which their ratio has no interval
 SLOPE_MIN = 30  # points below which a slope says nothing
 
 

@@ -6,10 +6,11 @@ from typing import NamedTuple
 import numpy as np
 import polars as pl
 
+from .by_day import mean_of_trades, share_won
 from .evidence import minimum_track_record, probabilistic_sharpe
 from .report_html import DASH, bounds, duration, moment, number, paragraph, percent, table
 from .report_run import NS, Run
-from .report_stats import UNKNOWN, Array, Interval, mean_interval, slope_interval, wilson_interval
+from .report_stats import UNKNOWN, Array, Interval, slope_interval
 from .track_record import CANNOT_SAY, OF_TRADES, TrackRecord, against_target, moments
 
 SHORT = "too short to say"
@@ -77,14 +78,17 @@ def drawdown_words(run: Run, record: TrackRecord) -> str:
 
 def _sure(record: TrackRecord) -> str:
     """How the intervals were made, and what they leave out."""
-    if record.is_short:
-        words = "Win rate: Wilson's interval. Ratios: the trades drawn again 10,000 times, as if they were independent."
-        return paragraph(words, "soft")
-    words = (
-        "Intervals: the days of the run drawn again 10,000 times in blocks of 5 on average (stationary bootstrap), each "
-        "with its trades and its inside. They say how far chance reaches in a market like this one, not in another."
+    alone = (
+        "Win rate: Wilson's interval. Ratios: the trades drawn again 10,000 times. Both take trades for independent."
     )
-    return f"{_paragraph(sharpe_words(record.days.returns))}{paragraph(words, 'soft')}"
+    days = (
+        "Intervals: the days of the run drawn again 10,000 times in blocks of 5 on average (stationary bootstrap), each "
+        "with its inside. They say how far chance reaches in a market like this one, not in another."
+    )
+    trades = f"{days} Trades come with their days." if record.is_by_day else f"{days} {alone}"
+    if record.is_short:
+        return paragraph(alone, "soft")
+    return f"{_paragraph(sharpe_words(record.days.returns))}{paragraph(trades, 'soft')}"
 
 
 def sharpe_words(returns: Array) -> str:
@@ -107,7 +111,8 @@ def risk(run: Run) -> str:
     if known.is_empty():
         return ""
     approved, r, net = (known[name].to_numpy() for name in ("risk_quote", "r_multiple", "net"))
-    mean, over, capital = mean_interval(r), int((r < -1.0).sum()), float(run.summary["capital"])
+    mean = mean_of_trades(run, known["ts_exit"].cast(pl.Int64).to_numpy(), r)
+    over, capital = int((r < -1.0).sum()), float(run.summary["capital"])
     largest = f"{percent(float(approved.max()) / capital, 3)} of capital" if capital else ""
     rows = [
         ("Risk approved a trade, mean", number(float(approved.mean())), ""),
@@ -141,9 +146,18 @@ def by_side(run: Run) -> dict[str, Side]:
         mine = run.closed if run.closed.is_empty() else run.closed.filter(pl.col("side") == side)
         if mine.is_empty():
             continue
-        values, held = mine["net"].to_numpy(), float(np.median(mine["hold_s"].to_numpy()))
-        rate = wilson_interval(int((values > 0).sum()), len(values))
-        found[name] = Side(len(values), float(values.sum()), rate, mean_interval(mine["net_bps"].to_numpy()), held)
+        closed_ns, net, bps = (
+            mine["ts_exit"].cast(pl.Int64).to_numpy(),
+            mine["net"].to_numpy(),
+            mine["net_bps"].to_numpy(),
+        )
+        found[name] = Side(
+            len(net),
+            float(net.sum()),
+            share_won(run, closed_ns, net),
+            mean_of_trades(run, closed_ns, bps),
+            float(np.median(mine["hold_s"].to_numpy())),
+        )
     return found
 
 

@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from .bootstrap import intervals
+from .by_day import DAY_NS, has_days, is_short, sums_by_day
 from .performance import (
     YEAR_DAYS,
     Drawdown,
@@ -22,14 +23,11 @@ from .performance import (
     sortino,
     volatility,
 )
-from .report_run import NS, Run
-from .report_stats import UNKNOWN, Interval, wilson_interval
-from .report_verdict import DAY_S, is_short
+from .report_run import Run
+from .report_stats import EACH_MIN, UNKNOWN, Interval, wilson_interval
 
 Array = np.ndarray[Any, Any]
 
-DAY_NS = DAY_S * NS
-EACH_MIN = 5  # wins, and losses, without which their ratio has no interval
 GROUPS_MAX = 1000  # of consecutive trades, which are redrawn instead of single ones where there are more
 NAMES = ("return", "drawdown", "volatility", "sharpe", "sortino", "calmar", "win_rate", "win_loss", "profit_factor")
 OF_TRADES = NAMES[-3:]
@@ -60,21 +58,27 @@ class TrackRecord(NamedTuple):
     days: Days
     worst: Drawdown  # over the samples of the equity table
     is_short: bool
+    is_by_day: bool  # whether trades were redrawn with their days, or one by one
 
 
 def track_record(run: Run) -> TrackRecord:
     """Measure a run; figures per year stay unknown below 30 days, whatever they would be."""
-    frame, tallies = run.equity, _tallies(run.closed)
+    frame, tallies, early = run.equity, _tallies(run.closed), is_short(run)
     levels = frame["equity"].to_numpy() if not frame.is_empty() else np.zeros(0)
     days = daily(frame, run.closed)
-    has_days = len(days.returns) > 1 and not is_short(run)
-    figures = _of_days(days, _periods_per_year(frame, days)) if has_days else dict.fromkeys(NAMES, UNKNOWN)
-    of_trades = _of_trades(tallies)
-    weak = min(tallies[1].sum(), tallies[2].sum()) < EACH_MIN
-    figures |= {name: found for name, found in of_trades.items() if weak or not has_days}
+    is_known = len(days.returns) > 1 and not early
+    figures = _of_days(days, _periods_per_year(frame, days)) if is_known else dict.fromkeys(NAMES, UNKNOWN)
+    is_by_day = is_known and _speak_for_trades(run.closed, tallies)
+    if not is_by_day:
+        figures |= _of_trades(tallies)
     deepest = float(run.summary["drawdown_max"])  # of every mark, where the table has samples
     figures["drawdown"] = figures["drawdown"]._replace(value=deepest)
-    return TrackRecord(figures, days, drawdown(levels), is_short(run))
+    return TrackRecord(figures, days, drawdown(levels), early, is_by_day)
+
+
+def _speak_for_trades(closed: pl.DataFrame, tallies: Array) -> bool:
+    is_both = min(tallies[1].sum(), tallies[2].sum()) >= EACH_MIN
+    return bool(is_both) and has_days(closed["ts_exit"].cast(pl.Int64).to_numpy())
 
 
 def against_target(name: str, found: Interval) -> str:
@@ -122,8 +126,7 @@ def _day(start: float, inside: Array) -> tuple[float, float, float, float]:
 def _trades_by_day(closed: pl.DataFrame, first: int, count: int) -> Array:
     if closed.is_empty():
         return np.zeros((5, count))
-    at = np.clip(closed["ts_exit"].cast(pl.Int64).to_numpy() // DAY_NS - first, 0, count - 1)
-    return np.array([np.bincount(at, row, count) for row in _tallies(closed)])
+    return sums_by_day(closed["ts_exit"].cast(pl.Int64).to_numpy(), _tallies(closed), first, count)
 
 
 def net_values(closed: pl.DataFrame) -> Array:

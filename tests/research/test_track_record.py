@@ -18,8 +18,15 @@ from elegant_trading_system.research.bootstrap import Array, stationary_indices
 from elegant_trading_system.research.figures import figures
 from elegant_trading_system.research.performance import annual_return, drawdown, sharpe
 from elegant_trading_system.research.report_run import Run
-from elegant_trading_system.research.report_stats import UNKNOWN, Interval, slope_interval
-from elegant_trading_system.research.report_targets import sharpe_words
+from elegant_trading_system.research.report_stats import (
+    UNKNOWN,
+    Interval,
+    mean_interval,
+    slope_interval,
+    wilson_interval,
+)
+from elegant_trading_system.research.report_targets import by_side, sharpe_words
+from elegant_trading_system.research.report_verdict import edge
 from elegant_trading_system.research.track_record import Days, against_target, daily, depths, track_record
 
 from . import run_folder
@@ -152,6 +159,32 @@ def test_intervals_of_a_long_run_come_from_whole_days_so_days_that_win_together_
         widths.append(found.high - found.low)
     assert widths[1] == pytest.approx(0.0, abs=1e-12)
     assert widths[0] > 0.08
+
+
+@pytest.mark.spec("P3", "X5")
+def test_trades_of_a_handful_of_days_are_not_spoken_for_by_these_days() -> None:
+    days, net = [k % 5 for k in range(200)], [5.0 if k % 3 else -5.0 for k in range(200)]
+    run = run_of(curve(drift=0.0), closed_trades(days, net))
+    record = track_record(run)
+    assert not record.is_by_day and not record.is_short
+    assert record.figures["win_rate"] == wilson_interval(133, 200)
+    assert record.figures["return"].n == DAYS
+    assert "Both take trades for independent" in words(sections.figures(run))
+
+
+@pytest.mark.spec("P3", "X5", "X7")
+def test_a_mean_over_trades_is_as_sure_as_there_are_days() -> None:
+    """Ten trades a day, all alike: they are sixty observations, not six hundred, and so for each side."""
+    of_day = np.random.default_rng(10).normal(0.0, 10.0, DAYS)
+    run = run_of(curve(drift=0.0), closed_trades([k // 10 for k in range(600)], np.repeat(of_day, 10).tolist()))
+    values = run.closed["net_bps"].to_numpy()
+    assert track_record(run).is_by_day
+    for found, alone in ((edge(run), values), (by_side(run)["long"].net_bps, values[::2])):
+        plain = mean_interval(alone)
+        assert (found.value, found.n) == (plain.value, plain.n)
+        assert (found.high - found.low) / (plain.high - plain.low) == pytest.approx(
+            math.sqrt(len(alone) / DAYS), rel=0.25
+        )
 
 
 @pytest.mark.spec("P3", "X5")
