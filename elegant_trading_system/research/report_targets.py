@@ -97,7 +97,7 @@ def sharpe_words(returns: Array) -> str:
     if math.isnan(skew):
         return ""
     chance = probabilistic_sharpe(once, 0.0, len(returns), skew, kurtosis)
-    text = f"Chance that the true Sharpe ratio is above zero, were this the only variant tried: {percent(chance)}"
+    text = f"Confidence that the true Sharpe ratio is above zero, were this the only variant tried: {percent(chance)}"
     needed = minimum_track_record(once, skew, kurtosis)
     if math.isinf(needed):
         return f"{text}."

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from elegant_trading_system.research.performance import (
@@ -75,9 +75,9 @@ def test_return_drawdown_volatility_sharpe_sortino_and_calmar_equal_the_library(
 @given(st.lists(st.floats(-0.2, 0.2).map(lambda x: round(x, 6)), min_size=2, max_size=400))
 def test_they_equal_the_library_on_any_curve(library: Any, values: list[float]) -> None:
     returns = np.array(values)
-    if len(set(values)) < 2 or depth(returns) < 1e-9:
-        return  # what the library makes of these is below
-    assert ours(returns) == pytest.approx(theirs(library, returns), rel=1e-9, abs=1e-12)
+    assume(len(set(values)) > 1)  # what the library makes of others is below
+    assume(depth(returns) > 1e-3)  # a smaller one is known to fewer digits
+    assert ours(returns) == pytest.approx(theirs(library, returns), rel=1e-12, abs=1e-12)
 
 
 @pytest.mark.spec("P3")
