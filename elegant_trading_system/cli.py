@@ -250,11 +250,17 @@ def replay(
 def report(
     run: RunArgument,
     is_opened: Annotated[bool, typer.Option("--open", help="Show it in the browser.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """Write the report of a run and print where it is."""
+    """Write the report of a run and print where it is; with --json, its key figures as well."""
     check_run(run)
     page = _write_report(run)
-    sys.stdout.write(f"{page}\n")
+    if as_json:
+        from .research.figures import read_figures
+
+        print_json({"run": str(run), "report": str(page), **read_figures(run)})
+    else:
+        sys.stdout.write(f"{page}\n")
     if is_opened:
         open_page(page)
 
@@ -305,10 +311,9 @@ def _show_run(summary: dict[str, Any], run: Path, page: Path | None) -> None:
 
 
 def _headline(run: Path) -> str:
-    from .research.report_run import Run
-    from .research.report_verdict import headline
+    from .research.report_verdict import read_headline
 
-    return headline(Run.read(run))
+    return read_headline(run)
 
 
 def _check_catalog(catalog: Path) -> None:

@@ -26,7 +26,9 @@ def _spread(sharpe: float, skew: float, kurtosis: float) -> float:
 
 
 def expected_maximum(trials: int) -> float:
-    """Of that many independent standard normals: how good the best of them looks by luck."""
+    """Of that many independent standard normals: how good the best of them looks by luck; a single one not at all."""
+    if trials <= 1:
+        return 0.0
     return (1.0 - EULER) * NORMAL.inv_cdf(1.0 - 1.0 / trials) + EULER * NORMAL.inv_cdf(1.0 - 1.0 / (trials * math.e))
 
 
@@ -37,14 +39,18 @@ def deflated_sharpe(sharpe: float, count: int, skew: float, kurtosis: float, tri
 
 
 def minimum_track_record(sharpe: float, skew: float = 0.0, kurtosis: float = 3.0) -> float:
-    """Periods until a true Sharpe ratio of this size can be told from zero, at 95 %."""
+    """Periods until a true Sharpe ratio of this size can be told from zero, at 95 %; never, if it is not positive."""
+    if sharpe <= 0.0:
+        return math.inf
     return 1.0 + _spread(sharpe, skew, kurtosis) * (NORMAL.inv_cdf(CONFIDENCE) / sharpe) ** 2
 
 
 def overfitting_probability(returns: Array, blocks: int) -> float:
     """PBO by combinatorially symmetric cross-validation: how often the best column of one half is below the median
-    of the other. `returns` is (periods, strategies); rows beyond a multiple of `blocks` are left out.
+    of the other. `returns` is (periods, strategies); rows beyond a multiple of `blocks` are left out. A column that
+    never moves has a Sharpe ratio of zero, and equals share the mean of their ranks.
     """
+    assert blocks % 2 == 0 and len(returns) >= blocks >= 2, "two halves of whole blocks"
     size = len(returns) // blocks
     parts = returns[: size * blocks].reshape(blocks, size, -1)
     losses, halves = 0, list(combinations(range(blocks), blocks // 2))
@@ -52,14 +58,19 @@ def overfitting_probability(returns: Array, blocks: int) -> float:
         rest = [k for k in range(blocks) if k not in chosen]
         inside, outside = (_sharpes(parts[list(half)].reshape(-1, returns.shape[1])) for half in (chosen, rest))
         best = int(inside.argmax())
-        rank = int((outside <= outside[best]).sum()) / (returns.shape[1] + 1)  # 1 = the worst
+        rank = _rank(outside, best) / (returns.shape[1] + 1)
         losses += math.log(rank / (1.0 - rank)) <= 0.0
     return losses / len(halves)
 
 
+def _rank(values: Array, k: int) -> float:
+    """1 = the worst."""
+    return float((values < values[k]).sum()) + (float((values == values[k]).sum()) + 1.0) / 2.0
+
+
 def _sharpes(returns: Array) -> Array:
-    sharpes: Array = returns.mean(axis=0) / returns.std(axis=0)
-    return sharpes
+    mean, spread = returns.mean(axis=0), returns.std(axis=0)
+    return np.where(spread > 0.0, mean / np.where(spread > 0.0, spread, 1.0), 0.0)
 
 
 # --- the arithmetic of a bracket -----------------------------------------------------------------------------------

@@ -90,6 +90,12 @@ class Run:
     def closed(self) -> pl.DataFrame:
         return self.trades if self.trades.is_empty() else self.trades.filter("is_closed")
 
+    @cached_property
+    def equity(self) -> pl.DataFrame:
+        """Samples of the account's value from the first one that had prices: before, it is recorded as nothing."""
+        frame = self.table("equity")
+        return frame if frame.is_empty() else frame.filter(pl.col("equity").cum_max() > 0.0)
+
     def table(self, name: str) -> pl.DataFrame:
         return self.tables.get(name, pl.DataFrame())
 

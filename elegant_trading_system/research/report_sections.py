@@ -7,6 +7,7 @@ import numpy as np
 from plotly.graph_objects import Figure
 
 from . import report_charts as charts
+from .by_day import is_short
 from .report_charts import GROUPS_SHOWN
 from .report_html import (
     DASH,
@@ -29,9 +30,10 @@ from .report_html import (
 from .report_rules import bracket_traces, brackets
 from .report_run import Run, listing_name
 from .report_stats import Interval
-from .report_targets import beta, net_values, risk, sides, targets, win_rate
-from .report_verdict import costs, edge, entry_counts, headline, is_short, need_words, needs_s
+from .report_targets import market_beta, risk, sides, targets
+from .report_verdict import costs, edge, entry_counts, headline, need_words, needs_s
 from .report_words import WARMUPS, explanation, is_exit
+from .track_record import TrackRecord, net_values, track_record
 
 DIGEST_SHOWN = 12
 
@@ -80,12 +82,13 @@ def planted(edge: float) -> str:
 
 # --- key figures --------------------------------------------------------------------------------------------
 def figures(run: Run) -> str:
-    parts = [tiles(_money_tiles(run) + _trade_tiles(run))]
+    record = track_record(run)
+    parts = [tiles(_money_tiles(run) + _trade_tiles(run, record))]
     if is_short(run):
         parts.append(
             paragraph(f"{duration(run.span_s)} is too short to annualise anything: that takes 30 days.", "soft")
         )
-    parts.append(f"<h3>Measured vs target</h3>{targets(run)}")
+    parts.append(f"<h3>Measured vs target</h3>{targets(run, record)}")
     parts.append(paragraph("The targets are what the system is meant to reach, never a promise.", "soft"))
     lost = risk(run)
     if lost:
@@ -117,8 +120,8 @@ def _cost_tile(run: Run) -> str:
     return tile("Costs / gross", f"{times:,.0f}x" if times >= 2 else percent(times, 0), "fees and funding")
 
 
-def _trade_tiles(run: Run) -> list[str]:
-    values, rate, mean = net_values(run), win_rate(run), edge(run)
+def _trade_tiles(run: Run, record: TrackRecord) -> list[str]:
+    values, rate, mean = net_values(run.closed), record.figures["win_rate"], edge(run)
     wins, losses = values[values > 0], values[values < 0]
     won, lost = (number(float(part.mean())) if len(part) else DASH for part in (wins, losses))
     held = run.closed["hold_s"].to_numpy() if len(values) else values
@@ -141,11 +144,13 @@ def _mood(value: float) -> str:
 
 
 def _beta_words(run: Run) -> str:
-    found = beta(run, run.groups[0]) if run.groups else None
-    if found is None or found.n == 0:
+    known = {group: found for group, found in market_beta(run).items() if found.n}
+    if not known:
         return paragraph("Market beta: too few minutes to say.", "soft")
-    text = f"Market beta to {run.groups[0]}, one-minute returns: {number(found.value, 3)}, 95 % {bounds(found, 3)}, n {found.n:,}."
-    return paragraph(text)
+    each = (
+        f"{group} {number(found.value, 3)}, 95 % {bounds(found, 3)}, n {found.n:,}" for group, found in known.items()
+    )
+    return paragraph(f"Market beta of the account, one-minute returns: {'; '.join(each)}.")
 
 
 # --- charts -------------------------------------------------------------------------------------------------

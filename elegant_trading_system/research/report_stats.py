@@ -9,10 +9,8 @@ Array = np.ndarray[Any, Any]
 
 Z95 = 1.959963984540054
 T95_SMALL = {1: 12.706, 2: 4.303, 3: 3.182, 4: 2.776}  # two-sided 95 % quantiles the expansion below misses
-RESAMPLES = 1000
-BOOTSTRAP_MAX = 5000  # trades resampled at most
-SLOPE_MIN = 30  # points below which a slope says nothing
 EACH_MIN = 5  # wins, and losses, without which their ratio has no interval
+SLOPE_MIN = 30  # points below which a slope says nothing
 
 
 class Interval(NamedTuple):
@@ -60,54 +58,33 @@ def wilson_interval(hits: int, n: int) -> Interval:
     return Interval(share, max(0.0, centre - half), min(1.0, centre + half), n)
 
 
-def win_loss(values: Array) -> float:
-    """Average win over average loss; NaN while either is missing."""
-    wins, losses = values[values > 0], values[values < 0]
-    return float(wins.mean() / -losses.mean()) if len(wins) and len(losses) else math.nan
-
-
-def profit_factor(values: Array) -> float:
-    """Sum of wins over sum of losses; NaN without a loss."""
-    losses = values[values < 0]
-    return float(values[values > 0].sum() / -losses.sum()) if len(losses) else math.nan
-
-
-def ratio_interval(values: Array, statistic: Any) -> Interval:
-    """A statistic of the trades and its percentile bootstrap interval, from a fixed seed."""
-    n = len(values)
-    if n == 0:
-        return UNKNOWN
-    if min(int((values > 0).sum()), int((values < 0).sum())) < EACH_MIN:
-        return Interval(statistic(values), math.nan, math.nan, n)
-    random = np.random.default_rng(1)
-    size = min(n, BOOTSTRAP_MAX)
-    drawn = np.array([statistic(random.choice(values, size)) for _ in range(RESAMPLES)])
-    low, high = np.nanquantile(drawn, [0.025, 0.975])
-    return Interval(statistic(values), float(low), float(high), n)
-
-
 def slope_interval(x: Array, y: Array) -> Interval:
-    """Least-squares slope of y on x with its t interval: market beta, when both are returns."""
+    """Least-squares slope of y on x and its interval: market beta, when both are returns.
+
+    The error allows for moves that come in clusters (Newey and West 1987, lags by the rule of 1994): a strategy holds
+    positions just when the market moves, which makes the textbook's error too small.
+    """
     n = len(x)
     if n < SLOPE_MIN or float(x.std()) == 0.0 or float(y.std()) == 0.0:
         return UNKNOWN
     dx = x - x.mean()
     spread = float((dx * dx).sum())
     slope = float((dx * y).sum()) / spread
-    rest = y - y.mean() - slope * dx
-    half = t95(n - 2) * math.sqrt(float((rest * rest).sum()) / (n - 2) / spread)
+    score = dx * (y - y.mean() - slope * dx)
+    half = t95(n - 2) * math.sqrt(_long_run(score, newey_west_lags(n)) * n / (n - 2)) / spread
     return Interval(slope, slope - half, slope + half, n)
 
 
-def sharpe_interval(returns: Array, periods_per_year: float) -> Interval:
-    """Annualised Sharpe ratio and its interval (Lo 2002, independent returns)."""
-    n = len(returns)
-    if n < 2 or float(returns.std(ddof=1)) == 0.0:
-        return UNKNOWN
-    ratio = float(returns.mean() / returns.std(ddof=1))
-    half = t95(n - 1) * math.sqrt((1 + 0.5 * ratio * ratio) / n)
-    scale = math.sqrt(periods_per_year)
-    return Interval(ratio * scale, (ratio - half) * scale, (ratio + half) * scale, n)
+def newey_west_lags(n: int) -> int:
+    return int(4.0 * (n / 100.0) ** (2.0 / 9.0))
+
+
+def _long_run(score: Array, lags: int) -> float:
+    """Variance of a sum whose terms hang together over so many lags, with weights that fall to nothing (Bartlett)."""
+    total = float((score * score).sum())
+    for lag in range(1, lags + 1):
+        total += 2.0 * (1.0 - lag / (lags + 1.0)) * float((score[lag:] * score[:-lag]).sum())
+    return total
 
 
 def thin(values: Array, points_max: int) -> Array:

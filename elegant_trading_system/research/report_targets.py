@@ -1,90 +1,107 @@
 """Measured against target, and what a trade would have to earn to pay for itself."""
 
 import math
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 
-from .report_html import DASH, bounds, number, paragraph, percent, table
+from .by_day import mean_of_trades, share_won
+from .evidence import minimum_track_record, probabilistic_sharpe
+from .report_html import DASH, bounds, duration, moment, number, paragraph, percent, table
 from .report_run import NS, Run
-from .report_stats import (
-    UNKNOWN,
-    Array,
-    Interval,
-    mean_interval,
-    profit_factor,
-    ratio_interval,
-    sharpe_interval,
-    slope_interval,
-    wilson_interval,
-    win_loss,
-)
-from .report_verdict import DAY_S, is_short
+from .report_stats import UNKNOWN, Array, Interval, slope_interval
+from .track_record import CANNOT_SAY, OF_TRADES, TrackRecord, against_target, moments
 
 SHORT = "too short to say"
-YEAR_DAYS = 365.0
 BETA_STEP_S = 60
-
-
-def net_values(run: Run) -> Array:
-    """Net result of every closed round trip, in quote."""
-    return run.closed["net"].to_numpy() if not run.closed.is_empty() else np.zeros(0)
-
-
-def win_rate(run: Run) -> Interval:
-    values = net_values(run)
-    return wilson_interval(int((values > 0).sum()), len(values))
+SHARE, RATIO = 100.0, 1.0
+ROWS: dict[str, tuple[str, str, float]] = {  # name on the page, target as it was written, scale
+    "return": ("Return per year", "15 to 25 %", SHARE),
+    "drawdown": ("Drawdown, largest", "8 to 10 %", SHARE),
+    "volatility": ("Volatility per year", DASH, SHARE),
+    "sharpe": ("Sharpe ratio", "1.5 to 2.0", RATIO),
+    "sortino": ("Sortino ratio", DASH, RATIO),
+    "calmar": ("Calmar ratio", DASH, RATIO),
+    "win_rate": ("Win rate", "55 to 60 %", SHARE),
+    "win_loss": ("Average win / loss", "1.5", RATIO),
+    "profit_factor": ("Profit factor", DASH, RATIO),
+}
+BETTER = {"drawdown": "below"}  # everything else is better above its target
 
 
 # --- measured and target ------------------------------------------------------------------------------------
-def targets(run: Run) -> str:
+def targets(run: Run, record: TrackRecord) -> str:
     """The founding targets beside what was measured, with 95 % intervals; nothing is annualised below 30 days."""
-    values, rate = net_values(run), win_rate(run)
-    rows: list[tuple[Any, ...]] = [
-        ("Return per year", "15 to 25 %", *_annual(run)),
-        (
-            "Drawdown, largest",
-            "8 to 10 %",
-            percent(float(run.summary["drawdown_max"]), 2),
-            SHORT if is_short(run) else "",
-        ),
-        ("Sharpe ratio", "1.5 to 2.0", *_sharpe(run)),
-        ("Win rate", "55 to 60 %", percent(rate.value), bounds(rate, 1, 100.0)),
-        ("Average win / loss", "1.5", *_ratio(ratio_interval(values, win_loss))),
-        ("Profit factor", DASH, *_ratio(ratio_interval(values, profit_factor))),
-    ]
-    return table(["", "target", "measured", "95 % interval"], rows)
+    rows = [_row(name, found, record.is_short) for name, found in record.figures.items()]
+    head = ["", "target", "measured", "95 % interval", "against the target"]
+    return f"{table(head, rows, text=(0, 4))}{_paragraph(drawdown_words(run, record))}{_sure(record)}"
 
 
-def _ratio(found: Interval) -> tuple[str, str]:
-    return number(found.value), bounds(found) if found.n else "too few trades"
+def _paragraph(words: str) -> str:
+    return paragraph(words) if words else ""
 
 
-def _annual(run: Run) -> tuple[str, str]:
-    if is_short(run):
-        return DASH, SHORT
-    growth = 1.0 + run.pnl["net"] / float(run.summary["capital"])
-    days = run.span_s / DAY_S
-    yearly = growth ** (YEAR_DAYS / days) - 1.0 if growth > 0 else -1.0
-    daily = mean_interval(daily_returns(run))
-    return percent(yearly), bounds(daily, 1, 100.0 * YEAR_DAYS)
+def _row(name: str, found: Interval, is_early: bool) -> tuple[object, ...]:
+    label, target, scale = ROWS[name]
+    places = 2 if name == "drawdown" or scale == RATIO else 1
+    value = percent(found.value, places) if scale == SHARE else number(found.value, places)
+    said = against_target(name, found)
+    return label, target, value, _bounds(name, found, places, scale, is_early), (said, _kind(name, said))
 
 
-def _sharpe(run: Run) -> tuple[str, str]:
-    if is_short(run):
-        return DASH, SHORT
-    return _ratio(sharpe_interval(daily_returns(run), YEAR_DAYS))
+def _bounds(name: str, found: Interval, places: int, scale: float, is_early: bool) -> str:
+    if not math.isnan(found.low):
+        return bounds(found, places, scale)
+    if name in OF_TRADES:
+        return "too few trades"
+    return SHORT if is_early else "not defined"
 
 
-def daily_returns(run: Run) -> Array:
-    """Returns between the last equity points of whole UTC days."""
-    frame = run.table("equity")
-    if frame.is_empty():
-        return np.zeros(0)
-    last = frame.group_by(pl.col("ts").dt.truncate("1d")).agg(pl.col("equity").last()).sort("ts")["equity"].to_numpy()
-    returns: Array = np.diff(last) / last[:-1]
-    return returns
+def _kind(name: str, said: str) -> str:
+    if said in ("", CANNOT_SAY):
+        return "soft"
+    return "good" if said in ("inside", BETTER.get(name, "above")) else "bad"
+
+
+def drawdown_words(run: Run, record: TrackRecord) -> str:
+    """Where the largest drawdown lay, as far as the samples of equity show it."""
+    worst = record.worst
+    if math.isnan(worst.depth) or worst.depth == 0.0:
+        return ""
+    stamps = run.equity["ts"].cast(pl.Int64)
+    text = f"The largest drawdown began {moment(stamps[worst.peak])} and was deepest {moment(stamps[worst.trough])} UTC"
+    if worst.recovery < 0:
+        return f"{text}; it was not made good."
+    return f"{text}; it was made good after {duration((stamps[worst.recovery] - stamps[worst.trough]) / NS)}."
+
+
+def _sure(record: TrackRecord) -> str:
+    """How the intervals were made, and what they leave out."""
+    alone = (
+        "Win rate: Wilson's interval. Ratios: the trades drawn again 10,000 times. Both take trades for independent."
+    )
+    days = (
+        "Intervals: the days of the run drawn again 10,000 times in blocks of 5 on average (stationary bootstrap), each "
+        "with its inside. They say how far chance reaches in a market like this one, not in another."
+    )
+    trades = f"{days} Trades come with their days." if record.is_by_day else f"{days} {alone}"
+    if record.is_short:
+        return paragraph(alone, "soft")
+    return f"{_paragraph(sharpe_words(record.days.returns))}{paragraph(trades, 'soft')}"
+
+
+def sharpe_words(returns: Array) -> str:
+    """Whether the Sharpe ratio is told from zero, as if this were the only variant ever tried (SCIENCE 2.6)."""
+    once, skew, kurtosis = moments(returns)
+    if math.isnan(skew):
+        return ""
+    chance = probabilistic_sharpe(once, 0.0, len(returns), skew, kurtosis)
+    text = f"Confidence that the true Sharpe ratio is above zero, were this the only variant tried: {percent(chance)}"
+    needed = minimum_track_record(once, skew, kurtosis)
+    if math.isinf(needed):
+        return f"{text}."
+    return f"{text}; telling this one from zero at 95 % takes {needed:,.0f} days, and there are {len(returns):,}."
 
 
 # --- risk approved and what was lost -------------------------------------------------------------------------
@@ -94,7 +111,8 @@ def risk(run: Run) -> str:
     if known.is_empty():
         return ""
     approved, r, net = (known[name].to_numpy() for name in ("risk_quote", "r_multiple", "net"))
-    mean, over, capital = mean_interval(r), int((r < -1.0).sum()), float(run.summary["capital"])
+    mean = mean_of_trades(run, known["ts_exit"].cast(pl.Int64).to_numpy(), r)
+    over, capital = int((r < -1.0).sum()), float(run.summary["capital"])
     largest = f"{percent(float(approved.max()) / capital, 3)} of capital" if capital else ""
     rows = [
         ("Risk approved a trade, mean", number(float(approved.mean())), ""),
@@ -111,32 +129,63 @@ def risk(run: Run) -> str:
 
 
 # --- long, short and the market -------------------------------------------------------------------------------
-def sides(run: Run) -> str:
-    """Long against short: no direction is assumed to pay."""
-    rows = []
+class Side(NamedTuple):
+    """What the closed round trips of one direction did; money in the account's currency."""
+
+    trades: int
+    net: float
+    win_rate: Interval
+    net_bps: Interval
+    hold_s: float  # median
+
+
+def by_side(run: Run) -> dict[str, Side]:
+    """Long and short, where there were trades."""
+    found = {}
     for side, name in (("buy", "long"), ("sell", "short")):
         mine = run.closed if run.closed.is_empty() else run.closed.filter(pl.col("side") == side)
         if mine.is_empty():
             continue
-        values, bps = mine["net"].to_numpy(), mean_interval(mine["net_bps"].to_numpy())
-        rate = wilson_interval(int((values > 0).sum()), len(values))
-        held = float(np.median(mine["hold_s"].to_numpy()))
-        rows.append(
-            (name, f"{len(mine):,}", number(float(values.sum())), percent(rate.value), bounds(rate, 1, 100.0),
-             number(bps.value, 1), bounds(bps, 1), f"{held:,.1f} s")
-        )  # fmt: skip
+        closed_ns, net, bps = (
+            mine["ts_exit"].cast(pl.Int64).to_numpy(),
+            mine["net"].to_numpy(),
+            mine["net_bps"].to_numpy(),
+        )
+        found[name] = Side(
+            len(net),
+            float(net.sum()),
+            share_won(run, closed_ns, net),
+            mean_of_trades(run, closed_ns, bps),
+            float(np.median(mine["hold_s"].to_numpy())),
+        )
+    return found
+
+
+def sides(run: Run) -> str:
+    """Long against short: no direction is assumed to pay."""
+    rows = [
+        (name, f"{side.trades:,}", number(side.net), percent(side.win_rate.value), bounds(side.win_rate, 1, 100.0),
+         number(side.net_bps.value, 1), bounds(side.net_bps, 1), f"{side.hold_s:,.1f} s")
+        for name, side in by_side(run).items()
+    ]  # fmt: skip
     head = ["", "trades", "net", "win rate, %", "95 % interval", "net bps a trade", "95 % interval", "median held"]
     return table(head, rows) if rows else ""
 
 
+def market_beta(run: Run) -> dict[str, Interval]:
+    """Beta to the market of every group."""
+    return {group: beta(run, group) for group in run.groups}
+
+
 def beta(run: Run, group: str) -> Interval:
     """Slope of our one-minute returns on the group's: how much of the result is the market's direction."""
-    frame, ours = run.evaluations(group), run.table("equity")
+    frame, ours = run.evaluations(group), run.equity
     if frame.is_empty() or ours.is_empty():
         return UNKNOWN
     every = pl.col("ts").cast(pl.Int64) // (BETA_STEP_S * NS)
     mids = frame.filter(pl.col("mid_price") > 0.0).group_by(minute=every).agg(pl.col("mid_price").last())
     joined = ours.group_by(minute=every).agg(pl.col("equity").last()).join(mids, on="minute").sort("minute")
+    joined = joined.filter(pl.col("equity") > 0.0)
     equity, mid = joined["equity"].to_numpy(), joined["mid_price"].to_numpy()
     return slope_interval(np.diff(mid) / mid[:-1], np.diff(equity) / equity[:-1])
 

@@ -1,26 +1,27 @@
 """The sentence at the top of a report, computed from the numbers: what happened, what it cost, what it shows."""
 
 import math
+from pathlib import Path
 
-import numpy as np
+import polars as pl
 
+from .by_day import is_short, mean_of_trades
 from .report_html import duration, number, percent, share_of
 from .report_run import Run
-from .report_stats import Interval, mean_interval
+from .report_stats import UNKNOWN, Interval
 from .report_words import WARMUPS, explanation, is_exit
 
-DAY_S = 86_400
-JUDGED_DAYS = 30  # below this nothing is annualised
 JUDGED_TRADES = 100
+
+
+def read_headline(folder: Path) -> str:
+    """Raises UserError for a folder that is no run."""
+    return headline(Run.read(folder))
 
 
 def headline(run: Run) -> str:
     """What a trader should take away."""
     return traded(run) if run.summary["fills"] else cold(run)
-
-
-def is_short(run: Run) -> bool:
-    return run.span_s < JUDGED_DAYS * DAY_S
 
 
 # --- a run that traded ------------------------------------------------------------------------------------
@@ -59,8 +60,9 @@ def _without_slippage(run: Run) -> str:
 
 def edge(run: Run) -> Interval:
     """Mean net bps per closed round trip."""
-    values = run.closed["net_bps"].to_numpy() if not run.closed.is_empty() else np.zeros(0)
-    return mean_interval(values)
+    if run.closed.is_empty():
+        return UNKNOWN
+    return mean_of_trades(run, run.closed["ts_exit"].cast(pl.Int64).to_numpy(), run.closed["net_bps"].to_numpy())
 
 
 def edge_words(run: Run) -> str:

@@ -45,6 +45,33 @@ def test_t23_noise_is_overfitted_half_the_time_and_an_edge_is_not(blocks: int, n
 
 
 @pytest.mark.spec("X5")
+def test_a_single_try_is_not_the_best_of_many() -> None:
+    assert expected_maximum(1) == 0.0
+    assert deflated_sharpe(0.1, 365, -0.3, 6.0, 1, 0.5 / 365) == probabilistic_sharpe(0.1, 0.0, 365, -0.3, 6.0)
+
+
+@pytest.mark.spec("X5")
+@pytest.mark.parametrize("sharpe", [0.0, -0.1])
+def test_no_record_is_long_enough_to_tell_a_loss_from_zero_as_a_gain(sharpe: float) -> None:
+    assert minimum_track_record(sharpe) == math.inf
+
+
+@pytest.mark.spec("X5")
+def test_a_variant_that_never_trades_is_neither_the_best_nor_an_error() -> None:
+    """It used to win every half, because NaN is the largest of all to argmax."""
+    returns = np.random.default_rng(0).normal(size=(1008, 40))
+    returns[:, 0] += 0.15
+    returns[:, 5] = 0.0
+    assert overfitting_probability(returns, 8) == 0.0
+
+
+@pytest.mark.spec("X5")
+def test_variants_that_are_all_the_same_show_nothing_and_count_as_overfitted() -> None:
+    one = np.random.default_rng(0).normal(size=(160, 1))
+    assert overfitting_probability(np.repeat(one, 7, axis=1), 8) == 1.0
+
+
+@pytest.mark.spec("X5")
 @pytest.mark.parametrize("sharpe, days", [(1.0, 990), (1.5, 441), (2.0, 249), (3.0, 112)])
 def test_a_track_record_must_be_long(sharpe: float, days: int) -> None:
     found = minimum_track_record(sharpe / math.sqrt(365))

@@ -1,5 +1,7 @@
 """The worked example of an order's costs, and of the router it did not take."""
 
+import math
+
 import pytest
 
 from elegant_trading_system.research.shortfall import Fill, all_in_price, average_price, shortfall
@@ -36,3 +38,11 @@ def test_t18_the_cheapest_split_would_have_been_a_fifth_of_a_bp_cheaper() -> Non
 def test_a_seller_pays_what_the_price_falls_and_misses_what_it_did_not_get() -> None:
     found = shortfall(-1, 100.0, 99.9, 99.8, [Fill(1.0, 99.7, 0.0)], 1.0, 99.0)
     assert [round(part, 6) for part in found] == [10.0, 10.0, 10.0, 0.0, 100.0]
+
+
+@pytest.mark.spec("E5")
+def test_an_order_that_filled_nothing_has_a_delay_and_no_price() -> None:
+    found = shortfall(1, 100.0, 100.1, 100.2, [], 2.0, 101.0)
+    assert found.delay == pytest.approx(10.0)
+    assert [math.isnan(part) for part in found] == [False, True, True, True, True]
+    assert math.isnan(average_price([])) and math.isnan(all_in_price(1, []))
