@@ -72,6 +72,12 @@ class Quality(BaseModel):
     rounded_prices: int = 0  # finer than a tick, taken to the nearest
     heartbeats: int = 0  # packets without rows in silences that the recording vouches for
     revealed_levels: int = 0  # seen only because a better level went, and read from the vendor's own book
+    corrected_levels: int = 0  # where the vendor's own book knew otherwise
+    vendor_rows: int = 0  # of the vendor's own books, held against ours
+    vendor_rows_equal: int = 0
+    unlisted_orders: int = 0  # changed or ended, though placed before the recording began
+    held_orders: int = 0  # kept out of the book while they would have crossed it
+    assumed_sides: int = 0  # trades whose side is only that of the middle they lie on
     sequence_gaps: int = 0
     trade_id_gaps: int = 0
     crossed_books: int = 0

@@ -15,7 +15,7 @@ import numpy as np
 from ...errors import ExitCode, UserError
 from ..tape import ListingSpec, Tape, TapeFacts, TapeWriter, discard_stale_partials, publish_all, tape_path
 from ..warmup import is_history
-from . import bars, binance_capture, binance_vision, databento, hftbacktest, lobster, tardis, volatility
+from . import bars, binance_capture, binance_vision, bitstamp, databento, hftbacktest, lobster, tardis, volatility
 from .said import Said
 
 Progress = Callable[[str, float], None]
@@ -35,6 +35,7 @@ FORMATS: dict[str, Format] = {
     "bars": Format(bars.read, bars.PATTERNS, bars.is_meant, takes_said=True),
     "binance-capture": Format(binance_capture.read, ("*.gz",)),
     "binance-vision": Format(binance_vision.read, ("*.zip",)),
+    "bitstamp": Format(bitstamp.read, bitstamp.PATTERNS),
     "databento": Format(databento.read, ("*.dbn", "*.dbn.zst")),
     "hftbacktest": Format(hftbacktest.read, ("*.npz",)),
     "lobster": Format(lobster.read, ("*.zip", "*_message_*.csv*", "*_orderbook_*.csv*")),
