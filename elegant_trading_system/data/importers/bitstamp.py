@@ -24,8 +24,8 @@ from ...errors import UserError
 from ..decimals import Array
 from ..tape import ListingSpec, TapeWriter
 from ..verify import measure
-from .bitstamp_book import Fall, OrderBook, Resting, Rows
-from .bitstamp_wire import BOOK, BUY, NS_PER_MS, SELL, TRADE, Event, LogFile
+from .bitstamp_book import Fall, LevelTooLargeError, OrderBook, Resting, Rows
+from .bitstamp_wire import BOOK, BUY, DAMAGED, NS_PER_MS, SELL, TRADE, Event, LogFile
 from .listing_files import Known, check_names, known, read_sidecar
 
 PATTERNS = ("*.log", "*.log.gz", "*.log.xz")
@@ -110,7 +110,9 @@ class Recording:
         self._end_moment()
         self._flush()
         if not self.book.is_open:
-            raise UserError(f"{file.path}: no order_book in it, so there is no book to build", "record that channel too")
+            raise UserError(
+                f"{file.path}: no order_book in it, so there is no book to build", "record that channel too"
+            )
         self.quality.lines += event.number
         self.quality.rounded_sizes += file.rounded_sizes
         self.writer.facts.source_files.append(file.path.name)
@@ -123,12 +125,15 @@ class Recording:
 
     # --- events ----------------------------------------------------------------------------------------------------
     def _take(self, event: Event) -> None:
-        if event.name == TRADE:
-            self._take_trade(event)
-        elif event.name == BOOK:
-            self._take_book(event)
-        elif fall := self.book.take_order(event):
-            self.falls.append(fall)
+        try:
+            if event.name == TRADE:
+                self._take_trade(event)
+            elif event.name == BOOK:
+                self._take_book(event)
+            elif fall := self.book.take_order(event):
+                self.falls.append(fall)
+        except LevelTooLargeError as error:
+            raise self.file.refused(event.number, str(error), DAMAGED) from None
 
     def _take_book(self, event: Event) -> None:
         is_first = not self.book.is_open
@@ -177,7 +182,7 @@ class Recording:
         elif self.book.changed:
             self._put(Kind.DEPTH, self._changed(BUY), self._changed(SELL))
             self.quality.depth_packets += 1
-        elif self.packets[-1][0] != self.ts_ms:
+        elif not self.packets or self.packets[-1][0] != self.ts_ms:
             self._put(Kind.DEPTH, [], [])
             self.quality.heartbeats += 1
         self.prints = ([], [])

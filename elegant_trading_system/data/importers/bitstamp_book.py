@@ -9,6 +9,7 @@ from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from typing import NamedTuple
 
+from ..decimals import LIMIT
 from ..tape import Quality
 from .bitstamp_wire import BUY, CREATED, DELETED, SELL, Event
 
@@ -16,6 +17,10 @@ LATE_MS = 1_000  # a vendor's level that was ours this long ago is not wrong, bu
 
 Level = tuple[int, int]  # side, ticks
 Rows = list[tuple[int, int]]  # ticks, lots
+
+
+class LevelTooLargeError(ValueError):
+    """Orders add up to what no tape holds."""
 
 
 class Resting(NamedTuple):
@@ -73,7 +78,8 @@ class OrderBook:
             self.ended.add(event.id)
         else:
             self._place(event.id, now)
-            self.quality.held_orders += event.id in self.waiting and not is_taker
+            if event.id in self.waiting and not is_taker:
+                self.quality.held_orders += 1
         self._release()
         return _fall(event, before, now, is_taker)
 
@@ -144,6 +150,8 @@ class OrderBook:
         before = self.lots.get(level, 0)
         if lots == before:
             return
+        if lots * level[1] >= LIMIT:
+            raise LevelTooLargeError("number too large: the orders of a level add up to 2^62")
         self.recent.append((self.ts_ms, level, before))
         self.changed.add(level)
         if lots:
@@ -162,10 +170,13 @@ class OrderBook:
         self.ts_ms = event.ts_ms
         sides = (dict(event.rows[: event.buy_count]), dict(event.rows[event.buy_count :]))
         self._rest_shown(sides)
+        differing = [level for side, shown in enumerate(sides) for level in self._differing(side, shown)]
+        if self.is_open:
+            self.quality.vendor_rows += len(event.rows)
+            self.quality.vendor_rows_equal += len(event.rows) - sum(level[1] in sides[level[0]] for level in differing)
         past = self._past()
-        for side, shown in enumerate(sides):
-            for ticks in sorted(shown.keys() | set(self._within(side, shown))):
-                self._compare((side, ticks), shown.get(ticks, 0), past)
+        for level in differing:
+            self._believe(level, sides[level[0]].get(level[1], 0), past)
         self.is_open = True
         self._release()
 
@@ -183,23 +194,28 @@ class OrderBook:
             self.recent.popleft()
         return {(level, lots) for _, level, lots in self.recent}
 
+    def _differing(self, side: int, shown: dict[int, int]) -> list[Level]:
+        """The vendor's levels that are not ours, and ours within its 20 that are not the vendor's."""
+        lots = self.lots
+        wrong = [(side, ticks) for ticks, size in shown.items() if lots.get((side, ticks), 0) != size]
+        return wrong + [(side, ticks) for ticks in self._within(side, shown) if ticks not in shown]
+
     def _within(self, side: int, shown: dict[int, int]) -> list[int]:
         """Our prices no worse than the vendor's worst."""
         prices = self.prices[side]
         if not shown:
-            return prices
+            return []
         return prices[bisect_left(prices, min(shown)) :] if side == BUY else prices[: bisect_right(prices, max(shown))]
 
-    def _compare(self, level: Level, shown: int, past: set[tuple[Level, int]]) -> None:
-        ours = self.lots.get(level, 0)
-        is_wrong = ours != shown and (level, shown) not in past
-        if self.is_open:
-            self.quality.vendor_rows += shown > 0
-            self.quality.vendor_rows_equal += shown > 0 and shown == ours
-            self.quality.revealed_levels += is_wrong and ours == 0
-            self.quality.corrected_levels += is_wrong and ours > 0
-        if is_wrong:
-            self._set(level, shown)
+    def _believe(self, level: Level, shown: int, past: set[tuple[Level, int]]) -> None:
+        """The vendor's book, unless it tells what ours was a moment ago."""
+        if (level, shown) in past:
+            return
+        if self.is_open and level in self.lots:
+            self.quality.corrected_levels += 1
+        elif self.is_open:
+            self.quality.revealed_levels += 1
+        self._set(level, shown)
 
 
 def _fall(event: Event, before: Resting | None, now: Resting, is_taker: bool) -> Fall | None:

@@ -141,14 +141,14 @@ class LogFile:
     def _lines(self) -> Iterator[Line]:
         previous_ms = 0
         for number, raw in enumerate(self._raw_lines(), 1):
-            stamp, _, rest = raw.partition(b" ")
+            stamp, _, rest = raw.rstrip().partition(b" ")
             ts_ms = self._stamp_ms(number, stamp, previous_ms)
             previous_ms = ts_ms
             name, _, text = rest.partition(b" ")
-            yield Line(number, ts_ms, name.decode("ascii", "replace"), self._message(number, name, text))
+            yield Line(number, ts_ms, *self._message(number, name.decode("ascii", "replace"), text))
 
-    def _message(self, number: int, name: bytes, text: bytes) -> RawOrder | RawTrade | RawBook:
-        decode = DECODERS.get(name.decode("ascii", "replace"))
+    def _message(self, number: int, name: str, text: bytes) -> tuple[str, RawOrder | RawTrade | RawBook]:
+        decode = DECODERS.get(name)
         if decode is None:
             raise self.refused(number, f"unknown event {name[:40]!r}", f"known: {', '.join(DECODERS)}")
         try:
@@ -157,7 +157,7 @@ class LogFile:
             raise self.refused(number, f"bad JSON: {error}: {text[:40]!r}", DAMAGED) from None
         if isinstance(message, RawOrder) and message.order_type not in (BUY, SELL):
             raise self.refused(number, f"order_type {message.order_type}, not 0 or 1", DAMAGED)
-        return message
+        return name, message
 
     def _stamp_ms(self, number: int, stamp: bytes, previous_ms: int) -> int:
         if not stamp.isdigit() or len(stamp) > 19:
