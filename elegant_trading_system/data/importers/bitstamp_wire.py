@@ -7,7 +7,7 @@ binary floats (236.22999999999999): the nearest tick and lot is what was meant.
 import gzip
 import lzma
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, NamedTuple
@@ -69,7 +69,7 @@ class Line(NamedTuple):
     message: RawOrder | RawTrade | RawBook
 
 
-DECODERS = {
+DECODERS: dict[str, Callable[[bytes], RawOrder | RawTrade | RawBook]] = {
     **{name: msgspec.json.Decoder(RawOrder).decode for name in (CREATED, CHANGED, DELETED)},
     TRADE: msgspec.json.Decoder(RawTrade).decode,
     BOOK: msgspec.json.Decoder(RawBook).decode,
