@@ -24,7 +24,8 @@ from tests.shared_data import shared_data
 
 FOLDER = "bitstamp-l3-20150501"
 START_MS = 1_430_438_400_000
-BTC = 10**8
+BTC = 10**7  # in lots of the tape
+LOT_SATOSHIS = 10
 BUY, SELL = 0, 1
 Rows = list[tuple[int, int]]
 Json = dict[str, Any]
@@ -64,7 +65,7 @@ GOOD = [
 ]
 TOLD = [
     (0, "RESYNC", [], []),
-    (10, "SNAPSHOT", [(10_000, 250_000_000), (9_900, BTC)], [(10_100, 3 * BTC), (10_200, BTC)]),
+    (10, "SNAPSHOT", [(10_000, 25_000_000), (9_900, BTC)], [(10_100, 3 * BTC), (10_200, BTC)]),
     (20, "DEPTH", [], []),
     (30, "DEPTH", [], []),
     (40, "TRADE", [], [(10_000, BTC // 2)]),  # a seller came
@@ -115,7 +116,7 @@ def test_orders_become_packets_and_a_match_is_one_print_and_one_depth(tmp_path: 
     }  # fmt: skip
     assert (tape.packets["ts_venue_ns"] == tape.packets["ts_local_ns"]).all()
     assert [text.split(":")[0] for text in tape.facts.assumed] == [
-        "BTC/USD, spot, tick 0.01, lot 0.00000001", "venue times are receive times",
+        "BTC/USD, spot, tick 0.01", "lot 0.0000001", "venue times are receive times",
     ]  # fmt: skip
 
 
@@ -143,7 +144,7 @@ def test_the_vendors_book_reveals_and_corrects_but_not_what_is_only_late(tmp_pat
     )
     assert story == [
         (20, "DEPTH", [], [(10_050, BTC // 10)]),
-        (1000, "DEPTH", [(9_900, 40_000_000)], [(10_150, 7 * BTC)]),
+        (1000, "DEPTH", [(9_900, 4_000_000)], [(10_150, 7 * BTC)]),
         (1021, "DEPTH", [], [(10_050, 0)]),
         (1030, "DEPTH", [], []),
     ]
@@ -204,6 +205,29 @@ def test_files_are_joined_in_time_order_and_each_opens_its_own_book(tmp_path: Pa
     assert [packet for packet in told(tape) if packet[1] != "TRADE"][:8] == [p for p in TOLD if p[1] != "TRADE"]
     assert [packet[:2] for packet in told(tape)[len(TOLD) :]][:2] == [(p[0], p[1]) for p in later][:2]
     assert (tape.facts.source_files, tape.facts.quality.trades) == (["b.log", "a.log"], 2)
+
+
+def described(folder: Path, **more: Any) -> None:
+    spec = {"venue": "bitstamp", "symbol": "BTC/EUR", "kind": "spot", "base": "BTC", "quote": "EUR", "settle": "EUR"}
+    (folder / "made.listing.json").write_text(json.dumps({**spec, "tick_size": "0.01", **more}))
+
+
+def test_a_file_beside_it_says_which_pair_and_lot(tmp_path: Path) -> None:
+    fine = order(80, "created", 13, SELL, "100.60", "0.12345678")
+    described(tmp_path, lot_size="0.00000001")
+    tape = imported(tmp_path, *GOOD, fine)
+    assert (tape.facts.listing.name, told(tape)[-1][3]) == ("bitstamp BTC/EUR", [(10_060, 12_345_678)])
+    assert (tape.facts.quality.rounded_sizes, len(tape.facts.assumed)) == (0, 1)
+    (tmp_path / "coarse").mkdir()
+    described(tmp_path / "coarse", lot_size="0.001")
+    tape = imported(tmp_path / "coarse", *GOOD, fine)
+    assert (told(tape)[-1][3], tape.facts.quality.rounded_sizes) == ([(10_060, 123)], 1)
+
+
+def test_a_lot_that_satoshis_do_not_make_is_refused(tmp_path: Path) -> None:
+    described(tmp_path, lot_size="0.000000001")
+    with pytest.raises(UserError, match=r"made.log:1: lot 1E-9 of its .listing.json"):
+        imported(tmp_path, *GOOD)
 
 
 # --- refusals ----------------------------------------------------------------------------------------------------
@@ -312,7 +336,7 @@ def ticks_of(price: Any) -> int:
 
 
 def lots_of(amount: Any) -> int:
-    return round(float(amount) * BTC)
+    return round(float(amount) * 10**8)
 
 
 Book = tuple[dict[int, int], dict[int, int]]
@@ -417,6 +441,12 @@ def had(book: Book, side: int, ticks: int) -> int:
     return book[side].get(ticks, 0)
 
 
+def in_lots(book: Book) -> Book:
+    """As the tape has it: dust below a lot is no level."""
+    bids, asks = ({t: n // LOT_SATOSHIS for t, n in side.items() if n >= LOT_SATOSHIS} for side in book)
+    return bids, asks
+
+
 def shown_by(message: Json) -> Book:
     bids, asks = ({ticks_of(p): lots_of(n) for p, n in message[side]} for side in ("bids", "asks"))
     return bids, asks
@@ -451,7 +481,7 @@ def test_the_tape_is_the_book_that_adds_up_from_all_orders(tape: Tape, events: l
         twin.take(ts_ms, name, message)
         is_last = events[number + 1][0] > ts_ms
         if is_last and twin.is_open and number % 3 == 0:
-            assert books.until(ts_ms) == twin.book, number + 1
+            assert books.until(ts_ms) == in_lots(twin.book), number + 1
             compared += 1
     assert compared == 3_989
 
@@ -465,7 +495,11 @@ def test_the_tape_shows_the_vendors_twenty_levels(tape: Tape, events: list[tuple
             continue
         book = books.until(ts_ms - 1)
         if seen:
-            same = sum(had(book, s, t) == n for s, side in enumerate(shown_by(message)) for t, n in side.items())
+            same = sum(
+                had(book, s, t) == n // LOT_SATOSHIS
+                for s, side in enumerate(shown_by(message))
+                for t, n in side.items()
+            )
             rows, equal, whole = rows + 40, equal + same, whole + (same == 40)
         seen += 1
     quality = tape.facts.quality
@@ -483,8 +517,10 @@ def test_every_trade_is_there_and_the_younger_order_came(tape: Tape, events: lis
             for ticks, lots in rows:
                 side_of.setdefault((at + START_MS, ticks, lots), []).append(side)
     recorded = [(ts, ticks_of(m["price"]), lots_of(m["amount"])) for ts, name, m in events if name == "trade"]
-    assert Counter(recorded) == Counter({one: len(sides) for one, sides in side_of.items()})
+    cut = Counter((ts_ms, ticks, lots // LOT_SATOSHIS) for ts_ms, ticks, lots in recorded)
+    assert cut == Counter({one: len(sides) for one, sides in side_of.items()})
     assert (len(recorded), sum(lots for *_, lots in recorded)) == (575, 84_765_711_841)  # 847.65711841 BTC
+    assert sum(lots * len(sides) for (_, _, lots), sides in side_of.items()) == 8_476_571_049
     assert sum(sides.count(BUY) for sides in side_of.values()) == 306
     falls: list[tuple[int, int, int, int, int | None]] = []
     had_lots: dict[int, int] = {}
@@ -501,9 +537,9 @@ def test_every_trade_is_there_and_the_younger_order_came(tape: Tape, events: lis
         parties = [fall for fall in near if fall[4] == lots or (fall[4] is None and fall[3] == ticks)]
         *_, side, price, _ = max(parties, key=lambda fall: fall[1])
         if {fall[2] for fall in parties} == {BUY, SELL}:
-            both += side_of[ts_ms, ticks, lots] == [side]
+            both += side_of[ts_ms, ticks, lots // LOT_SATOSHIS] == [side]
         else:  # of the other order, several trades were told at once: this one rested at the trade's price
-            alone += side_of[ts_ms, ticks, lots] == [1 - side] and price == ticks
+            alone += side_of[ts_ms, ticks, lots // LOT_SATOSHIS] == [1 - side] and price == ticks
     assert (both, alone) == (569, 6)
     assert tape.facts.quality.assumed_sides == 0
 
@@ -518,7 +554,7 @@ def test_the_orders_are_those_of_the_csv_beside_the_recording(tape: Tape) -> Non
         )  # fmt: skip
     ours = sorted(
         (event.id, event.ts_ms, event.name, ("bid", "ask")[event.side], *event.rows[0])
-        for event in LogFile(recording()).events(tape.facts.listing)
+        for event in LogFile(recording()).events(tape.facts.listing.tick_size)
         if event.side >= 0
     )
     assert [row[:-1] for row in ours] == [row[:-1] for row in beside]

@@ -25,14 +25,15 @@ from ..decimals import Array
 from ..tape import ListingSpec, TapeWriter
 from ..verify import measure
 from .bitstamp_book import Fall, LevelTooLargeError, OrderBook, Resting, Rows
-from .bitstamp_wire import BOOK, BUY, DAMAGED, NS_PER_MS, SELL, TRADE, Event, LogFile
+from .bitstamp_wire import BOOK, BUY, DAMAGED, NS_PER_MS, SATOSHI, SELL, TRADE, Event, LogFile
 from .listing_files import Known, check_names, known, read_sidecar
 
 PATTERNS = ("*.log", "*.log.gz", "*.log.xz")
 TRADE_MS = 1_000  # a trade follows its orders within milliseconds
 BATCH_PACKETS = 8192
 READING_SHARE = 0.9  # of the whole work, as far as progress is concerned
-PAIR = "BTC/USD, spot, tick 0.01, lot 0.00000001: Bitstamp's only pair then"
+PAIR = "BTC/USD, spot, tick 0.01: Bitstamp's only pair then"
+LOT = "lot 0.0000001: sizes are cut to it, as tick times a finer one has more decimals of USD than a ledger holds"
 STAMPS = "venue times are receive times: the feed says no time of its events"
 
 OpenWriter = Callable[[ListingSpec], TapeWriter]
@@ -66,8 +67,8 @@ def _source(path: Path) -> Source:
 
 
 def _bitcoin() -> Known:
-    steps = {"tick_size": Decimal("0.01"), "lot_size": Decimal("0.00000001")}
-    return known("bitstamp", "BTC", "USD", "", [PAIR], **steps)
+    steps = {"tick_size": Decimal("0.01"), "lot_size": Decimal("0.0000001")}
+    return known("bitstamp", "BTC", "USD", "", [PAIR, LOT], **steps)
 
 
 def _part(progress: Progress, index: int, count: int) -> Progress:
@@ -82,6 +83,11 @@ class Recording:
         for source in sources:
             if source.known.spec != self.spec:
                 raise source.file.refused(1, f"described unlike {sources[0].file.path}", "make the .listing.json agree")
+        self.lot_satoshis = int(self.spec.lot_size / SATOSHI)
+        if self.lot_satoshis * SATOSHI != self.spec.lot_size:
+            raise sources[0].file.refused(
+                1, f"lot {self.spec.lot_size} of its .listing.json", f"multiples of {SATOSHI:f}"
+            )
         self.writer = open_writer(self.spec)
         self.writer.facts.assumed = [*sources[0].known.assumed, STAMPS]
         self.quality = self.writer.facts.quality
@@ -97,7 +103,7 @@ class Recording:
     def read(self, file: LogFile, progress: Progress) -> None:
         """Append one file; the next one must begin after its end."""
         self.file, self.book, self.falls = file, OrderBook(self.quality), []
-        for event in file.events(self.spec):
+        for event in file.events(self.spec.tick_size):
             if event.number == 1:
                 self._begin(event)
             elif event.ts_ms != self.ts_ms:
@@ -139,9 +145,12 @@ class Recording:
         is_first = not self.book.is_open
         self.book.take_vendor(event)
         if is_first:
-            self._put(Kind.SNAPSHOT, self.book.rows(BUY), self.book.rows(SELL))
+            self._put(Kind.SNAPSHOT, self._whole(BUY), self._whole(SELL))
             self.book.changed.clear()
             self.quality.snapshots += 1
+
+    def _whole(self, side: int) -> Rows:
+        return [(ticks, lots) for ticks, lots in self.book.rows(side) if lots >= self.lot_satoshis]
 
     def _take_trade(self, event: Event) -> None:
         [(ticks, lots)] = event.rows
@@ -203,19 +212,20 @@ class Recording:
         packets["ts_local_ns"] = packets["ts_venue_ns"] = table[:, 0] * NS_PER_MS
         for column, name in enumerate(("kind", "code", "level_begin", "buy_count", "sell_count"), 1):
             packets[name] = table[:, column]
-        self.writer.append(packets, _levels(self.rows))
+        self.writer.append(packets, self._levels())
         self.packets, self.rows = [], []
+
+    def _levels(self) -> Array:
+        """Books are kept in satoshis, and cut to lots at the very end."""
+        table = np.array(self.rows, np.int64).reshape(-1, 2)
+        levels = np.zeros(len(table), LEVEL)
+        levels["price_ticks"], levels["lots"] = table[:, 0], table[:, 1] // self.lot_satoshis
+        self.quality.rounded_sizes += int((table[:, 1] % self.lot_satoshis != 0).sum())
+        return levels
 
     def finish(self) -> None:
         measure(self.quality, *self.writer.written())
         self.writer.finish()
-
-
-def _levels(rows: Rows) -> Array:
-    table = np.array(rows, np.int64).reshape(-1, 2)
-    levels = np.zeros(len(table), LEVEL)
-    levels["price_ticks"], levels["lots"] = table[:, 0], table[:, 1]
-    return levels
 
 
 def _aggressor(ticks: int, parties: list[Fall]) -> int | None:

@@ -3,6 +3,8 @@
 A level is what its listed orders add up to, plus what rests there of orders placed before the recording began, which
 only the vendor's book shows. An order that would cross the book is on its way to be matched: the feed announces it
 before the orders it takes. It waits outside the book until nothing is left that it could take.
+
+Lots are satoshis here: what the vendor's books are equal to or not.
 """
 
 from bisect import bisect_left, bisect_right, insort

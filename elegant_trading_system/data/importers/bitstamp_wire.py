@@ -1,7 +1,7 @@
 """Lines of a Bitstamp log: `<local ms> <event> <JSON>`, plain, gzipped or xz, with exact integers in them.
 
 Orders and books write their decimals as text and are parsed as such. Trades write them as JSON numbers, made from
-binary floats (236.22999999999999): the nearest tick and lot is what was meant.
+binary floats (236.22999999999999): the nearest tick and satoshi is what was meant.
 """
 
 import gzip
@@ -9,6 +9,7 @@ import lzma
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from decimal import Decimal
 from pathlib import Path
 from typing import IO, NamedTuple
 
@@ -17,11 +18,11 @@ import msgspec
 from ...core.schema import NEVER_NS
 from ...errors import UserError
 from ..decimals import LIMIT, Fault, Grid, LevelError, Parsed, parse_levels
-from ..tape import ListingSpec
 from .rows import STAMP_MIN_NS
 
 CREATED, CHANGED, DELETED, TRADE, BOOK = "order_created", "order_changed", "order_deleted", "trade", "order_book"
 BUY, SELL = 0, 1  # as order_type says it
+SATOSHI = Decimal("0.00000001")  # the step of all amounts
 NS_PER_MS = 1_000_000
 BATCH_LINES = 8192
 LINE_BYTES_MAX = 1 << 20
@@ -51,7 +52,7 @@ class RawBook(msgspec.Struct, gc=False):
 
 
 class Event(NamedTuple):
-    """One line. Rows are (ticks, lots); an order or trade has one row, of an order's side; a book both sides."""
+    """One line. Rows are (ticks, satoshis); an order or trade has one row, of an order's side; a book both sides."""
 
     number: int
     ts_ms: int
@@ -92,26 +93,26 @@ class LogFile:
             return line.ts_ms
         raise UserError(f"{self.path}: empty file", FORMAT_HINT)
 
-    def events(self, spec: ListingSpec) -> Iterator[Event]:
+    def events(self, tick_size: Decimal) -> Iterator[Event]:
         """Every line, in file order."""
         batch: list[Line] = []
         for line in self._lines():
             batch.append(line)
             if len(batch) == BATCH_LINES:
-                yield from self._parsed(batch, spec)
+                yield from self._parsed(batch, tick_size)
                 batch = []
-        yield from self._parsed(batch, spec)
+        yield from self._parsed(batch, tick_size)
 
     # --- text to integers ------------------------------------------------------------------------------------------
-    def _parsed(self, batch: list[Line], spec: ListingSpec) -> Iterator[Event]:
-        parsed = self._levels(batch, Grid.of(spec.tick_size, spec.lot_size))
+    def _parsed(self, batch: list[Line], tick_size: Decimal) -> Iterator[Event]:
+        parsed = self._levels(batch, Grid.of(tick_size, SATOSHI))
         self.rounded_sizes += parsed.rounded
         rows, counts = parsed.rows.tolist(), parsed.counts.tolist()
         row = 0
         for index, (number, ts_ms, name, message) in enumerate(batch):
             buys, both = counts[2 * index], counts[2 * index] + counts[2 * index + 1]
             if isinstance(message, RawTrade):
-                yield Event(number, ts_ms, name, message.id, -1, [self._print(number, message, spec)])
+                yield Event(number, ts_ms, name, message.id, -1, [self._print(number, message, tick_size)])
             elif isinstance(message, RawBook):
                 yield Event(number, ts_ms, name, 0, -1, rows[row : row + both], buys)
             else:
@@ -126,16 +127,16 @@ class LogFile:
             hint = "is it another pair? a .listing.json beside it says so" if error.fault is Fault.OFF_GRID else DAMAGED
             raise self.refused(batch[error.text_index // 2].number, str(error), hint) from None
 
-    def _print(self, number: int, trade: RawTrade, spec: ListingSpec) -> tuple[int, int]:
-        in_ticks, in_lots = trade.price / float(spec.tick_size), trade.amount / float(spec.lot_size)
-        if in_ticks < 1 - OFF_TICK_MAX or in_lots < 1 - OFF_TICK_MAX:
+    def _print(self, number: int, trade: RawTrade, tick_size: Decimal) -> tuple[int, int]:
+        in_ticks, satoshis = trade.price / float(tick_size), trade.amount / float(SATOSHI)
+        if in_ticks < 1 - OFF_TICK_MAX or satoshis < 1 - OFF_TICK_MAX:
             raise self.refused(number, f"trade of {trade.amount} at {trade.price}", DAMAGED)
-        if in_ticks * in_lots >= LIMIT or in_lots >= LIMIT:
+        if in_ticks * satoshis >= LIMIT or satoshis >= LIMIT:
             raise self.refused(number, f"number too large: {trade.amount} at {trade.price}", DAMAGED)
         ticks = round(in_ticks)
         if abs(in_ticks - ticks) > max(OFF_TICK_MAX, ticks * 1e-15):
             raise self.refused(number, f"price off its tick grid: {trade.price}", DAMAGED)
-        return ticks, round(in_lots)
+        return ticks, round(satoshis)
 
     # --- bytes to lines --------------------------------------------------------------------------------------------
     def _lines(self) -> Iterator[Line]:
