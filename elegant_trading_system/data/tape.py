@@ -70,7 +70,7 @@ class Quality(BaseModel):
     outlier_bars: int = 0  # prices ten times off those around them: left out
     zero_volume_bars: int = 0  # kept
     rounded_prices: int = 0  # finer than a tick, taken to the nearest
-    heartbeats: int = 0  # packets without rows in silences that the recording vouches for
+    heartbeats: int = 0  # packets without rows: silences the recording vouches for, messages that changed no level
     revealed_levels: int = 0  # seen only because a better level went, and read from the vendor's own book
     corrected_levels: int = 0  # where the vendor's own book knew otherwise
     vendor_rows: int = 0  # of the vendor's own books, held against ours

@@ -159,7 +159,7 @@ class Recording:
             return
         self.trade_ids.add(event.id)
         self.falls = [fall for fall in self.falls if fall.ts_ms >= event.ts_ms - TRADE_MS]
-        parties = [fall for fall in self.falls if fall.lots == lots or (fall.is_unlisted and fall.level[1] == ticks)]
+        parties = self._parties(ticks, lots)
         side = _aggressor(ticks, parties)
         if side is None:
             side = self._nearer_side(ticks)
@@ -173,6 +173,13 @@ class Recording:
                 self.book.take_unlisted(Resting(fall.level, lots))
         self.prints[side].append((ticks, lots))
         self.quality.trades += 1
+
+    def _parties(self, ticks: int, lots: int) -> list[Fall]:
+        """Of each side the first order that lost this size, else the first that vanished unlisted at this price."""
+        fits = [fall for fall in self.falls if fall.lots == lots or (fall.is_unlisted and fall.level[1] == ticks)]
+        fits.sort(key=lambda fall: fall.is_unlisted)
+        firsts = (next((fall for fall in fits if fall.level[0] == side), None) for side in (BUY, SELL))
+        return [fall for fall in firsts if fall is not None]
 
     def _nearer_side(self, ticks: int) -> int | None:
         """Above the middle a buyer came, below it a seller."""
