@@ -147,15 +147,15 @@ class Twin:
 
     def take(self, ts_ms: int, name: str, message: Json) -> None:
         self.before = [(at, book) for at, book in self.before if at >= ts_ms - 1000]
-        was = self.book
+        was, is_filled = self.book, False
         if name == "order_book":
             self.take_vendor(message)
         elif name == "trade":
             self.take_trade(ts_ms, message)
         elif message["id"] not in self.ended:
-            self.take_order(ts_ms, name, message)
+            is_filled = self.take_order(ts_ms, name, message)
         self.book = self.add_up()
-        for order_id in sorted(self.waiting) if name != "trade" else []:
+        for order_id in [] if is_filled else sorted(self.waiting):
             side, ticks, _ = self.orders[order_id]
             if not self.crosses(self.book, side, ticks):
                 self.waiting.remove(order_id)
@@ -163,26 +163,31 @@ class Twin:
         if self.book != was:
             self.before.append((ts_ms, was))
 
-    def take_order(self, ts_ms: int, name: str, message: Json) -> None:
+    def take_order(self, ts_ms: int, name: str, message: Json) -> bool:
+        """Whether an order that rested was filled."""
         order_id, side = message["id"], message["order_type"]
         ticks, lots = ticks_of(message["price"]), lots_of(message["amount"])
         self.first_id = order_id if self.first_id < 0 else self.first_id
         old = self.orders.pop(order_id, None)
-        if order_id in self.waiting:
-            self.waiting.remove(order_id)
+        was_waiting = order_id in self.waiting
+        self.waiting = [each for each in self.waiting if each != order_id]
+        may_fill = name == "order_changed" or (name == "order_deleted" and lots == 0)
+        is_filled = may_fill and not was_waiting and old is not None and lots < old[2]
         if old is not None:
             left = self.listed_at(*old[:2])
             self.unlisted[old[:2]] = max(self.unlisted[old[:2]], -left)
         elif name != "order_created" and order_id < self.first_id:
             self.unlisted[side, ticks] -= min(lots, max(0, self.unlisted[side, ticks]))
-            if name == "order_changed" or lots == 0:
+            if may_fill:
+                is_filled = True
                 self.vanished.append((ts_ms, side, ticks))
         if name == "order_deleted":
             self.ended.add(order_id)
-            return
+            return is_filled
         if self.crosses(self.add_up(), side, ticks):
             self.waiting.append(order_id)
         self.orders[order_id] = (side, ticks, lots)
+        return is_filled
 
     def take_trade(self, ts_ms: int, message: Json) -> None:
         ticks, lots = ticks_of(message["price"]), lots_of(message["amount"])

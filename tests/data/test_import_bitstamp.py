@@ -13,7 +13,21 @@ from elegant_trading_system.data.importers import import_paths
 from elegant_trading_system.errors import UserError
 
 from .bitstamp_files import (
-    BTC, BUY, GOOD, OPENING, SELL, START_MS, TOLD, Rows, counted, imported, line, order, told, trade, vendor,
+    BTC,
+    BUY,
+    GOOD,
+    OPENING,
+    SELL,
+    START_MS,
+    TOLD,
+    Rows,
+    counted,
+    imported,
+    line,
+    order,
+    told,
+    trade,
+    vendor,
 )  # fmt: skip
 
 
@@ -75,9 +89,8 @@ def test_an_order_that_would_cross_rests_as_soon_as_it_no_longer_does(tmp_path: 
     assert story == [
         (20, "DEPTH", [], []),
         (30, "TRADE", [(10_100, 3 * BTC)], []),
-        (30, "DEPTH", [], [(10_100, 0)]),
+        (30, "DEPTH", [(10_100, 2 * BTC)], [(10_100, 0)]),  # the trade says what the unlisted order had
     ]
-    # the trade says what the unlisted order had; from the next event on, nothing is left to take
     assert counts["held_orders"] == 1
 
 

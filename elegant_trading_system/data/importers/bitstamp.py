@@ -131,6 +131,7 @@ class Recording:
 
     # --- events ----------------------------------------------------------------------------------------------------
     def _take(self, event: Event) -> None:
+        self.book.ts_ms = event.ts_ms
         try:
             if event.name == TRADE:
                 self._take_trade(event)
@@ -171,6 +172,7 @@ class Recording:
             self.falls.remove(fall)
             if fall.is_unlisted:
                 self.book.take_unlisted(Resting(fall.level, lots))
+        self.book.release()
         self.prints[side].append((ticks, lots))
         self.quality.trades += 1
 

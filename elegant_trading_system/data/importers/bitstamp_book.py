@@ -58,7 +58,7 @@ class OrderBook:
         self.first_id = -1
         self.changed: set[Level] = set()
         self.recent: deque[tuple[int, Level, int]] = deque()  # ms, level, lots before
-        self.ts_ms = 0
+        self.ts_ms = 0  # of the event being taken
         self.is_open = False  # the vendor's book was seen
 
     # --- orders ----------------------------------------------------------------------------------------------------
@@ -66,7 +66,6 @@ class OrderBook:
         """One order's life goes on; the lots it lost, if that may have been a trade."""
         [(ticks, lots)] = event.rows
         now = Resting((event.side, ticks), lots)
-        self.ts_ms = event.ts_ms
         if self.first_id < 0:
             self.first_id = event.id
         if event.id in self.ended:
@@ -82,8 +81,12 @@ class OrderBook:
             self._place(event.id, now)
             if event.id in self.waiting and not is_taker:
                 self.quality.held_orders += 1
-        self._release()
-        return _fall(event, before, now, is_taker)
+        fall = _fall(event, before, now, is_taker)
+        if (
+            fall is None or is_taker
+        ):  # else what this order lost, the one that took it has not been told to have got yet
+            self.release()
+        return fall
 
     def _count_after_end(self, event: Event) -> None:
         """Some deletions come twice, and a few before their creation."""
@@ -124,7 +127,7 @@ class OrderBook:
         self.listed[order.level] = self.listed.get(order.level, 0) + order.lots
         self._set(order.level, self.lots.get(order.level, 0) + order.lots)
 
-    def _release(self) -> None:
+    def release(self) -> None:
         """What waits rests as soon as there is nothing left to take."""
         for order_id in sorted(self.waiting):
             order = self.orders[order_id]
@@ -169,7 +172,6 @@ class OrderBook:
     # --- the vendor's book -----------------------------------------------------------------------------------------
     def take_vendor(self, event: Event) -> None:
         """The first one opens the book; of later ones, what we had not or never had in the last second is believed."""
-        self.ts_ms = event.ts_ms
         sides = (dict(event.rows[: event.buy_count]), dict(event.rows[event.buy_count :]))
         self._rest_shown(sides)
         differing = [level for side, shown in enumerate(sides) for level in self._differing(side, shown)]
@@ -180,7 +182,7 @@ class OrderBook:
         for level in differing:
             self._believe(level, sides[level[0]].get(level[1], 0), past)
         self.is_open = True
-        self._release()
+        self.release()
 
     def _rest_shown(self, sides: tuple[dict[int, int], dict[int, int]]) -> None:
         """An order that waits, but rests in the vendor's book, waits for a level that is there no longer."""
