@@ -71,10 +71,14 @@ class Quality(BaseModel):
     outlier_bars: int = 0  # prices ten times off those around them: left out
     zero_volume_bars: int = 0  # kept
     rounded_prices: int = 0  # finer than a tick, taken to the nearest
-    heartbeats: int = 0  # packets without rows in silences that the recording vouches for
+    heartbeats: int = 0  # packets without rows: silences the recording vouches for, messages that changed no level
     revealed_levels: int = 0  # seen only because a better level went, and read from the vendor's own book
-    corrected_levels: int = 0  # believed in until the vendor's own book had contradicted them twice
-    guessed_sides: int = 0  # trades whose taker is not told: by the side of the mid
+    corrected_levels: int = 0  # where the vendor's own book knew otherwise
+    vendor_rows: int = 0  # of the vendor's own books, held against ours
+    vendor_rows_equal: int = 0
+    unlisted_orders: int = 0  # changed or ended, though placed before the recording began
+    held_orders: int = 0  # kept out of the book while they would have crossed it
+    assumed_sides: int = 0  # trades whose side is only that of the middle they lie on
     sequence_gaps: int = 0
     trade_id_gaps: int = 0
     crossed_books: int = 0

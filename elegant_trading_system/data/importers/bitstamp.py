@@ -1,241 +1,249 @@
-"""Bitstamp order events: a book built order by order, one tape.
+"""Bitstamp's events of 2015, order by order, with trades and 20 levels a side: one tape.
 
-A line is `RECEIVED_MS EVENT JSON`: order_created, order_changed, order_deleted, trade, or order_book with the best
-twenty levels a side. Orders from before the recording are not listed: what an order_book shows beyond the orders we
-know of belongs to them. The venue's stamps are whole seconds of an order's birth, so the receive time stands for both.
+The orders make the book (bitstamp_book.py). The vendor's book opens it and is held against it from then on: it comes
+up to a second late, or an event early, and otherwise only knows better where orders were placed before the recording.
+
+A trade does not say who came: the two orders that lost its size just before it do, for the younger one took. An
+unlisted order that is filled vanishes without saying how much it had; its trade says that.
+
+The feed says no time of its events: `datetime` is the second in which an order was placed, in every event of it. Both
+stamps of a packet are the receiver's.
 """
 
-import gzip
-import lzma
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from decimal import Decimal
-from functools import partial
+from itertools import groupby
 from pathlib import Path
-from typing import IO, Any
+from typing import NamedTuple
 
-import msgspec
 import numpy as np
 
-from ...core.kinds import Kind
-from ...core.schema import LEVEL, NS_PER_S, PACKET
+from ...core.kinds import BookState, Kind
+from ...core.schema import LEVEL, PACKET
 from ...errors import UserError
-from ..decimals import LIMIT
+from ..decimals import Array
 from ..tape import ListingSpec, TapeWriter
 from ..verify import measure
-from .bitstamp_book import Book, Level, Order
+from .bitstamp_book import Fall, LevelTooLargeError, OrderBook, Resting, Rows
+from .bitstamp_wire import BOOK, BUY, DAMAGED, NS_PER_MS, SATOSHI, SELL, TRADE, Event, LogFile
+from .listing_files import Known, check_names, known, read_sidecar
 
-NS_PER_MS = 1_000_000
-MS_MIN, MS_MAX = 1_000_000_000_000, 4_000_000_000_000  # September 2001 to 2096
-TICK, UNIT = Decimal("0.01"), Decimal("0.00000001")
-LOT_UNITS = 10  # a lot is ten of the venue's units: with finer ones a ledger in dollars would overflow
-DUST = Decimal("1e-11")
-HEARTBEAT_NS = NS_PER_S
-LINE_BYTES_MAX = 1 << 20
-PLACES_MAX = 12  # digits before the point of a number that is meant
-PROGRESS_LINES = 5_000
-PATTERNS = ("*.log", "*.log.xz", "*.log.gz")
-DAMAGED = "the recording is damaged: fetch it again, or leave this file out"
-ASSUMED = [
-    "the venue's stamps are whole seconds: the receive time stands for both",
-    "the recording is unbroken: in its silences the connection lived",
-]
+PATTERNS = ("*.log", "*.log.gz", "*.log.xz")
+TRADE_MS = 1_000  # a trade follows its orders within milliseconds
+BATCH_PACKETS = 8192
+READING_SHARE = 0.9  # of the whole work, as far as progress is concerned
+PAIR = "BTC/USD, spot, tick 0.01: Bitstamp's only pair then"
+LOT = "lot 0.0000001: sizes are cut to it, as tick times a finer one has more decimals of USD than a ledger holds"
+STAMPS = "venue times are receive times: the feed says no time of its events"
 
 OpenWriter = Callable[[ListingSpec], TapeWriter]
 Progress = Callable[[str, float], None]
 
 
-class OrderEvent(msgspec.Struct, gc=False):
-    id: int
-    price: Decimal
-    amount: Decimal  # what is left of it
-    order_type: int  # 0 buys, 1 sells
-
-
-class TradeEvent(msgspec.Struct, gc=False):
-    id: int
-    price: Decimal
-    amount: Decimal
-
-
-class BookEvent(msgspec.Struct, gc=False):
-    bids: list[tuple[Decimal, Decimal]]
-    asks: list[tuple[Decimal, Decimal]]
-
-
-Event = OrderEvent | TradeEvent | BookEvent
-DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
-    **dict.fromkeys(("order_created", "order_changed", "order_deleted"), msgspec.json.Decoder(OrderEvent)),
-    "trade": msgspec.json.Decoder(TradeEvent),
-    "order_book": msgspec.json.Decoder(BookEvent),
-}
-
-
-def listing_spec() -> ListingSpec:
-    return ListingSpec(
-        venue="bitstamp", symbol="BTC/USD", kind="spot", base="BTC", quote="USD", settle="USD",
-        tick_size=TICK, lot_size=UNIT * LOT_UNITS,
-    )  # fmt: skip
+class Source(NamedTuple):
+    file: LogFile
+    known: Known
+    ts_first_ms: int
 
 
 def read(paths: list[Path], open_writer: OpenWriter, progress: Progress) -> None:
-    """Fill and finish one tape; the files must follow each other in time."""
-    recording = Recording(open_writer(listing_spec()))
-    for number, path in enumerate(sorted(paths)):
-        recording.read(path, partial(_part, progress, number, len(paths)))
-    recording.finish(paths[0])
+    """Fill and finish one tape per listing; its files are joined in time order, each with a book of its own."""
+    sources = sorted((_source(path) for path in paths), key=lambda source: (source.known.spec.name, source.ts_first_ms))
+    done = 0
+    for _, of_listing in groupby(sources, key=lambda source: source.known.spec.name):
+        together = list(of_listing)
+        recording = Recording(together, open_writer)
+        for source in together:
+            recording.read(source.file, _part(progress, done, len(sources)))
+            done += 1
+        recording.finish()
 
 
-def _part(progress: Progress, number: int, count: int, text: str, share: float) -> None:
-    progress(text, (number + share) / count)
+def _source(path: Path) -> Source:
+    found = read_sidecar(path) or _bitcoin()
+    check_names(path, found.spec)
+    file = LogFile(path)
+    return Source(file, found, file.ts_first_ms())
+
+
+def _bitcoin() -> Known:
+    steps = {"tick_size": Decimal("0.01"), "lot_size": Decimal("0.0000001")}
+    return known("bitstamp", "BTC", "USD", "", [PAIR, LOT], **steps)
+
+
+def _part(progress: Progress, index: int, count: int) -> Progress:
+    return lambda text, share: progress(text, READING_SHARE * (index + share) / count)
 
 
 class Recording:
-    """Lines on their way to a tape: those of one millisecond are one packet of prints and one of levels."""
+    """One listing on its way from files to tape."""
 
-    def __init__(self, writer: TapeWriter) -> None:
-        self.writer, self.quality = writer, writer.facts.quality
-        self.writer.facts.assumed = ASSUMED
-        self.book = Book(self.quality)
-        self.ts_ms = 0
-        self.ts_put_ns = 0
-        self.is_open = False
-        self.prints: tuple[list[Level], list[Level]] = ([], [])
-        self.packets: list[tuple[int, int, int, int, int]] = []  # ns, kind, first row, buys, sells
-        self.rows: list[Level] = []
+    def __init__(self, sources: list[Source], open_writer: OpenWriter) -> None:
+        self.spec = sources[0].known.spec
+        for source in sources:
+            if source.known.spec != self.spec:
+                raise source.file.refused(1, f"described unlike {sources[0].file.path}", "make the .listing.json agree")
+        self.lot_satoshis = int(self.spec.lot_size / SATOSHI)
+        if self.lot_satoshis * SATOSHI != self.spec.lot_size:
+            raise sources[0].file.refused(
+                1, f"lot {self.spec.lot_size} of its .listing.json", f"multiples of {SATOSHI:f}"
+            )
+        self.writer = open_writer(self.spec)
+        self.writer.facts.assumed = [*sources[0].known.assumed, STAMPS]
+        self.quality = self.writer.facts.quality
+        self.file = sources[0].file
+        self.book = OrderBook(self.quality)
+        self.ts_ms = 0  # of the moment being read
+        self.falls: list[Fall] = []  # of the last second, that no trade explains yet
+        self.trade_ids: set[int] = set()
+        self.prints: tuple[Rows, Rows] = ([], [])  # of this moment
+        self.packets: list[tuple[int, int, int, int, int, int]] = []  # ms, kind, code, first row, buys, sells
+        self.rows: Rows = []
 
-    def read(self, path: Path, progress: Progress) -> None:
-        size = max(1, path.stat().st_size)
-        number = 0
-        with path.open("rb") as packed:
-            for number, line in _lines(path, packed):
-                ts_ms, name, event = _parsed(path, number, line)
-                if ts_ms < self.ts_ms:
-                    raise UserError(f"{path}:{number}: time goes backwards by {self.ts_ms - ts_ms} ms", DAMAGED)
-                if ts_ms > self.ts_ms:
-                    self._put_moment()
-                    self.ts_ms = ts_ms
-                self._take(path, number, name, event)
-                if number % PROGRESS_LINES == 0:
-                    progress(path.name, packed.tell() / size)
-        self.quality.lines += number
-        self.writer.facts.source_files.append(path.name)
+    def read(self, file: LogFile, progress: Progress) -> None:
+        """Append one file; the next one must begin after its end."""
+        self.file, self.book, self.falls = file, OrderBook(self.quality), []
+        for event in file.events(self.spec.tick_size):
+            if event.number == 1:
+                self._begin(event)
+            elif event.ts_ms != self.ts_ms:
+                self._end_moment()
+                if len(self.packets) >= BATCH_PACKETS:
+                    self._flush()
+                    progress(file.path.name, file.share_read)
+                self.ts_ms = event.ts_ms
+            self._take(event)
+        self._end_moment()
+        self._flush()
+        if not self.book.is_open:
+            raise UserError(
+                f"{file.path}: no order_book in it, so there is no book to build", "record that channel too"
+            )
+        self.quality.lines += event.number
+        self.quality.rounded_sizes += file.rounded_sizes
+        self.writer.facts.source_files.append(file.path.name)
 
-    def _take(self, path: Path, number: int, name: str, event: Event) -> None:
-        where = f"{path}:{number}"
-        if isinstance(event, BookEvent):
-            sides = [[self._level(where, *row) for row in rows] for rows in (event.bids, event.asks)]
-            if all(sides):
-                self.book.compare(sides)
-            else:
-                self.quality.ignored_lines += 1
-        elif isinstance(event, TradeEvent):
-            ticks, units = self._level(where, event.price, event.amount)
-            if units:
-                self.prints[self.book.taker_side(ticks, units)].append((ticks, units))
-            else:
-                self.quality.ignored_lines += 1
-        else:
-            if event.order_type not in (0, 1):
-                raise UserError(f"{where}: order_type {event.order_type} is neither 0 nor 1", DAMAGED)
-            self.book.apply(name, event.id, Order(event.order_type, *self._level(where, event.price, event.amount)))
+    def _begin(self, event: Event) -> None:
+        if event.ts_ms < self.ts_ms:
+            raise self.file.refused(1, "begins before the file before it ends", "give each recording once")
+        self.ts_ms = event.ts_ms
+        self._put(Kind.STATUS, [], [], BookState.RESYNC)  # joined behind another tape, no book goes on from there
 
-    def _level(self, where: str, price: Decimal, amount: Decimal) -> Level:
-        """Ticks and units, to the nearest: some numbers carry the dust of floating point (1.7885566900000001)."""
-        ticks, units = _steps(where, price, TICK), _steps(where, amount, UNIT)
-        if abs(ticks * TICK - price) > DUST or ticks == 0:
-            raise UserError(f"{where}: price {price} is no multiple of {TICK}", DAMAGED)
-        if ticks * units >= LIMIT:
-            raise UserError(f"{where}: {price} x {amount} is too large", DAMAGED)
-        return ticks, units
+    # --- events ----------------------------------------------------------------------------------------------------
+    def _take(self, event: Event) -> None:
+        self.book.ts_ms = event.ts_ms
+        try:
+            if event.name == TRADE:
+                self._take_trade(event)
+            elif event.name == BOOK:
+                self._take_book(event)
+            elif fall := self.book.take_order(event):
+                self.falls.append(fall)
+        except LevelTooLargeError as error:
+            raise self.file.refused(event.number, str(error), DAMAGED) from None
 
-    def _put_moment(self) -> None:
-        """What this millisecond brought; before the first order_book there is no book to speak of."""
-        changes = self.book.take_changes()
-        if not self.is_open and not self.book.is_seeded:
-            self.quality.dropped_before_snapshot += 1 if any(changes) or any(self.prints) else 0
-            self.prints = ([], [])
+    def _take_book(self, event: Event) -> None:
+        is_first = not self.book.is_open
+        self.book.take_vendor(event)
+        if is_first:
+            self._put(Kind.SNAPSHOT, self._whole(BUY), self._whole(SELL))
+            self.book.changed.clear()
+            self.quality.snapshots += 1
+
+    def _whole(self, side: int) -> Rows:
+        return [(ticks, lots) for ticks, lots in self.book.rows(side) if lots >= self.lot_satoshis]
+
+    def _take_trade(self, event: Event) -> None:
+        [(ticks, lots)] = event.rows
+        if event.id in self.trade_ids:  # volume must not count twice
+            self.quality.repeats += 1
             return
-        ts_ns = self.ts_ms * NS_PER_MS
-        self._beat_until(ts_ns)
-        if not self.is_open:
-            self._put(ts_ns, Kind.SNAPSHOT, *self.book.levels())
-            self.quality.snapshots, self.is_open = 1, True
-        elif any(changes):
-            self._put(ts_ns, Kind.DEPTH, *changes)
-            self.quality.depth_packets += 1
+        self.trade_ids.add(event.id)
+        self.falls = [fall for fall in self.falls if fall.ts_ms >= event.ts_ms - TRADE_MS]
+        parties = self._parties(ticks, lots)
+        side = _aggressor(ticks, parties)
+        if side is None:
+            side = self._nearer_side(ticks)
+            self.quality.assumed_sides += side is not None
+        if side is None:
+            self.quality.ignored_lines += 1
+            return
+        for fall in parties:
+            self.falls.remove(fall)
+            if fall.is_unlisted:
+                self.book.take_unlisted(Resting(fall.level, lots))
+        self.book.release()
+        self.prints[side].append((ticks, lots))
+        self.quality.trades += 1
+
+    def _parties(self, ticks: int, lots: int) -> list[Fall]:
+        """Of each side the first order that lost this size, else the first that vanished unlisted at this price."""
+        fits = [fall for fall in self.falls if fall.lots == lots or (fall.is_unlisted and fall.level[1] == ticks)]
+        fits.sort(key=lambda fall: fall.is_unlisted)
+        firsts = (next((fall for fall in fits if fall.level[0] == side), None) for side in (BUY, SELL))
+        return [fall for fall in firsts if fall is not None]
+
+    def _nearer_side(self, ticks: int) -> int | None:
+        """Above the middle a buyer came, below it a seller."""
+        bid, ask = self.book.best(BUY), self.book.best(SELL)
+        if not (bid and ask) or 2 * ticks == bid + ask:
+            return None
+        return BUY if 2 * ticks > bid + ask else SELL
+
+    # --- packets ---------------------------------------------------------------------------------------------------
+    def _end_moment(self) -> None:
+        """Events of one millisecond are one packet of prints and one of levels, or an empty one that says: still here."""
         if any(self.prints):
-            self._put(ts_ns, Kind.TRADE, *self.prints)
-            self.quality.trades += len(self.prints[0]) + len(self.prints[1])
-            self.prints = ([], [])
+            self._put(Kind.TRADE, *self.prints)
+        if not self.book.is_open:
+            self.quality.dropped_before_snapshot += len(self.book.changed) > 0
+        elif self.book.changed:
+            self._put(Kind.DEPTH, self._changed(BUY), self._changed(SELL))
+            self.quality.depth_packets += 1
+        elif not self.packets or self.packets[-1][0] != self.ts_ms:
+            self._put(Kind.DEPTH, [], [])
+            self.quality.heartbeats += 1
+        self.prints = ([], [])
+        self.book.changed.clear()
 
-    def _beat_until(self, ts_ns: int) -> None:
-        """An empty packet for every second of silence."""
-        if self.is_open:
-            for beat_ns in range(self.ts_put_ns + HEARTBEAT_NS, ts_ns, HEARTBEAT_NS):
-                self._put(beat_ns, Kind.DEPTH, [], [])
-                self.quality.heartbeats += 1
+    def _changed(self, side: int) -> Rows:
+        lots = self.book.lots
+        return [(ticks, lots.get((side, ticks), 0)) for s, ticks in sorted(self.book.changed) if s == side]
 
-    def _put(self, ts_ns: int, kind: Kind, buys: list[Level], sells: list[Level]) -> None:
-        self.packets.append((ts_ns, kind, len(self.rows), len(buys), len(sells)))
+    def _put(self, kind: Kind, buys: Rows, sells: Rows, code: int = 0) -> None:
+        self.packets.append((self.ts_ms, kind, code, len(self.rows), len(buys), len(sells)))
         self.rows += buys
         self.rows += sells
-        self.ts_put_ns = ts_ns
 
-    def finish(self, first: Path) -> None:
-        self._put_moment()
-        if not self.is_open:
-            raise UserError(f"{first}: no order_book in it, so there is no book to begin with", DAMAGED)
+    def _flush(self) -> None:
         table = np.array(self.packets, np.int64)
         packets = np.zeros(len(table), PACKET)
-        packets["ts_local_ns"] = packets["ts_venue_ns"] = table[:, 0]
-        for column, name in enumerate(("kind", "level_begin", "buy_count", "sell_count"), 1):
+        packets["ts_local_ns"] = packets["ts_venue_ns"] = table[:, 0] * NS_PER_MS
+        for column, name in enumerate(("kind", "code", "level_begin", "buy_count", "sell_count"), 1):
             packets[name] = table[:, column]
-        rows = np.array(self.rows, np.int64).reshape(-1, 2)
-        levels = np.zeros(len(rows), LEVEL)
-        levels["price_ticks"], levels["lots"] = rows[:, 0], rows[:, 1] // LOT_UNITS
-        self.quality.rounded_sizes = int((rows[:, 1] % LOT_UNITS != 0).sum())
-        self.writer.append(packets, levels)
+        self.writer.append(packets, self._levels())
+        self.packets, self.rows = [], []
+
+    def _levels(self) -> Array:
+        """Books are kept in satoshis, and cut to lots at the very end."""
+        table = np.array(self.rows, np.int64).reshape(-1, 2)
+        levels = np.zeros(len(table), LEVEL)
+        levels["price_ticks"], levels["lots"] = table[:, 0], table[:, 1] // self.lot_satoshis
+        self.quality.rounded_sizes += int((table[:, 1] % self.lot_satoshis != 0).sum())
+        return levels
+
+    def finish(self) -> None:
         measure(self.quality, *self.writer.written())
         self.writer.finish()
 
 
-# --- lines ----------------------------------------------------------------------------------------------------------
-def _lines(path: Path, packed: IO[bytes]) -> Iterator[tuple[int, bytes]]:
-    number = 0
-    try:
-        for number, line in enumerate(_opened(path, packed), 1):
-            if len(line) > LINE_BYTES_MAX:
-                raise UserError(f"{path}:{number}: line longer than 1 MB", DAMAGED)
-            yield number, line
-    except (EOFError, lzma.LZMAError, gzip.BadGzipFile, OSError) as error:
-        if isinstance(error, OSError) and error.errno is not None:
-            raise
-        raise UserError(f"{path}:{number + 1}: truncated or damaged: {error}", "fetch the file again") from None
-
-
-def _opened(path: Path, packed: IO[bytes]) -> IO[bytes]:
-    if path.suffix == ".xz":
-        return lzma.open(packed)
-    return gzip.open(packed) if path.suffix == ".gz" else packed  # type: ignore[return-value]
-
-
-def _parsed(path: Path, number: int, line: bytes) -> tuple[int, str, Event]:
-    stamp, _, rest = line.partition(b" ")
-    word, _, text = rest.partition(b" ")
-    name = word.decode("ascii", "replace")
-    if not stamp.isdigit() or not MS_MIN <= int(stamp) < MS_MAX:
-        raise UserError(f"{path}:{number}: {stamp[:20]!r} is no time in ms", DAMAGED)
-    if name not in DECODERS:
-        raise UserError(f"{path}:{number}: unknown event {name[:20]!r}", f"known: {', '.join(DECODERS)}")
-    try:
-        event: Event = DECODERS[name].decode(text)
-    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}:{number}: {name}: {error}", DAMAGED) from None
-    return int(stamp), name, event
-
-
-def _steps(where: str, value: Decimal, step: Decimal) -> int:
-    """How many steps, to the nearest; UserError where it is no price or amount."""
-    if not value.is_finite() or value < 0 or value.adjusted() > PLACES_MAX:
-        raise UserError(f"{where}: {value} is out of range", DAMAGED)
-    return int((value / step).to_integral_value())
+def _aggressor(ticks: int, parties: list[Fall]) -> int | None:
+    """Whose order came later took; of one order alone, whether it waited to take, or rests at the trade's price."""
+    if not parties:
+        return None
+    youngest = max(parties, key=lambda fall: fall.order_id)
+    side = youngest.level[0]
+    is_both = any(fall.level[0] != side for fall in parties)
+    if is_both or youngest.is_taker or youngest.level[1] != ticks:
+        return side
+    return SELL if side == BUY else BUY

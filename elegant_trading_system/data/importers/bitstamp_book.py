@@ -1,206 +1,233 @@
-"""A book of single orders, some of which nobody told us of, held against the venue's own best levels."""
+"""The book that Bitstamp's orders make, held against the vendor's own book of 20 levels a side.
 
+A level is what its listed orders add up to, plus what rests there of orders placed before the recording began, which
+only the vendor's book shows. An order that would cross the book is on its way to be matched: the feed announces it
+before the orders it takes. It waits outside the book until nothing is left that it could take.
+
+Lots are satoshis here: what the vendor's books are equal to or not.
+"""
+
+from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from typing import NamedTuple
 
+from ..decimals import LIMIT
 from ..tape import Quality
+from .bitstamp_wire import BUY, CREATED, DELETED, SELL, Event
 
-Level = tuple[int, int]  # ticks, amount; amounts are whole numbers of the venue's smallest unit, here called lots
-Sides = list[list[Level]]
+LATE_MS = 1_000  # a vendor's level that was ours this long ago is not wrong, but late
 
-REDUCTIONS_KEPT = 64  # order events among which a trade's two orders are looked for
-MOMENTS_TRUSTED = 2  # successive order_books that must contradict us before they are believed
-
-
-class Order(NamedTuple):
-    """A limit order; side 0 buys, 1 sells."""
-
-    side: int
-    ticks: int
-    lots: int  # what is left
+Level = tuple[int, int]  # side, ticks
+Rows = list[tuple[int, int]]  # ticks, lots
 
 
-class Reduction(NamedTuple):
-    """An order lost lots: one of the two of a trade, or a cancellation."""
+class LevelTooLargeError(ValueError):
+    """Orders add up to what no tape holds."""
 
-    order_id: int
-    side: int
+
+class Resting(NamedTuple):
+    level: Level
     lots: int
 
 
-class Book:
-    """Known orders by id; by price the lots of known and of older orders. A taker is no level until it rests."""
+class Fall(NamedTuple):
+    """An order lost lots, or vanished, as it does when it trades."""
+
+    ts_ms: int
+    order_id: int
+    level: Level
+    lots: int  # 0: unlisted, and nobody knows how many it had
+    is_taker: bool  # it was waiting to take
+
+    @property
+    def is_unlisted(self) -> bool:
+        return self.lots == 0
+
+
+class OrderBook:
+    """Lots by level; `changed` collects what moved until somebody takes it."""
 
     def __init__(self, quality: Quality) -> None:
         self.quality = quality
-        self.orders: dict[int, Order] = {}
-        self.known: tuple[dict[int, int], dict[int, int]] = ({}, {})
-        self.older: tuple[dict[int, int], dict[int, int]] = ({}, {})
-        self.takers: dict[int, Order] = {}  # crossed the other side when they came
-        self.reductions: deque[Reduction] = deque(maxlen=REDUCTIONS_KEPT)
-        self.doubts: dict[tuple[int, int], int] = {}  # (side, ticks): successive order_books that say less than we
-        self.is_seeded = False
-        self._changed: set[tuple[int, int]] = set()
-        self._shown: tuple[dict[int, int], dict[int, int]] = ({}, {})  # what the tape was told
+        self.lots: dict[Level, int] = {}
+        self.listed: dict[Level, int] = {}  # of lots, those of orders we know
+        self.prices: tuple[list[int], list[int]] = ([], [])  # occupied, ascending
+        self.orders: dict[int, Resting] = {}
+        self.waiting: set[int] = set()  # ids of orders that would cross
+        self.ended: set[int] = set()
+        self.first_id = -1
+        self.changed: set[Level] = set()
+        self.recent: deque[tuple[int, Level, int]] = deque()  # ms, level, lots before
+        self.ts_ms = 0  # of the event being taken
+        self.is_open = False  # the vendor's book was seen
 
-    # --- orders ---------------------------------------------------------------------------------------------------
-    def apply(self, name: str, order_id: int, order: Order) -> None:
-        """One order event; `order` has what is left of it."""
-        if name == "order_created":
-            self._create(order_id, order)
-        elif order_id in self.takers:
-            self._reduce_taker(order_id, order, is_gone=name == "order_deleted")
-        elif order_id in self.orders:
-            self._reduce(order_id, order, is_gone=name == "order_deleted")
+    # --- orders ----------------------------------------------------------------------------------------------------
+    def take_order(self, event: Event) -> Fall | None:
+        """One order's life goes on; the lots it lost, if that may have been a trade."""
+        [(ticks, lots)] = event.rows
+        now = Resting((event.side, ticks), lots)
+        if self.first_id < 0:
+            self.first_id = event.id
+        if event.id in self.ended:
+            self._count_after_end(event)
+            return None
+        is_taker = event.id in self.waiting
+        before = self._without(event.id)
+        if before is None and event.name != CREATED:
+            before = self._unlisted(event.id, now)
+        if event.name == DELETED:
+            self.ended.add(event.id)
         else:
-            self._reduce_older(order_id, order, is_gone=name == "order_deleted")
-        self._let_rest()
+            self._place(event.id, now)
+            if event.id in self.waiting and not is_taker:
+                self.quality.held_orders += 1
+        fall = _fall(event, before, now, is_taker)
+        if (
+            fall is None or is_taker
+        ):  # else what this order lost, the one that took it has not been told to have got yet
+            self.release()
+        return fall
 
-    def _create(self, order_id: int, order: Order) -> None:
-        if order_id in self.orders or order_id in self.takers:
+    def _count_after_end(self, event: Event) -> None:
+        """Some deletions come twice, and a few before their creation."""
+        if event.name == CREATED:
+            self.quality.ignored_lines += 1
+        else:
             self.quality.repeats += 1
-        elif self._is_crossing(order):
-            self.takers[order_id] = order
+
+    def _without(self, order_id: int) -> Resting | None:
+        order = self.orders.pop(order_id, None)
+        if order is not None and order_id not in self.waiting:
+            self.listed[order.level] -= order.lots
+            self._set(order.level, max(0, self.lots.get(order.level, 0) - order.lots))
+        self.waiting.discard(order_id)
+        return order
+
+    def _unlisted(self, order_id: int, now: Resting) -> Resting | None:
+        """An order placed before the recording began: what it still had leaves what rests unlisted."""
+        if order_id > self.first_id:
+            return None  # its creation is late
+        self.quality.unlisted_orders += 1
+        self.take_unlisted(now)
+        return Resting(now.level, 0)
+
+    def take_unlisted(self, gone: Resting) -> None:
+        rests = self.lots.get(gone.level, 0)
+        unlisted = max(0, rests - self.listed.get(gone.level, 0))
+        self._set(gone.level, rests - min(gone.lots, unlisted))
+
+    def _place(self, order_id: int, order: Resting) -> None:
+        self.orders[order_id] = order
+        if self._crosses(order.level):
+            self.waiting.add(order_id)
         else:
-            self.orders[order_id] = order
-            self._add(order.side, order.ticks, order.lots)
+            self._rest(order)
 
-    def _reduce_taker(self, order_id: int, order: Order, *, is_gone: bool) -> None:
-        before = self.takers.pop(order_id)
-        self._remember(order_id, before, order.lots)
-        if not is_gone:
-            self.takers[order_id] = before._replace(lots=order.lots)
+    def _rest(self, order: Resting) -> None:
+        self.listed[order.level] = self.listed.get(order.level, 0) + order.lots
+        self._set(order.level, self.lots.get(order.level, 0) + order.lots)
 
-    def _reduce(self, order_id: int, order: Order, *, is_gone: bool) -> None:
-        before = self.orders.pop(order_id)
-        self._remember(order_id, before, order.lots)
-        left = 0 if is_gone else order.lots
-        self._add(before.side, before.ticks, left - before.lots)
-        if not is_gone:
-            self.orders[order_id] = before._replace(lots=left)
+    def release(self) -> None:
+        """What waits rests as soon as there is nothing left to take."""
+        for order_id in sorted(self.waiting):
+            order = self.orders[order_id]
+            if not self._crosses(order.level):
+                self.waiting.remove(order_id)
+                self._rest(order)
 
-    def _reduce_older(self, order_id: int, order: Order, *, is_gone: bool) -> None:
-        """An order from before the recording: what it still had is only said when it is cancelled."""
-        if is_gone and order.lots:
-            self._take_older(order.side, order.ticks, order.lots)
-        elif is_gone:
-            self.reductions.append(Reduction(order_id, order.side, -1))
+    def _crosses(self, level: Level) -> bool:
+        side, ticks = level
+        best = self.best(SELL if side == BUY else BUY)
+        return best > 0 and (ticks >= best if side == BUY else ticks <= best)
 
-    def _remember(self, order_id: int, before: Order, left: int) -> None:
-        if before.lots > left:
-            self.reductions.append(Reduction(order_id, before.side, before.lots - left))
+    # --- levels ----------------------------------------------------------------------------------------------------
+    def best(self, side: int) -> int:
+        """Ticks; 0 if the side is empty."""
+        prices = self.prices[side]
+        return prices[-1 if side == BUY else 0] if prices else 0
 
-    def _let_rest(self) -> None:
-        """Takers that no longer cross are levels."""
-        for order_id, order in [*self.takers.items()]:
-            if not self._is_crossing(order):
-                del self.takers[order_id]
-                self.orders[order_id] = order
-                self._add(order.side, order.ticks, order.lots)
+    def rows(self, side: int) -> Rows:
+        """All levels of a side, the best first."""
+        prices = reversed(self.prices[side]) if side == BUY else self.prices[side]
+        return [(ticks, self.lots[side, ticks]) for ticks in prices]
 
-    def _is_crossing(self, order: Order) -> bool:
-        other = self._best(1 - order.side)
-        if other is None:
-            return False
-        return order.ticks >= other if order.side == 0 else order.ticks <= other
-
-    # --- trades ---------------------------------------------------------------------------------------------------
-    def taker_side(self, ticks: int, lots: int) -> int:
-        """0 where a buyer took: of a trade's two orders the younger is the taker. Else by the side of the mid."""
-        pair = [found for found in self.reductions if found.lots == lots][-2:]
-        unknown = [found for found in self.reductions if found.lots < 0]
-        for found in [*pair, *unknown[-1:]]:
-            self.reductions.remove(found)
-        for found in unknown[-1:]:
-            self._take_older(found.side, ticks, lots)
-            self._let_rest()
-        if pair:
-            youngest = max(pair)
-            if {found.side for found in [*pair, *unknown[-1:]]} == {0, 1} or youngest.order_id in self.takers:
-                return youngest.side
-        self.quality.guessed_sides += 1
-        bid, ask = self._best(0), self._best(1)
-        return 0 if ask is not None and bid is not None and 2 * ticks >= bid + ask else 1
-
-    # --- the venue's own levels -------------------------------------------------------------------------------------
-    def compare(self, sides: Sides) -> None:
-        """Learn the lots of older orders from an order_book, best levels first; count what contradicts us."""
-        for s, rows in enumerate(sides):
-            shown = dict(rows)
-            for ticks, lots in rows:
-                self._compare_level(s, ticks, lots)
-            edge = rows[-1][0]
-            for ticks in [t for t in self._prices(s) if t not in shown and (t >= edge if s == 0 else t <= edge)]:
-                self._compare_level(s, ticks, 0)
-        self.is_seeded = True
-        self._let_rest()
-
-    def _compare_level(self, s: int, ticks: int, lots: int) -> None:
-        ours = self._lots(s, ticks)
-        if ours <= lots:
-            self.doubts.pop((s, ticks), None)
-            if ours < lots:
-                self._add_older(s, ticks, lots - ours)
-                self.quality.revealed_levels += 1 if self.is_seeded else 0
+    def _set(self, level: Level, lots: int) -> None:
+        before = self.lots.get(level, 0)
+        if lots == before:
             return
-        self.doubts[s, ticks] = self.doubts.get((s, ticks), 0) + 1
-        if self.doubts[s, ticks] >= MOMENTS_TRUSTED:
-            del self.doubts[s, ticks]
-            self._drop(s, ticks, lots)
-
-    def _drop(self, s: int, ticks: int, lots: int) -> None:
-        """The venue does not have what we believe in: an order went without a word."""
-        self.quality.corrected_levels += 1
-        for order_id in [i for i, order in self.orders.items() if (order.side, order.ticks) == (s, ticks)]:
-            if self._lots(s, ticks) > lots:
-                self._add(s, ticks, -self.orders.pop(order_id).lots)
-        self.older[s][ticks] = 0
-        self._add_older(s, ticks, max(lots - self._lots(s, ticks), 0))
-
-    # --- lots by price ------------------------------------------------------------------------------------------------
-    def _lots(self, s: int, ticks: int) -> int:
-        return self.known[s].get(ticks, 0) + self.older[s].get(ticks, 0)
-
-    def _prices(self, s: int) -> set[int]:
-        return {t for t in [*self.known[s], *self.older[s]] if self._lots(s, t) > 0}
-
-    def _best(self, s: int) -> int | None:
-        shown = self._shown[s]
-        return (max(shown) if s == 0 else min(shown)) if shown else None
-
-    def _add(self, s: int, ticks: int, lots: int) -> None:
-        total = self.known[s].get(ticks, 0) + lots
-        self.known[s][ticks] = total
-        if total == 0:
-            del self.known[s][ticks]
-        self._touch(s, ticks)
-
-    def _add_older(self, s: int, ticks: int, lots: int) -> None:
-        total = self.older[s].get(ticks, 0) + lots
-        self.older[s][ticks] = total
-        if total == 0:
-            del self.older[s][ticks]
-        self._touch(s, ticks)
-
-    def _take_older(self, s: int, ticks: int, lots: int) -> None:
-        self._add_older(s, ticks, -min(lots, self.older[s].get(ticks, 0)))
-
-    def _touch(self, s: int, ticks: int) -> None:
-        lots = self._lots(s, ticks)
-        if lots > 0:
-            self._shown[s][ticks] = lots
+        if lots * level[1] >= LIMIT:
+            raise LevelTooLargeError("number too large: the orders of a level add up to 2^62")
+        self.recent.append((self.ts_ms, level, before))
+        self.changed.add(level)
+        if lots:
+            self.lots[level] = lots
         else:
-            self._shown[s].pop(ticks, None)
-        self._changed.add((s, ticks))
+            del self.lots[level]
+        prices = self.prices[level[0]]
+        if not before:
+            insort(prices, level[1])
+        elif not lots:
+            del prices[bisect_left(prices, level[1])]
 
-    def take_changes(self) -> Sides:
-        """Levels that changed since the last call, with their lots now."""
-        changes: Sides = [[], []]
-        for s, ticks in sorted(self._changed):
-            changes[s].append((ticks, self._lots(s, ticks)))
-        self._changed.clear()
-        return changes
+    # --- the vendor's book -----------------------------------------------------------------------------------------
+    def take_vendor(self, event: Event) -> None:
+        """The first one opens the book; of later ones, what we had not or never had in the last second is believed."""
+        sides = (dict(event.rows[: event.buy_count]), dict(event.rows[event.buy_count :]))
+        self._rest_shown(sides)
+        differing = [level for side, shown in enumerate(sides) for level in self._differing(side, shown)]
+        if self.is_open:
+            self.quality.vendor_rows += len(event.rows)
+            self.quality.vendor_rows_equal += len(event.rows) - sum(level[1] in sides[level[0]] for level in differing)
+        past = self._past()
+        for level in differing:
+            self._believe(level, sides[level[0]].get(level[1], 0), past)
+        self.is_open = True
+        self.release()
 
-    def levels(self) -> Sides:
-        """All levels, best first."""
-        return [sorted(self._shown[0].items(), reverse=True), sorted(self._shown[1].items())]
+    def _rest_shown(self, sides: tuple[dict[int, int], dict[int, int]]) -> None:
+        """An order that waits, but rests in the vendor's book, waits for a level that is there no longer."""
+        for order_id in sorted(self.waiting):
+            (side, ticks), lots = self.orders[order_id]
+            if sides[side].get(ticks) == self.lots.get((side, ticks), 0) + lots:
+                self.waiting.remove(order_id)
+                self._rest(self.orders[order_id])
+
+    def _past(self) -> set[tuple[Level, int]]:
+        """What levels had in the last second."""
+        while self.recent and self.recent[0][0] < self.ts_ms - LATE_MS:
+            self.recent.popleft()
+        return {(level, lots) for _, level, lots in self.recent}
+
+    def _differing(self, side: int, shown: dict[int, int]) -> list[Level]:
+        """The vendor's levels that are not ours, and ours within its 20 that are not the vendor's."""
+        lots = self.lots
+        wrong = [(side, ticks) for ticks, size in shown.items() if lots.get((side, ticks), 0) != size]
+        return wrong + [(side, ticks) for ticks in self._within(side, shown) if ticks not in shown]
+
+    def _within(self, side: int, shown: dict[int, int]) -> list[int]:
+        """Our prices no worse than the vendor's worst."""
+        prices = self.prices[side]
+        if not shown:
+            return []
+        return prices[bisect_left(prices, min(shown)) :] if side == BUY else prices[: bisect_right(prices, max(shown))]
+
+    def _believe(self, level: Level, shown: int, past: set[tuple[Level, int]]) -> None:
+        """The vendor's book, unless it tells what ours was a moment ago."""
+        if (level, shown) in past:
+            return
+        if self.is_open and level in self.lots:
+            self.quality.corrected_levels += 1
+        elif self.is_open:
+            self.quality.revealed_levels += 1
+        self._set(level, shown)
+
+
+def _fall(event: Event, before: Resting | None, now: Resting, is_taker: bool) -> Fall | None:
+    """A change that leaves less, or a deletion that leaves nothing. A cancelled order is deleted with what it had."""
+    if before is None or (event.name == DELETED and now.lots > 0):
+        return None
+    is_unlisted = before.lots == 0
+    if before.lots <= now.lots and not is_unlisted:
+        return None
+    lots = 0 if is_unlisted else before.lots - now.lots
+    return Fall(event.ts_ms, event.id, now.level, lots, is_taker)

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from ...errors import UserError
 from ..tape import ListingSpec
 
-SUFFIXES = (".npz", ".csv", ".gz", ".zip", ".zst", ".dbn")
+SUFFIXES = (".npz", ".csv", ".gz", ".zip", ".zst", ".dbn", ".log", ".xz")
 PLACES_MAX = 12
 ONE = Decimal(1)
 REQUIRED = ", ".join(name for name, field in ListingSpec.model_fields.items() if field.is_required())
