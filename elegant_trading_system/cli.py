@@ -14,9 +14,9 @@ import typer
 from . import __version__
 from .cli_export import export
 from .cli_fetch import fetch_app
-from .cli_parse import RUNS, check_run, names_of, time_ns
+from .cli_parse import RUNS, names_of, run_folder, time_ns
 from .cli_why import why
-from .errors import ExitCode, UserError
+from .errors import ExitCode, UserError, code_error
 from .terminal import open_page, print_error, print_json, print_summary, print_table, print_wide, progress_bar
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 HOME = Path("ets_data")
 CATALOG = HOME / "catalog"
 DEMO = HOME / "demo"
+DEMO_AGAIN = f"ets backtest --catalog {DEMO}/catalog --config demo --set signal.strength_min=3"
 DEMO_MINUTES = 360.0
 SIMULATED_MINUTES = 120.0
 DEMO_SEED = 1
@@ -71,7 +72,10 @@ def main(arguments: list[str] | None = None) -> None:
     except KeyboardInterrupt:
         sys.stderr.write("interrupted\n")
         sys.exit(ExitCode.INTERRUPTED)
-    except Exception:  # noqa: BLE001 - the last stop: whatever arrives here is our own bug
+    except Exception as error:  # noqa: BLE001 - the last stop: whatever arrives here is our own bug, or an edited line
+        if (edited := code_error(error)) is not None:
+            print_error(edited)
+            sys.exit(ExitCode.USAGE)
         traceback.print_exc()
         print_error(UserError("this is a bug of the program", "please report it with the lines above"))
         sys.exit(ExitCode.INTERNAL)
@@ -234,7 +238,7 @@ def replay(
     as_json: JsonOption = False,
 ) -> None:
     """Run a journal through the engine again and compare every decision."""
-    check_run(run)
+    run = run_folder(run)
     from .sim.replay import verify as verify_run
 
     result = verify_run(run)
@@ -242,6 +246,8 @@ def replay(
         print_json(result)
     else:
         print_table(f"Replay of {run}", result)
+    if not result["identical"] and not result["is_same_code"]:
+        print_error(UserError("the run was recorded by other code", "what differs may be the change, not chance"))
     if verify and not result["identical"]:
         raise typer.Exit(ExitCode.NO)
 
@@ -253,7 +259,7 @@ def report(
     as_json: JsonOption = False,
 ) -> None:
     """Write the report of a run and print where it is; with --json, its key figures as well."""
-    check_run(run)
+    run = run_folder(run)
     page = _write_report(run)
     if as_json:
         from .research.figures import read_figures
@@ -319,7 +325,8 @@ def _headline(run: Path) -> str:
 def _check_catalog(catalog: Path) -> None:
     """Told before the engine is loaded, which takes a moment."""
     if not catalog.is_dir():
-        raise UserError(f"no catalog at {catalog}", "`ets simulate` or `ets import` makes one")
+        more = f"; the demo's is {DEMO}/catalog" if (DEMO / "catalog").is_dir() else ""
+        raise UserError(f"no catalog at {catalog}", f"`ets simulate` or `ets import` makes one{more}")
 
 
 @config_app.command("show")
@@ -361,4 +368,5 @@ def demo() -> None:
         progress("writing the report", 1.0)
         page = _write_report(run)
     _show_run(summary, run, page)
+    sys.stdout.write(f"\nThe same market with your numbers: {DEMO_AGAIN}\n")
     open_page(page)

@@ -28,6 +28,9 @@ def time_ns(text: str) -> int | None:
     return round(seconds * 1_000_000) * 1_000
 
 
-def check_run(run: Path) -> None:
-    if not run.is_dir():
-        raise UserError(f"no run at {run}", f"`ets backtest` makes one; they are kept in {RUNS}")
+def run_folder(run: Path) -> Path:
+    """A run's folder, or its name among the runs kept."""
+    for folder in (run, RUNS / run):
+        if folder.is_dir():
+            return folder
+    raise UserError(f"no run at {run}", f"`ets backtest` makes one; they are kept in {RUNS}")

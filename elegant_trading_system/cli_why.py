@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from .cli_parse import check_run, time_ns
+from .cli_parse import run_folder, time_ns
 from .errors import ExitCode, UserError
 from .terminal import print_json
 
@@ -24,7 +24,7 @@ def why(
       ets why RUN 17
       ets why RUN --at 2025-01-31T12:30:05 --group BTC
     """
-    check_run(run)
+    run = run_folder(run)
     if (order_id is None) == (not at):
         raise UserError("ask for an order or for a moment", "ets why RUN 17, or ets why RUN --at TIME", ExitCode.USAGE)
     from .research import why as research

@@ -52,6 +52,8 @@ def load(files: Sequence[Path] = (), sets: Sequence[str] = (), environ: Mapping[
     """Resolve and validate all layers, or raise one ConfigError with every problem found."""
     problems: list[Problem] = []
     settings = _read_file(config_folder() / "default.toml", DEFAULT_ORIGIN, problems)
+    if problems:
+        raise ConfigError(problems)  # without the defaults every other key would be missing too
     for file in files:
         path = find_file(file)
         settings |= _read_file(path, str(path), problems)
@@ -72,7 +74,8 @@ def _read_file(path: Path, origin: str, problems: list[Problem]) -> Settings:
     try:
         tables = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        problems.append(Problem(str(path), "file", None, f"cannot be read: {error.strerror}"))
+        own = ", ".join(sorted(file.stem for file in config_folder().glob("*.toml")))
+        problems.append(Problem(str(path), "file", None, f"cannot be read: {error.strerror}; config/ has {own}"))
         return {}
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         problems.append(Problem(str(path), "file", None, f"is not TOML: {error}"))

@@ -1,5 +1,6 @@
 """What a person is told when something is wrong with their input rather than with the program."""
 
+import re
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -50,3 +51,20 @@ class ConfigError(UserError):
             "`ets config show --origin` prints every key, its value and where it came from",
             ExitCode.USAGE,
         )
+
+
+def code_error(error: Exception) -> UserError | None:
+    """What is wrong with a line of the strategy somebody has edited; None for every other error."""
+    if isinstance(error, SyntaxError):
+        return UserError(f"{error.filename}:{error.lineno}: {error.msg}", f"the line is {(error.text or '').strip()}")
+    if type(error).__module__ != "numba.core.errors":
+        return None
+    lines = [line for line in str(error).splitlines() if line.strip() and not line.startswith("Failed in")]
+    place = re.search(r'File "([^"]+)", line (\d+):', str(error))
+    marks = [n for n, line in enumerate(lines) if line.strip() == "^"]
+    if not lines or place is None or not marks:
+        return None
+    return UserError(
+        f"{place[1]}:{place[2]}: does not compile: {lines[0]}",
+        f"the line is {lines[marks[0] - 1].strip()}; compiled code knows numbers, records and `math`, nothing else",
+    )

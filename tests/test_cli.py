@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from numba.core.errors import TypingError
 
 from elegant_trading_system import __version__, cli, terminal
-from elegant_trading_system.errors import ExitCode, UserError
+from elegant_trading_system.cli_parse import RUNS, run_folder
+from elegant_trading_system.errors import ExitCode, UserError, code_error
+from elegant_trading_system.sim.backtest import formula
 
 StandIn = Callable[[str, Callable[..., Any]], None]
 
@@ -227,10 +230,11 @@ def test_backtest_prints_one_json_object_and_progress_elsewhere(
 def test_verification_answers_by_its_exit_code(
     ets: Callable[..., Any], stand_in: StandIn, tmp_path: Path, is_identical: bool, code: ExitCode
 ) -> None:
-    result = {"identical": is_identical, "recorded": "00", "replayed": "01", "first_difference": None}
+    result = {"identical": is_identical, "is_same_code": False, "recorded": "00", "replayed": "01"}
     stand_in("sim.replay.verify", lambda _run: result)
-    left, out, _ = ets("replay", str(tmp_path), "--verify", "--json")
+    left, out, told = ets("replay", str(tmp_path), "--verify", "--json")
     assert (left, json.loads(out)) == (code, result)
+    assert ("recorded by other code" in told) is not is_identical
 
 
 def test_the_demonstration_simulates_trades_and_reports(ets: Callable[..., Any], stand_in: StandIn) -> None:
@@ -246,7 +250,8 @@ def test_the_demonstration_simulates_trades_and_reports(ets: Callable[..., Any],
     stand_in("cli._headline", lambda _run: "Nothing traded.")
     code, out, _ = ets("demo")
     assert (code, done) == (ExitCode.OK, ["simulate", "backtest"])
-    assert out.endswith(f"Report: {Path('ets_data/demo/run/report.html')}\n")
+    assert f"Report: {Path('ets_data/demo/run/report.html')}\n" in out
+    assert out.endswith("ets backtest --catalog ets_data/demo/catalog --config demo --set signal.strength_min=3\n")
 
 
 def test_a_browser_is_opened_only_for_somebody(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -266,3 +271,39 @@ def test_a_command_in_a_real_process_ends_as_it_should(tmp_path: Path) -> None:
 
 def test_a_user_error_carries_its_exit_code() -> None:
     assert UserError("what").exit_code == ExitCode.DATA
+
+
+# --- somebody edits the strategy ------------------------------------------------------------------------------------
+def test_a_line_that_does_not_compile_is_named_and_called_no_bug_of_ours() -> None:
+    text = (
+        "Failed in nopython mode pipeline (step: nopython frontend)\nUnknown attribute 'velocty' of type View(float64)\n"
+        '\nFile "core/signal_engine.py", line 66:\ndef strength(view):\n    <source elided>\n'
+        "    return view.velocty * view.tightness\n    ^\n\nDuring: typing of get attribute\n"
+    )
+    found = code_error(TypingError(text))
+    assert found is not None
+    assert (
+        found.message == "core/signal_engine.py:66: does not compile: Unknown attribute 'velocty' of type View(float64)"
+    )
+    assert found.hint.startswith("the line is return view.velocty * view.tightness;")
+    assert code_error(ValueError("ours")) is None
+
+
+def test_a_line_that_is_no_python_is_named() -> None:
+    with pytest.raises(SyntaxError) as caught:
+        compile("value = (1 +\n", "core/signal_engine.py", "exec")
+    found = code_error(caught.value)
+    assert found is not None
+    assert found.message == "core/signal_engine.py:1: '(' was never closed"
+
+
+def test_the_formula_traded_is_kept_as_it_stands_in_the_source() -> None:
+    assert formula() == "Strength = math.exp(abs(log_ratio)) * velocity * tightness"
+
+
+def test_a_run_is_found_by_its_name_among_those_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / RUNS / "tuesday").mkdir(parents=True)
+    assert run_folder(Path("tuesday")) == RUNS / "tuesday"
+    with pytest.raises(UserError, match="no run at wednesday"):
+        run_folder(Path("wednesday"))

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from elegant_trading_system import config_sources
 from elegant_trading_system.config import Config
 from elegant_trading_system.config_sections import VenueConfig
 from elegant_trading_system.config_sources import FIELDS, RULES, allowed, flatten, known_keys, load
@@ -420,3 +421,18 @@ def test_the_velocity_windows_may_fill_the_ring_but_one_second() -> None:
 def test_venue_keys_and_kinds_agree() -> None:
     fees = {name.removesuffix("_taker_bps") for name in VenueConfig.model_fields if name.endswith("_taker_bps")}
     assert fees == {"spot", "linear", "inverse", "dark"}
+
+
+def test_a_default_toml_that_cannot_be_read_is_the_only_problem(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "default.toml").write_text("[signal]\nstrength_min = 2,5\n")
+    monkeypatch.setattr(config_sources, "config_folder", lambda: tmp_path)
+    with pytest.raises(ConfigError, match="the configuration has 1 problem") as caught:
+        config_sources.load(environ={})
+    assert "is not TOML" in str(caught.value)
+
+
+def test_a_configuration_that_is_not_there_is_refused_with_those_that_are() -> None:
+    with pytest.raises(ConfigError, match="config/ has default, demo, literal, short-windows"):
+        config_sources.load([Path("dem")], environ={})

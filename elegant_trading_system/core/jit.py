@@ -33,6 +33,12 @@ _SUFFIX = "-callable" if IS_CALLABLE else ""
 CACHE_DIR = _CACHE_ROOT / f"{SOURCE_DIGEST[:16]}{_SUFFIX}"
 numba.config.CACHE_DIR = str(CACHE_DIR)
 
+
+def is_compiled() -> bool:
+    """Has this code been compiled on this machine before?"""
+    return any(CACHE_DIR.rglob("*.nbc"))
+
+
 # Without Numba's reference counting (_nrt=False) an array that is passed, sliced or unpacked costs nothing; with it,
 # two atomic operations each: four fifths of a run. It also makes the compiler refuse whatever allocates, which is what
 # a hot path wants to hear. Without the wrapper for C callers, which nobody uses, compiling takes a seventh less.

@@ -37,7 +37,7 @@ def regimes(run: Run) -> str:
 
 
 def _regime_row(group: str, frame: pl.DataFrame) -> tuple[str, ...]:
-    known = frame.filter(pl.col("atr_price") > 0.0)
+    known = frame.filter(pl.col("is_sample") & (pl.col("atr_price") > 0.0))  # strong signals are kept more often
     if known.is_empty():
         return (group, *[DASH] * 8)
     names = known["regime"].cast(pl.String)
@@ -100,7 +100,7 @@ def _gate_row(run: Run, group: str, limit: float) -> tuple[Any, ...] | None:
     known = run.evaluations(group)
     if known.is_empty() or "bar_s" not in known.columns:
         return None
-    known = known.filter((pl.col("atr_price") > 0.0) & (pl.col("mid_price") > 0.0))
+    known = known.filter(pl.col("is_sample") & (pl.col("atr_price") > 0.0) & (pl.col("mid_price") > 0.0))
     fees = [fee for listing in run.manifest["listings"] if (fee := _fee_bps(run, listing, group)) is not None]
     if known.is_empty() or not fees:
         return None

@@ -198,7 +198,7 @@ def _left_out(run: Run) -> str:
 def signals(run: Run) -> str:
     limits, market = run.config["signal"], run.config["market"]
     words = (
-        f"Strength = pressure x velocity x tightness. Dashed: the thresholds; an entry needs strength above "
+        f"{run.manifest.get('formula', 'Strength')}. Dashed: the thresholds; an entry needs strength above "
         f"{limits['strength_min']:g}, velocity above {limits['velocity_min']:g} and a pressure of at least "
         f"{limits['imbalance_min']:g} to one. Tightness is cut at {market['tightness_min']:g} and "
         f"{market['tightness_max']:g}. Where a line is missing the value was not known yet."
@@ -284,12 +284,21 @@ def _value(run: Run, key: str) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+def _market_options(run: Run) -> list[str]:
+    """Where the market came from: a catalog of tapes, or a seed."""
+    made = run.manifest.get("market")
+    if made is None:
+        return [f"--catalog {Path(run.manifest['tapes'][0]['folder']).parent.parent.parent}"]
+    return [f"--simulated {made['minutes']:g}", f"--seed {made['seed']}", f"--edge {made['edge']:g}",
+            f"--instruments {','.join(made['instruments'])}"]  # fmt: skip
+
+
 def command(run: Run, origins: dict[str, str]) -> str:
     """The command line that gives this run again, one option per line."""
     files = list(dict.fromkeys(Path(origin).stem for origin in origins.values() if origin.endswith(".toml")))
     singles = [key for key, origin in sorted(origins.items()) if not origin.endswith(".toml")]
     first, last = (run.manifest[name] for name in ("start_ns", "end_ns"))
-    parts = ["ets backtest", "--catalog CATALOG"]
+    parts = ["ets backtest", *_market_options(run)]
     parts += [f"--config {name}" for name in files] + [f"--set {key}={_value(run, key)}" for key in singles]
     parts += [f"--start {moment(first).replace(' ', 'T')}"] if first else []
     parts += [f"--end {moment(last).replace(' ', 'T')}"] if last else []

@@ -10,7 +10,7 @@ EXPLANATIONS: dict[Verdict, str] = {
     Verdict.WARMUP_VWAP: "No volume-weighted average price yet to compare the price with.",
     Verdict.WARMUP_ATR: "Too few closed bars yet for an average true range, so no stop and no size.",
     Verdict.NO_PRESSURE: "Bids and asks were in balance: there was no side to take.",
-    Verdict.STRENGTH_LOW: "The signal (pressure times velocity times tightness) stayed below its threshold.",
+    Verdict.STRENGTH_LOW: "The strength of the signal stayed below its threshold.",
     Verdict.VELOCITY_LOW: "The book was one-sided, but trading was not unusually busy.",
     Verdict.IMBALANCE_LOW: "The market was busy and tight, but the book was not one-sided enough.",
     Verdict.VWAP_FAR: "The price had already run too far from its volume-weighted average.",

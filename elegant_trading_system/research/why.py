@@ -15,6 +15,7 @@ from .report_run import Run
 from .report_words import explanation
 
 ROWS_SHOWN = 10
+NO_GAP = 9.0  # what the engine keeps while there is no VWAP; it keeps -1 while it knows no velocity or tightness
 Answer = dict[str, Any]
 
 
@@ -109,12 +110,20 @@ def _explained(run: Run, row: Answer) -> Answer:
     ratio = math.exp(abs(float(row["log_ratio"])))
     gates = [
         ("strength", float(row["strength"]), ">", threshold, row["strength"] > threshold),
-        ("velocity", float(row["velocity"]), ">", signal["velocity_min"], row["velocity"] > signal["velocity_min"]),
+        ("velocity", row["velocity"], ">", signal["velocity_min"], row["velocity"] > signal["velocity_min"]),
         ("imbalance", ratio, ">=", signal["imbalance_min"], ratio >= signal["imbalance_min"]),
         ("vwap_gap", row["vwap_gap"], "within", signal["vwap_gap_max"], abs(row["vwap_gap"]) <= signal["vwap_gap_max"]),
     ]
+    known = {
+        "velocity": row["velocity"] >= 0.0,
+        "tightness": row["tightness"] >= 0.0,
+        "vwap_gap": row["vwap_gap"] < NO_GAP,
+    }
+    unknown = {name: None for name, is_known in known.items() if not is_known}
+    gates = [(name, unknown.get(name, value), *rest) for name, value, *rest in gates]
     return {
         **_plain(row),
+        **unknown,
         "gates": [dict(zip(("name", "value", "must_be", "limit", "passes"), gate, strict=True)) for gate in gates],
         "meaning": explanation(verdict),
     }
@@ -171,4 +180,6 @@ def _listed(key: str, number: int, item: Answer, indent: str) -> list[str]:
 
 
 def _shown(value: Any) -> str:
-    return f"{value:.8g}" if isinstance(value, float) else str(value)
+    if value is None:
+        return "not known yet"
+    return f"{value + 0.0:.8g}" if isinstance(value, float) else str(value)

@@ -1,5 +1,6 @@
 """`ets backtest`: tapes and a configuration in, a folder of results out."""
 
+import ast
 import hashlib
 import json
 import os
@@ -15,6 +16,8 @@ import polars as pl
 
 from .. import __version__
 from ..config import Config
+from ..core import signal_engine
+from ..core.jit import is_compiled
 from ..core.schema import SCHEMA_VERSION
 from ..data.catalog import Catalog, merge
 from ..data.sessions import with_sessions
@@ -65,7 +68,7 @@ def run(
         raise UserError("no packet lies between --start and --end", f"the tapes cover {_span(tapes)}")
     universe = build(merged.listings, config)
     if progress is not None:
-        progress("backtesting (the first run compiles for about a minute)", 0.0)
+        progress("backtesting" if is_compiled() else "backtesting (the first run compiles for about a minute)", 0.0)
     session = Session(universe, [config], lookahead_ns(tapes))
     session.run(merged.packets, merged.levels, progress=progress)
     wall_s = time.perf_counter() - began
@@ -149,10 +152,19 @@ def manifest(universe: Universe, summary: dict[str, Any], config: Config, facts:
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "config": config.values(),
         "origins": config.origins(),
+        "formula": formula(),
         "listings": [spec.model_dump(mode="json") for spec in universe.listings],
         **facts._asdict(),
         "summary": summary,
     }
+
+
+def formula() -> str:
+    """The line that was traded on, as it stands in the source."""
+    source = Path(signal_engine.__file__).read_text(encoding="utf-8")
+    [found] = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef) and node.name == "strength"]
+    returned = [node.value for node in ast.walk(found) if isinstance(node, ast.Return) and node.value is not None]
+    return "Strength = " + "; or ".join(ast.unparse(value).replace("view.", "") for value in returned)
 
 
 def _span(tapes: list[Tape]) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..config import Config
 from ..core import engine
+from ..core.jit import SOURCE_DIGEST
 from ..core.schema import COMMAND, EQUITY, EVALUATION, GROUPS, LEVEL, MARK, PACKET, SCHEMA_VERSION, TRADER
 from ..data.catalog import merge
 from ..data.sessions import with_sessions
@@ -39,6 +40,7 @@ def verify(run: Path) -> dict[str, Any]:
     difference = None if recorded == replayed else first_difference(recorded_commands, commands)
     return {
         "identical": recorded == replayed,
+        "is_same_code": manifest["summary"]["digests"]["source"] == SOURCE_DIGEST,
         "recorded": recorded,
         "replayed": replayed,
         "events": events,
