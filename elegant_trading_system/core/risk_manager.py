@@ -42,7 +42,7 @@ class Intent(NamedTuple):
     verdict: int
     side: int
     base: float  # quantity in base units
-    risk_quote: float  # loss if the stop is hit, costs included
+    risk_quote: float  # loss if the stop is hit, costs and what it may slip included
     cap: float  # price protection as a share of price
 
 
@@ -132,7 +132,8 @@ def size(universe, market, trader, market_params, params, view, signal, group_id
     cost = round_trip_cost(listing, view.mid_price, half_spread)
     base, loss_per_base = base_from_risk(view, params, money, rate, cost)
     base *= breakers.size_share(trader, params)
-    heat = correlation.heat(universe, market, trader, market_params, group_id, base * loss_per_base)
+    gap = params.gap_atr * view.atr_price * rate
+    heat = correlation.heat(universe, market, trader, market_params, group_id, base * (loss_per_base + gap))
     if heat > params.heat_max * money:
         return Intent(HEAT_LIMIT, side, 0.0, 0.0, cap)
     room = leverage_room(universe, market, trader, params, money, side) / (view.mid_price * rate)
@@ -143,7 +144,7 @@ def size(universe, market, trader, market_params, params, view, signal, group_id
     if volume <= 0.0:
         return Intent(VOLUME_LIMIT, side, 0.0, 0.0, cap)
     base = min(base, volume)
-    return Intent(APPROVED if base > 0.0 else SIZE_ZERO, side, base, base * loss_per_base, cap)
+    return Intent(APPROVED if base > 0.0 else SIZE_ZERO, side, base, base * (loss_per_base + gap), cap)
 
 
 @kernel
