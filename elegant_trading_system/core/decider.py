@@ -92,6 +92,8 @@ def manage(universe, market, trader, market_params, params, group_id, ts_ns):
             return
         if reason != position.exit_reason:
             begin_exit(universe, trader, group_id, reason)
+    if exits.is_waiting(position, ts_ns):
+        return
     exits.send_exits(universe, market, trader, market_params, params, group_id, ts_ns)
     if position.working_count > 0:
         position.state = EXITING

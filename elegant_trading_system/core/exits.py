@@ -4,6 +4,7 @@ from . import execution_engine as orders
 from .jit import kernel, routine
 from .kinds import ListingKind, Verdict
 from .risk_manager import round_trip_cost
+from .schema import NS_PER_S
 from .units import BPS, ticks_inward
 from .venue_choice import can_price, class_mid_price, has_touch, quote_now, touch_price
 
@@ -12,6 +13,7 @@ EXIT_BLIND = Verdict.EXIT_BLIND.value
 EXIT_BOOK_NOT_LIVE = Verdict.EXIT_BOOK_NOT_LIVE.value
 PANIC_WAVE = 3  # attempts with a doubling cap before price protection is given up for certainty
 PANIC_CAP = 0.01
+RETRY_NS = NS_PER_S  # between attempts after those: whoever does not fill then is not there, and orders are counted
 
 
 @kernel
@@ -28,10 +30,17 @@ def exit_cap(position):
     return PANIC_CAP if position.wave >= PANIC_WAVE else position.price_cap * (1 << position.wave)
 
 
+@kernel
+def is_waiting(position, ts_ns):
+    """Too many attempts to try again at once."""
+    return position.wave > PANIC_WAVE and ts_ns - position.ts_attempt_ns < RETRY_NS
+
+
 @routine
 def send_exits(universe, market, trader, market_params, params, group_id, ts_ns):
     """One IOC per listing that holds more than is kept; what could not be sent is counted."""
     position = trader.positions[group_id]
+    position.ts_attempt_ns = ts_ns
     group = universe.groups[group_id]
     for k in range(group.listing_count):
         listing_id = group.listing_ids[k]

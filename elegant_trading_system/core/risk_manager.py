@@ -141,7 +141,7 @@ def size(universe, market, trader, market_params, params, view, signal, group_id
         return Intent(LEVERAGE_LIMIT, side, 0.0, 0.0, cap)
     base = min(base, room)
     volume = params.volume_share_max * hour_base(universe, market, market_params, group_id)
-    if volume <= 0.0:
+    if volume < listing.lot_base:
         return Intent(VOLUME_LIMIT, side, 0.0, 0.0, cap)
     base = min(base, volume)
     return Intent(APPROVED if base > 0.0 else SIZE_ZERO, side, base, base * (loss_per_base + gap), cap)

@@ -537,6 +537,7 @@ POSITION = record(
         ("stop_price", "f8"),
         ("target_price", "f8"),
         ("ts_exit_due_ns", "i8"),
+        ("ts_attempt_ns", "i8"),  # when the last exit was sent
         ("exit_reason", "i8"),
         ("risk_quote", "f8"),  # how much can we lose: stop distance, costs and gap on what was sent
         ("price_cap", "f8"),  # price protection as a share of price
