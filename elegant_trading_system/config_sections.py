@@ -17,7 +17,7 @@ class Section(BaseModel):
 
 
 class Account(Section):
-    capital: float = Field(gt=0, le=1e12)
+    capital: float = Field(gt=0, le=1e9)
     currency: str = Field(pattern=r"^[A-Z]{3,5}$")
 
 

@@ -11,7 +11,7 @@ from . import breakers, correlation, cost_gate, portfolio_monitor
 from .bars import bar_ns
 from .jit import kernel, routine
 from .kinds import OrderState, PositionState, Regime, Verdict
-from .quotes import is_market_open
+from .quotes import is_market_open, mid_price
 from .units import BPS
 from .volatility import NO_SOURCE
 from .windows import hour_base
@@ -136,7 +136,8 @@ def size(universe, market, trader, market_params, params, view, signal, group_id
     heat = correlation.heat(universe, market, trader, market_params, group_id, base * (loss_per_base + gap))
     if heat > params.heat_max * money:
         return Intent(HEAT_LIMIT, side, 0.0, 0.0, cap)
-    room = leverage_room(universe, market, trader, params, money, side) / (view.mid_price * rate)
+    price = max(view.mid_price, mid_price(universe, market, listing.reference_id))  # the asset's, or where it is bought
+    room = leverage_room(universe, market, trader, params, money, side) / (price * rate)
     if room <= 0.0:
         return Intent(LEVERAGE_LIMIT, side, 0.0, 0.0, cap)
     base = min(base, room)

@@ -65,9 +65,14 @@ def pick_primary(universe, market, trader, market_params, params, group_id, side
 
 @kernel
 def why_no_primary(universe, market, trader, market_params, group_id, side, ts_ns):
-    """A short that only the account forbids is named so; everything else is a venue missing."""
+    """A short that no listing ever allows is named so; everything else is a venue missing, paused perhaps."""
+    group = universe.groups[group_id]
+    is_ever_allowed = side > 0
+    for k in range(group.listing_count):
+        listing = universe.listings[group.listing_ids[k]]
+        is_ever_allowed = is_ever_allowed or (listing.can_trade == 1 and listing.can_short == 1)
     is_long_possible = best_venue(universe, market, trader, market_params, group_id, abs(side), ts_ns) >= 0
-    return SHORT_UNAVAILABLE if side < 0 and is_long_possible else NO_VENUE
+    return SHORT_UNAVAILABLE if is_long_possible and not is_ever_allowed else NO_VENUE
 
 
 @kernel

