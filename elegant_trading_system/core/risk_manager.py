@@ -138,11 +138,12 @@ def size(universe, market, trader, market_params, params, view, signal, group_id
         return Intent(HEAT_LIMIT, side, 0.0, 0.0, cap)
     price = max(view.mid_price, mid_price(universe, market, listing.reference_id))  # the asset's, or where it is bought
     room = leverage_room(universe, market, trader, params, money, side) / (price * rate)
-    if room <= 0.0:
+    lot = listing.lot_base
+    if room <= 0.0 or room < lot <= base:  # what leaves less than a lot of what would have been more names itself
         return Intent(LEVERAGE_LIMIT, side, 0.0, 0.0, cap)
     base = min(base, room)
     volume = params.volume_share_max * hour_base(universe, market, market_params, group_id)
-    if volume < listing.lot_base:
+    if volume <= 0.0 or volume < lot <= base:
         return Intent(VOLUME_LIMIT, side, 0.0, 0.0, cap)
     base = min(base, volume)
     return Intent(APPROVED if base > 0.0 else SIZE_ZERO, side, base, base * (loss_per_base + gap), cap)

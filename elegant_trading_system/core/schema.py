@@ -438,7 +438,6 @@ GROUP_STATE = record(
         ("velocity", "f8"),  # as of the last whole second; negative = not known
         ("spread_average_bps", "f8"),  # negative = not known
         ("decay_bps", "f8"),
-        ("vwap_gap", "f8"),  # mid / VWAP - 1 as of the last whole second; NaN is never stored
         ("is_vwap_known", "i8"),
         ("seconds_seen", "i8"),
         ("spread_by_second", "i8", (SECONDS,)),

@@ -24,7 +24,7 @@ from .rules_market import BASES, PACKETS, VARIANTS, WORLD, brief, config_of, mar
 
 EXPERIENCE = 0.15  # ATR: what a few closed trades may have taught the gate
 #: Given by a single kernel's test or by an intent's: no random market brings them about at will.
-ELSEWHERE = {"NO_PRESSURE", "EXIT_BOOK_NOT_LIVE", "EQUITY_SPENT", "INSUFFICIENT_BALANCE", "EXIT_REMNANT"}
+ELSEWHERE = {"NO_PRESSURE", "SIZE_ZERO", "EXIT_BOOK_NOT_LIVE", "EQUITY_SPENT", "INSUFFICIENT_BALANCE", "EXIT_REMNANT"}
 #: Counted beside the verdicts of evaluations: exits, what breakers did, and what the gate only logs.
 EVENTS = {"DRAWDOWN_HALT", "VENUE_PAUSED"} | {verdict.name for verdict in Verdict if verdict.name.startswith("EXIT_")}
 LOGGED = {"COST_GATE", "UNECONOMIC"}
