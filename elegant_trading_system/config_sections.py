@@ -17,7 +17,7 @@ class Section(BaseModel):
 
 
 class Account(Section):
-    capital: float = Field(gt=0, le=1e12)
+    capital: float = Field(gt=0, le=1e9)
     currency: str = Field(pattern=r"^[A-Z]{3,5}$")
 
 
@@ -136,6 +136,7 @@ class Risk(Section):
     positions_max: int = Field(ge=1, le=GROUPS)
     cluster_max: int = Field(ge=1, le=GROUPS)
     heat_max: float = Field(gt=0, le=1)
+    gap_atr: float = Field(ge=0, le=20)
     symbol_leverage_max: float = Field(gt=0, le=10)
     gross_leverage_max: float = Field(gt=0, le=100)
     net_leverage_max: float = Field(gt=0, le=100)

@@ -65,6 +65,7 @@ WORLD = [
     listing("alpha", "ETH/USDT:USDT", "linear", "0.01", "0.01"),
 ]
 PRICES = {"BTC": 2500.0, "ETH": 150.0}
+MORE_PRICES = {"SOL": 20.0, "XRP": 0.5, "ADA": 1.0}  # only where listed: what they draw must not move the others' tapes
 
 #: Windows of seconds, thresholds that random books cross, fees that pay in both ways.
 LOOSE = (
@@ -189,8 +190,9 @@ class Walk:
     def __init__(self, seed: int, listings: Sequence[ListingSpec]) -> None:
         self.random = np.random.default_rng(seed)
         self.listings = listings
-        self.prices = dict(PRICES)
-        self.lean = dict.fromkeys(PRICES, 0.0)
+        bases = {spec.base for spec in listings}
+        self.prices = PRICES | {base: price for base, price in MORE_PRICES.items() if base in bases}
+        self.lean = dict.fromkeys(self.prices, 0.0)
         self.busy = 1.0
         self.books: list[tuple[dict[int, int], dict[int, int]]] = [({}, {}) for _ in listings]
         self.live = [False] * len(listings)

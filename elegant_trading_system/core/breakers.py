@@ -37,18 +37,19 @@ def apply_day(trader, params, ts_ns):
     if day != trader.day and trader.equity_peak > 0.0:
         trader.day = day
         trader.day_equity = trader.equity
-        trader.capital = compounded(trader.equity, trader.equity_peak, params.capital, params.compounding)
+        first_capital = params.capital + trader.deposits
+        trader.capital = compounded(trader.equity, trader.equity_peak, first_capital, params.compounding)
 
 
 @kernel
 def apply_account(trader, params):
     """Flatten and halt on a deep drawdown; halt on a runaway order rate. Only a hand re-arms."""
-    if trader.is_halted:
-        return
-    if drawdown(trader) >= params.drawdown_halt:
+    if not trader.is_flattening and drawdown(trader) >= params.drawdown_halt:  # a halt for another reason holds open
         trader.is_halted = 1
         trader.is_flattening = 1
         trader.verdicts[DRAWDOWN_HALT] += 1
+    elif trader.is_halted:
+        return
     elif trader.orders_in_second > params.orders_per_s_max or trader.orders_in_minute > params.orders_per_min_max:
         trader.is_halted = 1
         trader.verdicts[ORDER_RATE] += 1
@@ -56,9 +57,11 @@ def apply_account(trader, params):
 
 @kernel
 def rearm(trader):
-    """By hand. After a drawdown the peak starts anew, or the halt would be back with the next packet."""
+    """By hand. The peak and the count of orders start anew, or the halt would be back with the next pass."""
     if trader.is_flattening:
         trader.equity_peak = trader.equity
+    trader.orders_in_second = 0
+    trader.orders_in_minute = 0
     trader.is_halted = 0
     trader.is_flattening = 0
 
@@ -72,10 +75,16 @@ def entry_verdict(trader, params, ts_ns):
         return DAY_LOSS
     if ts_ns < trader.ts_streak_ns:
         return LOSING_STREAK
-    is_full = trader.orders_in_second + WAVE_ORDERS > params.orders_per_s_max
-    if is_full and trader.order_second == ts_ns // NS_PER_S:
-        return ORDER_RATE
-    return APPROVED
+    return APPROVED if has_order_room(trader, params, WAVE_ORDERS, ts_ns) else ORDER_RATE
+
+
+@kernel
+def has_order_room(trader, params, count, ts_ns):
+    """Can `count` more orders be sent in this second and this minute without a halt?"""
+    second = ts_ns // NS_PER_S
+    in_second = trader.orders_in_second if trader.order_second == second else 0
+    in_minute = trader.orders_in_minute if trader.order_second // MINUTE_S == second // MINUTE_S else 0
+    return in_second + count <= params.orders_per_s_max and in_minute + count <= params.orders_per_min_max
 
 
 @kernel

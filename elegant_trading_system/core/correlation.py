@@ -3,9 +3,11 @@
 import math
 
 from .jit import kernel, routine
+from .kinds import PositionState
 from .schema import NS_PER_S
 from .volatility import apply_realised_day
 
+FLAT, ENTERING = PositionState.FLAT.value, PositionState.ENTERING.value
 DAY_NS = 86_400 * NS_PER_S
 
 
@@ -105,7 +107,7 @@ def cluster_positions(universe, market, trader, group_id):
     """Open positions in the cluster of a group."""
     count = 0
     for i in range(universe.group_count):
-        is_open = trader.positions[i].state != 0
+        is_open = trader.positions[i].state != FLAT
         count += 1 if is_open and market.clusters[i] == market.clusters[group_id] else 0
     return count
 
@@ -125,4 +127,10 @@ def heat(universe, market, trader, params, group_id, risk_quote):
 
 @kernel
 def open_risk(trader, group_id):
-    return trader.positions[group_id].risk_quote if trader.positions[group_id].state != 0 else 0.0
+    """The intent's risk while it is entered, then the share of it that was filled and is still held."""
+    position = trader.positions[group_id]
+    if position.state == FLAT:
+        return 0.0
+    if position.state == ENTERING or position.target_atoms <= 0:
+        return position.risk_quote
+    return position.risk_quote * max(position.entry_atoms - position.exit_atoms, 0) / position.target_atoms

@@ -23,10 +23,9 @@ from . import (
 from .history import append_equity, append_evaluation, append_marks, remember_fill
 from .jit import kernel, part, routine
 from .kinds import ExitReason, Kind, PositionState, Verdict
-from .quotes import is_fresh, mid_price
-from .schema import GROUPS, NS_PER_S
+from .schema import GROUP_LISTINGS, GROUPS, NS_PER_S
 from .units import BPS
-from .venue_choice import pick_primary, why_no_primary
+from .venue_choice import class_mid_price, pick_primary, why_no_primary
 from .windows import hour_base
 
 MEMORY = 1
@@ -87,21 +86,39 @@ def on_packet(universe, market, books, trader, memory, market_params, params, pa
 def manage(universe, market, trader, market_params, params, group_id, ts_ns):
     """Send an open position's exit when its stop, target, time or a wider reason has come."""
     position = trader.positions[group_id]
-    if position.exit_reason == NONE:
+    if position.exit_reason == NONE or position.exit_reason == VOLATILE:
         reason = exit_reason(universe, market, trader, market_params, params, group_id, position, ts_ns)
         if reason == NONE:
             return
-        position.exit_reason = reason
-        trader.verdicts[exit_verdict(reason)] += 1
-        position.wave = 0
-    divisor = 2 if position.exit_reason == VOLATILE else 1
-    exits.send_exits(universe, market, trader, market_params, params, group_id, divisor, ts_ns)
+        if reason != position.exit_reason:
+            begin_exit(universe, trader, group_id, reason)
+    if exits.is_waiting(position, ts_ns):
+        return
+    exits.send_exits(universe, market, trader, market_params, params, group_id, ts_ns)
     if position.working_count > 0:
         position.state = EXITING
-    elif position.exit_reason == VOLATILE:
-        position.exit_reason = NONE  # too small to halve
     elif exits.is_empty(universe, trader, group_id):
         close_position(universe, trader, params, group_id, ts_ns)
+    else:
+        finish_halving(universe, trader, group_id)
+
+
+@kernel
+def begin_exit(universe, trader, group_id, reason):
+    position = trader.positions[group_id]
+    position.exit_reason = reason
+    position.wave = 0
+    exits.keep(universe, trader, group_id, reason == VOLATILE)
+    trader.verdicts[exit_verdict(reason)] += 1
+
+
+@kernel
+def finish_halving(universe, trader, group_id):
+    """Half is gone, or it was too small to halve: the position goes on with its bracket."""
+    position = trader.positions[group_id]
+    if position.exit_reason == VOLATILE and exits.is_done(universe, trader, group_id):
+        position.exit_reason = NONE
+        position.wave = 0
 
 
 @kernel
@@ -117,28 +134,17 @@ def exit_reason(universe, market, trader, market_params, params, group_id, posit
     book = market.books[position.primary_id]
     if book.ts_session_end_ns > 0 and ts_ns >= book.ts_session_end_ns - params.flatten_before_ns:
         return SESSION
-    if is_fresh(universe, market, market_params, position.primary_id, ts_ns):
-        mid = mid_price(universe, market, position.primary_id)
-        if mid > 0.0 and position.side * (mid - position.stop_price) <= 0.0:
-            return STOP
-        if mid > 0.0 and position.side * (mid - position.target_price) >= 0.0:
-            return TARGET
-        if claim_halving(universe, market, params, group_id, position, mid):
-            return VOLATILE
-    return TIME if ts_ns >= position.ts_exit_due_ns else NONE
-
-
-@kernel
-def claim_halving(universe, market, params, group_id, position, mid):
-    """True once per position and VOLATILE episode, unless less is at risk than twice what the exit costs."""
-    bar = market.groups[group_id].bars[position.bar_index]
-    if not params.is_volatile_reducing or not bar.is_volatile or bar.volatile_episodes <= position.volatile_episode:
-        return False
-    position.volatile_episode = bar.volatile_episodes
-    listing = universe.listings[position.primary_id]
-    half_spread = 0.5 * market.groups[group_id].spread_bps * BPS * mid
-    exit_cost = 0.5 * risk_manager.round_trip_cost(listing, mid, half_spread)
-    return position.side * (mid - position.stop_price) >= 2.0 * exit_cost
+    mid = class_mid_price(universe, market, market_params, position.primary_id, ts_ns)
+    if mid > 0.0 and position.side * (mid - position.stop_price) <= 0.0:
+        return STOP
+    if mid > 0.0 and position.side * (mid - position.target_price) >= 0.0:
+        return TARGET
+    if ts_ns >= position.ts_exit_due_ns:
+        return TIME
+    if position.exit_reason == VOLATILE:  # begun, and not half is gone yet
+        return VOLATILE
+    is_halved = mid > 0.0 and exits.claim_halving(universe, market, params, group_id, position, mid)
+    return VOLATILE if is_halved else NONE
 
 
 # --- after every report -----------------------------------------------------------------------------------
@@ -161,10 +167,8 @@ def on_report(universe, market, books, trader, memory, market_params, params, li
         position.wave += 1
         if exits.is_empty(universe, trader, group_id):
             close_position(universe, trader, params, group_id, ts_ns)
-        elif position.exit_reason == VOLATILE:
-            position.exit_reason = NONE
-            position.risk_quote *= 0.5
-            position.wave = 0
+        else:
+            finish_halving(universe, trader, group_id)
 
 
 @kernel
@@ -172,9 +176,10 @@ def finish_entry(universe, market, trader, market_params, params, position, ts_n
     is_missing = position.entry_atoms < position.target_atoms
     is_in_time = ts_ns - position.ts_intent_ns < params.reroute_deadline_ns
     is_allowed = trader.is_halted == 0 and position.wave < params.waves_max
+    is_allowed = is_allowed and breakers.has_order_room(trader, params, 1, ts_ns)
     if is_missing and is_in_time and is_allowed:
         position.wave += 1
-        if routing.reroute_entry(universe, market, trader, market_params, position, ts_ns) > 0:
+        if routing.reroute_entry(universe, market, trader, market_params, params, position, ts_ns) > 0:
             position.working_count = 1
             return
     if position.entry_atoms == 0:
@@ -184,9 +189,7 @@ def finish_entry(universe, market, trader, market_params, params, position, ts_n
     risk_manager.apply_bracket(position, entry_price(universe, position), market_params, params, ts_ns)
     position.state = OPEN
     if is_remnant(universe, params, position):
-        position.exit_reason = REMNANT
-        position.wave = 0
-        trader.verdicts[exit_verdict(REMNANT)] += 1
+        begin_exit(universe, trader, np.int64(universe.listings[position.primary_id].group_id), REMNANT)
 
 
 @kernel
@@ -329,7 +332,9 @@ def enter(universe, market, books, trader, market_params, params, history, group
     """The checks that need the whole portfolio, in their fixed order (SCIENCE 1.13), then the router."""
     view = signal_engine.consolidate(universe, market, market_params, group_id, ts_ns)
     signal = signal_engine.evaluate(view, params)
-    verdict = risk_manager.is_crowded(universe, market, trader, params, group_id)
+    verdict = breakers.entry_verdict(trader, params, ts_ns)  # again: others may have used up the second's orders
+    if verdict == APPROVED:
+        verdict = risk_manager.is_crowded(universe, market, trader, params, group_id)
     if verdict == APPROVED:
         verdict = trade(universe, market, books, trader, market_params, params, view, signal, group_id, ts_ns)
     trader.verdicts[verdict] += 1
@@ -339,7 +344,7 @@ def enter(universe, market, books, trader, market_params, params, history, group
 
 @part
 def trade(universe, market, books, trader, market_params, params, view, signal, group_id, ts_ns):
-    """Size, cost gate, route; returns the verdict."""
+    """Size, depth and rounding, cost gate on what is left, route; returns the verdict."""
     primary_id = pick_primary(universe, market, trader, market_params, params, group_id, signal.side, ts_ns)
     if primary_id < 0:
         return why_no_primary(universe, market, trader, market_params, group_id, signal.side, ts_ns)
@@ -350,10 +355,16 @@ def trade(universe, market, books, trader, market_params, params, view, signal, 
     )
     if intent.verdict != APPROVED:
         return intent.verdict
+    listing_ids, share_bps = np.zeros(GROUP_LISTINGS, np.int64), np.zeros(GROUP_LISTINGS, np.int64)
+    verdict, lots, _, _, _ = routing.final_lots(
+        universe, market, books, trader, market_params, params, primary_id, intent, ts_ns, listing_ids, share_bps
+    )
+    if verdict != APPROVED:
+        return verdict
     memory, threshold = trader.groups[group_id], signal_engine.strength_min(view, params)
     volume = hour_base(universe, market, market_params, group_id)
     bar_s = market_params.bar_s[view.bar_index]
-    cost = risk_manager.cost_bps(view, listing, half_spread, intent.base, volume, bar_s)
+    cost = risk_manager.cost_bps(view, listing, half_spread, lots * listing.lot_base, volume, bar_s)
     bucket = cost_gate.strength_bucket(signal.strength, threshold)
     edge = cost_gate.edge_bps(memory, view.regime, bucket, cost, params.gate_prior_trades)
     refusal = UNECONOMIC if market.groups[group_id].is_uneconomic else (COST_GATE if edge <= 0.0 else APPROVED)

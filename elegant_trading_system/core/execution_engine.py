@@ -152,10 +152,12 @@ def apply_report(universe, trader, params, packet, levels):
     order = trader.orders[slot]
     venue_id, ts_ns = universe.listings[order.listing_id].venue_id, packet.ts_local_ns
     is_first, sent_ns = order.state == SENT, order.ts_sent_ns
+    is_late = order.state == UNKNOWN and order.filled_lots == 0  # what came too late is an answer, too: a slow one
     if packet.kind == FILL and not apply_order_fill(universe, trader, params, order, packet, levels):
         return -1
-    if is_first:
+    if is_first or is_late:
         breakers.apply_ack(trader, params, venue_id, ts_ns - sent_ns, ts_ns)
+    if is_first:
         order.state = FREE if order.state == FREE else ACCEPTED
     if packet.kind == REJECTED:
         breakers.apply_reject(trader, params, venue_id, ts_ns)

@@ -182,7 +182,8 @@ def apply_history_bar(universe, market, params, listing_id, packet, levels):
     first = packet.level_begin
     close_ticks, lots = levels[first + 3].price_ticks, levels[first + 3].lots
     flow.last_ticks = close_ticks
-    windows.spread_volume(flow, params, end_s, length_s, lots, lots * close_ticks)
+    typical_x3_ticks = levels[first + 1].price_ticks + levels[first + 2].price_ticks + close_ticks
+    windows.spread_volume(flow, params, end_s, length_s, lots, lots * typical_x3_ticks // 3)
     if universe.groups[group_id].reference_id != listing_id:
         return
     roll_correlations(universe, market, params, packet.ts_local_ns - 1)

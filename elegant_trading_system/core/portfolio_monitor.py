@@ -7,7 +7,7 @@ import numpy as np
 
 from .jit import kernel
 from .kinds import Kind, ListingKind, PositionState
-from .quotes import mid_price
+from .quotes import mark_price
 from .units import mul_div
 
 LINEAR = ListingKind.LINEAR.value
@@ -32,6 +32,7 @@ def apply_cash(universe, market, trader, packet):
             trader.equity_peak += value
             trader.day_equity += value
             trader.capital += value
+            trader.deposits += value
 
 
 @kernel
@@ -95,7 +96,7 @@ def unrealised(universe, market, trader, listing_id):
     if listing.kind != LINEAR or inventory.held_atoms == 0:
         return 0.0
     held_lots = inventory.held_atoms // listing.base_atoms_per_lot
-    value = held_lots * listing.lot_base * mid_price(universe, market, listing_id)
+    value = held_lots * listing.lot_base * mark_price(universe, market, listing_id)
     cost = inventory.open_cost * listing.tick_price * listing.lot_base
     return (value - cost) * listing.quote_rate
 
@@ -124,7 +125,7 @@ def asset_price(universe, market, asset_id):
     for group_id in range(universe.group_count):
         if universe.groups[group_id].base_id == asset_id:
             reference_id = universe.groups[group_id].reference_id
-            return mid_price(universe, market, reference_id) * universe.listings[reference_id].quote_rate
+            return mark_price(universe, market, reference_id) * universe.listings[reference_id].quote_rate
     return 0.0
 
 
@@ -153,7 +154,7 @@ def spot_gain(universe, market, trader, group_id):
     return (
         position.side
         * open_base
-        * (mid_price(universe, market, position.primary_id) - entry_price)
+        * (mark_price(universe, market, position.primary_id) - entry_price)
         * listing.quote_rate
     )
 
@@ -184,7 +185,7 @@ def exposure(universe, market, trader, listing_id):
     listing = universe.listings[listing_id]
     reference_id = listing.reference_id
     base = held_atoms * universe.assets[listing.base_id].atom
-    return base * mid_price(universe, market, reference_id) * listing.quote_rate
+    return base * mark_price(universe, market, reference_id) * listing.quote_rate
 
 
 @kernel
@@ -195,5 +196,5 @@ def committed(universe, market, trader, listing_id):
     if trader.positions[listing.group_id].state == ENTERING:
         inventory = trader.inventory[listing_id]
         lots = inventory.working_buy_lots - inventory.working_sell_lots
-        notional += lots * listing.lot_base * mid_price(universe, market, listing.reference_id) * listing.quote_rate
+        notional += lots * listing.lot_base * mark_price(universe, market, listing.reference_id) * listing.quote_rate
     return notional

@@ -43,6 +43,14 @@ def mid_price(universe, market, listing_id):
 
 
 @kernel
+def mark_price(universe, market, listing_id):
+    """What a holding counts at: the mid; while a side is empty the last one, for it is not worth nothing then."""
+    book = market.books[listing_id]
+    ticks = mid_ticks(book) if is_two_sided(book) else 0.5 * book.last_mid_x2_ticks
+    return ticks * universe.listings[listing_id].tick_price
+
+
+@kernel
 def spread_ticks(book):
     return -(book.best_x[ASK] + book.best_x[BID])
 

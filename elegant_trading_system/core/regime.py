@@ -26,7 +26,9 @@ def next_volatile(is_volatile, atr, atr_mean, params):
     """1 while the ATR is far above its mean; 0 while the mean is not known."""
     if atr_mean <= 0.0:
         return 0
-    return 1 if atr > (params.volatile_leave if is_volatile else params.volatile_enter) * atr_mean else 0
+    if is_volatile:
+        return 1 if atr >= params.volatile_leave * atr_mean else 0
+    return 1 if atr > params.volatile_enter * atr_mean else 0
 
 
 @kernel

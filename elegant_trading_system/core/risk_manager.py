@@ -11,7 +11,7 @@ from . import breakers, correlation, cost_gate, portfolio_monitor
 from .bars import bar_ns
 from .jit import kernel, routine
 from .kinds import OrderState, PositionState, Regime, Verdict
-from .quotes import is_market_open
+from .quotes import is_market_open, mid_price
 from .units import BPS
 from .volatility import NO_SOURCE
 from .windows import hour_base
@@ -42,7 +42,7 @@ class Intent(NamedTuple):
     verdict: int
     side: int
     base: float  # quantity in base units
-    risk_quote: float  # loss if the stop is hit, costs included
+    risk_quote: float  # loss if the stop is hit, costs and what it may slip included
     cap: float  # price protection as a share of price
 
 
@@ -132,18 +132,21 @@ def size(universe, market, trader, market_params, params, view, signal, group_id
     cost = round_trip_cost(listing, view.mid_price, half_spread)
     base, loss_per_base = base_from_risk(view, params, money, rate, cost)
     base *= breakers.size_share(trader, params)
-    heat = correlation.heat(universe, market, trader, market_params, group_id, base * loss_per_base)
+    gap = params.gap_atr * view.atr_price * rate
+    heat = correlation.heat(universe, market, trader, market_params, group_id, base * (loss_per_base + gap))
     if heat > params.heat_max * money:
         return Intent(HEAT_LIMIT, side, 0.0, 0.0, cap)
-    room = leverage_room(universe, market, trader, params, money, side) / (view.mid_price * rate)
-    if room <= 0.0:
+    price = max(view.mid_price, mid_price(universe, market, listing.reference_id))  # the asset's, or where it is bought
+    room = leverage_room(universe, market, trader, params, money, side) / (price * rate)
+    lot = listing.lot_base
+    if room <= 0.0 or room < lot <= base:  # what leaves less than a lot of what would have been more names itself
         return Intent(LEVERAGE_LIMIT, side, 0.0, 0.0, cap)
     base = min(base, room)
     volume = params.volume_share_max * hour_base(universe, market, market_params, group_id)
-    if volume <= 0.0:
+    if volume <= 0.0 or volume < lot <= base:
         return Intent(VOLUME_LIMIT, side, 0.0, 0.0, cap)
     base = min(base, volume)
-    return Intent(APPROVED if base > 0.0 else SIZE_ZERO, side, base, base * loss_per_base, cap)
+    return Intent(APPROVED if base > 0.0 else SIZE_ZERO, side, base, base * (loss_per_base + gap), cap)
 
 
 @kernel

@@ -42,8 +42,29 @@ def within_venue(universe, market, trader, params, listing_id, price, lots):
     for k in range(universe.listing_count):
         if universe.listings[k].venue_id == listing.venue_id:
             held += abs(committed(universe, market, trader, k))
-    room = params.venue_leverage_max * trader.capital - held
+    room = params.venue_leverage_max * min(trader.capital, trader.equity) - held
     return min(lots, max(int(room / (price * listing.quote_rate * listing.lot_base)), 0))
+
+
+@routine
+def final_lots(
+    universe, market, books, trader, market_params, params, primary_id, intent, ts_ns, listing_ids, share_bps
+):
+    """An intent after the depth cap and rounding down: (verdict, the primary's lots, listings, of them lit, limit)."""
+    side, primary = intent.side, universe.listings[primary_id]
+    count, lit = plan(universe, market, trader, market_params, params, primary_id, side, ts_ns, listing_ids, share_bps)
+    limit = class_touch_price(universe, market, trader, market_params, primary_id, side, ts_ns)
+    limit *= 1.0 + side * intent.cap
+    depth = params.depth_share_max * depth_inside(universe, market, books, listing_ids, lit, side, limit)
+    lots = int(min(intent.base, depth) / primary.lot_base + 1e-9)
+    verdict = APPROVED
+    if int(depth / primary.lot_base + 1e-9) <= 0:
+        verdict = DEPTH_LIMIT
+    elif lots <= 0:
+        verdict = SIZE_ZERO
+    elif is_too_small(universe, primary_id, ticks_inward(primary, side, limit), lots):
+        verdict = BELOW_MIN_NOTIONAL
+    return verdict, lots, count, lit, limit
 
 
 @routine
@@ -52,17 +73,11 @@ def route_entry(universe, market, books, trader, market_params, params, group_id
     side = intent.side
     primary = universe.listings[primary_id]
     listing_ids, share_bps = np.zeros(GROUP_LISTINGS, np.int64), np.zeros(GROUP_LISTINGS, np.int64)
-    count, lit = plan(universe, market, trader, market_params, params, primary_id, side, ts_ns, listing_ids, share_bps)
-    limit = class_touch_price(universe, market, trader, market_params, primary_id, side, ts_ns)
-    limit *= 1.0 + side * intent.cap
-    depth = params.depth_share_max * depth_inside(universe, market, books, listing_ids, lit, side, limit)
-    if int(depth / primary.lot_base + 1e-9) <= 0:
-        return DEPTH_LIMIT
-    total_lots = int(min(intent.base, depth) / primary.lot_base + 1e-9)
-    if total_lots <= 0:
-        return SIZE_ZERO
-    if is_too_small(universe, primary_id, ticks_inward(primary, side, limit), total_lots):
-        return BELOW_MIN_NOTIONAL
+    verdict, total_lots, count, lit, limit = final_lots(
+        universe, market, books, trader, market_params, params, primary_id, intent, ts_ns, listing_ids, share_bps
+    )
+    if verdict != APPROVED:
+        return verdict
     lots = allocate(total_lots, share_bps, count)
     total_atoms = total_lots * primary.base_atoms_per_lot
     atoms, greedy = np.zeros(GROUP_LISTINGS, np.int64), np.zeros(GROUP_LISTINGS, np.int64)
@@ -138,7 +153,7 @@ def open_position(trader, group_id, intent, primary_id, class_id, intent_id, ato
 
 
 @routine
-def reroute_entry(universe, market, trader, market_params, position, ts_ns):
+def reroute_entry(universe, market, trader, market_params, params, position, ts_ns):
     """Send the whole remainder to the best all-in price left in the class; returns the lots sent."""
     group = universe.groups[universe.listings[position.primary_id].group_id]
     side = position.side
@@ -155,8 +170,10 @@ def reroute_entry(universe, market, trader, market_params, position, ts_ns):
         return 0
     listing = universe.listings[best_id]
     limit = class_touch_price(universe, market, trader, market_params, best_id, side, ts_ns)
-    price_ticks = ticks_inward(listing, side, limit * (1.0 + side * position.price_cap))
+    limit *= 1.0 + side * position.price_cap
+    price_ticks = ticks_inward(listing, side, limit)
     lots = (position.target_atoms - position.entry_atoms) // listing.base_atoms_per_lot
+    lots = within_venue(universe, market, trader, params, best_id, limit, lots)
     lots = orders.affordable_lots(universe, trader, best_id, side, price_ticks, lots)
     if is_too_small(universe, best_id, price_ticks, lots):
         return 0

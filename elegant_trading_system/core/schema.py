@@ -96,7 +96,7 @@ COMMAND = record(
         ("exit_reason", "i8"),  # ExitReason; NONE for entries
         ("mid_price", "f8"),  # middle of the listing's touch when decided: what slippage is measured from
         ("touch_price", "f8"),  # what a taker would have met first when decided
-        ("risk_quote", "f8"),  # entries: what the part of the intent that was sent can lose, stop and costs
+        ("risk_quote", "f8"),  # entries: what the part of the intent that was sent can lose: stop, costs, gap
         ("edge_bps", "f8"),  # entries: lower bound of the expected net move by the cost gate
         ("shadow_bps", "f8"),  # entries: expected all-in cost of the split sent, less the other router's
     ]
@@ -244,6 +244,7 @@ PARAMS = record(
         ("positions_max", "i8"),
         ("cluster_max", "i8"),
         ("heat_max", "f8"),  # share of capital
+        ("gap_atr", "f8"),  # ATR that an exit may slip beyond its stop
         ("symbol_leverage_max", "f8"),
         ("gross_leverage_max", "f8"),
         ("net_leverage_max", "f8"),
@@ -442,7 +443,6 @@ GROUP_STATE = record(
         ("velocity", "f8"),  # as of the last whole second; negative = not known
         ("spread_average_bps", "f8"),  # negative = not known
         ("decay_bps", "f8"),
-        ("vwap_gap", "f8"),  # mid / VWAP - 1 as of the last whole second; NaN is never stored
         ("is_vwap_known", "i8"),
         ("seconds_seen", "i8"),
         ("spread_by_second", "i8", (SECONDS,)),
@@ -504,6 +504,7 @@ INVENTORY = record(
     [
         ("held_atoms", "i8"),  # base atoms bought through this listing and not yet sold; negative = short
         ("open_cost", "i8"),  # LINEAR: signed sum of ticks * lots of the open contracts
+        ("keep_lots", "i8"),  # what the running exit leaves: 0, or half while VOLATILE
         ("working_buy_lots", "i8"),
         ("working_sell_lots", "i8"),
         ("sent_lots", "i8"),
@@ -538,8 +539,9 @@ POSITION = record(
         ("stop_price", "f8"),
         ("target_price", "f8"),
         ("ts_exit_due_ns", "i8"),
+        ("ts_attempt_ns", "i8"),  # when the last exit was sent
         ("exit_reason", "i8"),
-        ("risk_quote", "f8"),  # how much can we lose: stop distance and costs on what was sent
+        ("risk_quote", "f8"),  # how much can we lose: stop distance, costs and gap on what was sent
         ("price_cap", "f8"),  # price protection as a share of price
         ("edge_bps", "f8"),
         ("shadow_bps", "f8"),
@@ -593,6 +595,7 @@ TRADER = record(
         ("day", "i8"),
         ("day_equity", "f8"),  # at the day's start, net of transfers since
         ("capital", "f8"),  # what sizing starts from
+        ("deposits", "f8"),  # less withdrawals, since the first mark: no profit, so compounded in full
         ("order_second", "i8"),
         ("orders_in_second", "i8"),
         ("orders_in_minute", "i8"),

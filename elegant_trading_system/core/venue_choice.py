@@ -4,6 +4,7 @@ from . import breakers
 from .jit import kernel
 from .kinds import ListingKind, Verdict
 from .quotes import is_fresh, is_market_open, is_two_sided, liquidity_now, mid_price
+from .schema import NO_X
 from .units import ASK, BID
 
 SPOT, LINEAR, DARK = ListingKind.SPOT.value, ListingKind.LINEAR.value, ListingKind.DARK.value
@@ -64,9 +65,14 @@ def pick_primary(universe, market, trader, market_params, params, group_id, side
 
 @kernel
 def why_no_primary(universe, market, trader, market_params, group_id, side, ts_ns):
-    """A short that only the account forbids is named so; everything else is a venue missing."""
+    """A short that no listing ever allows is named so; everything else is a venue missing, paused perhaps."""
+    group = universe.groups[group_id]
+    is_ever_allowed = side > 0
+    for k in range(group.listing_count):
+        listing = universe.listings[group.listing_ids[k]]
+        is_ever_allowed = is_ever_allowed or (listing.can_trade == 1 and listing.can_short == 1)
     is_long_possible = best_venue(universe, market, trader, market_params, group_id, abs(side), ts_ns) >= 0
-    return SHORT_UNAVAILABLE if side < 0 and is_long_possible else NO_VENUE
+    return SHORT_UNAVAILABLE if is_long_possible and not is_ever_allowed else NO_VENUE
 
 
 @kernel
@@ -78,6 +84,15 @@ def touch_price(universe, market, listing_id, side):
     book = market.books[listing_id]
     ticks = -book.best_x[ASK] if side > 0 else book.best_x[BID]
     return ticks * listing.tick_price
+
+
+@kernel
+def has_touch(universe, market, listing_id, side):
+    """Does anyone quote what a taker of this side would meet first?"""
+    listing = universe.listings[listing_id]
+    if listing.kind == DARK:
+        return is_two_sided(market.books[listing.reference_id])
+    return market.books[listing_id].best_x[ASK if side > 0 else BID] != NO_X
 
 
 @kernel
@@ -108,6 +123,22 @@ def class_touch_price(universe, market, trader, market_params, primary_id, side,
                 price = touch_price(universe, market, listing_id, side)
                 best = min(best, price) if side > 0 else max(best, price)
     return best
+
+
+@kernel
+def class_mid_price(universe, market, market_params, listing_id, ts_ns):
+    """Mid of a listing, else of the first other fresh lit one of its class; 0 when there is none."""
+    listing = universe.listings[listing_id]
+    if is_fresh(universe, market, market_params, listing_id, ts_ns) and is_two_sided(market.books[listing_id]):
+        return mid_price(universe, market, listing_id)
+    group = universe.groups[listing.group_id]
+    for k in range(group.listing_count):
+        other_id = group.listing_ids[k]
+        is_lit = universe.listings[other_id].kind != DARK and is_in_class(universe, other_id, listing.class_id)
+        if is_lit and is_two_sided(market.books[other_id]):
+            if is_fresh(universe, market, market_params, other_id, ts_ns):
+                return mid_price(universe, market, other_id)
+    return 0.0
 
 
 @kernel

@@ -19,11 +19,11 @@ DAY_RETURNS_MIN = 60  # five-minute returns; a day of which we saw less is no da
 # --- a series of values and its daily closes -----------------------------------------------------------------
 @routine
 def apply_value(series, params, value, ts_ns, is_dvol):
-    """A volatility index prints `value`, percent a year."""
+    """A volatility index prints `value`, percent a year. An observation of stress: DVOL's hour, VIX's day."""
     day, hour = ts_ns // DAY_NS, ts_ns // HOUR_NS
     if series.ts_value_ns > 0 and day > series.day:
         apply_close(series, params, series.value)
-    is_observation = series.ts_value_ns == 0 or hour != series.hour
+    is_observation = series.ts_value_ns == 0 or (hour != series.hour if is_dvol else day != series.day)
     series.value = value
     series.ts_value_ns = ts_ns
     series.day = day

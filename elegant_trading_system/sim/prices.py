@@ -8,11 +8,11 @@ from .session import Session
 
 
 def mid(session: Session, listing_id: int) -> float:
-    """Middle of the touch in quote, 0 when a side is empty."""
-    best = session.market[0]["books"][listing_id]["best_x"]
-    if NO_X in best.tolist():
-        return 0.0
-    return 0.5 * float(best[0] - best[1]) * float(session.universe.record[0]["listings"][listing_id]["tick_price"])
+    """Middle of the touch in quote; while a side is empty the last one, 0 when there was none."""
+    book = session.market[0]["books"][listing_id]
+    best = book["best_x"]
+    twice = float(book["last_mid_x2_ticks"]) if NO_X in best.tolist() else float(best[0] - best[1])
+    return 0.5 * twice * float(session.universe.record[0]["listings"][listing_id]["tick_price"])
 
 
 def asset_prices(session: Session) -> list[float]:

@@ -1,4 +1,6 @@
-"""Print the digests of one run of a random tape, as JSON: `python -m tests.parity SEED COUNT`.
+"""Print the digests of one run of a random tape, as JSON: `python -m tests.parity SEED COUNT [VARIANT]`.
+
+With a variant, all rules are on and the market is that of tests/simulation/test_rules_together.py.
 
 The same script under NUMBA_DISABLE_JIT=1 must print the same.
 """
@@ -10,6 +12,7 @@ import sys
 from elegant_trading_system.sim.session import Session
 
 from ..builders import loose, random_tape, run
+from ..simulation.rules_market import brief
 
 FAULTS = ("simulation.lost_reply=0.05", "simulation.reject=0.03", "execution.ack_timeout_ms=60")
 
@@ -26,7 +29,10 @@ def digests(session: Session, k: int = 0) -> dict[str, str]:
 
 def main() -> None:
     seed, count = int(sys.argv[1]), int(sys.argv[2])
-    finished = run(*random_tape(seed, count, mean_ms=20.0), [loose(*FAULTS)])
+    if len(sys.argv) > 3:
+        finished = brief(sys.argv[3], seed, count)
+    else:
+        finished = run(*random_tape(seed, count, mean_ms=20.0), [loose(*FAULTS)])
     json.dump({"orders": len(finished.logs[0].joined("commands")), **digests(finished)}, sys.stdout)
 
 

@@ -40,7 +40,7 @@ def routed(
     packets, levels = tape([*BOOKS, *events])
     made = session(packets, [loose(f"account.capital={capital}", *FREE)], world(lot))
     made.run(packets, levels)
-    made.traders["capital"] = capital
+    made.traders["capital"] = made.traders["equity"] = capital
     primary_id = venue_choice.pick_primary(
         made.universe.record[0],
         made.market[0],
