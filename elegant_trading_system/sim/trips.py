@@ -70,7 +70,7 @@ def _decided(orders: pl.DataFrame) -> pl.DataFrame:
     entry, leave = ~pl.col("is_exit"), pl.col("is_exit")
     return orders.group_by("intent_id").agg(
         ts_decided=pl.col("ts").filter(entry).min(),
-        exit_reason=pl.col("exit_reason").filter(leave & (pl.col("exit_reason") != "")).first().fill_null(""),
+        exit_reason=pl.col("exit_reason").filter(leave & (pl.col("exit_reason") != "")).last().fill_null(""),
         risk_quote=pl.col("risk_quote").max(),
         mid_entry=_mean_mid(entry),
         mid_exit=_mean_mid(leave),

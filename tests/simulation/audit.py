@@ -233,7 +233,7 @@ class Audit:
         return is_lit and bool(book.bids) and bool(book.asks) and self.is_fresh(listing_id, ts_ns)
 
     def class_of(self, listing_id: int) -> list[int]:
-        """Fresh lit listings of its class."""
+        """All listings of its class."""
         row = self.rows[listing_id]
         return [k for k in self.groups[row["group_id"]] if self.rows[k]["class_id"] == row["class_id"]]
 
@@ -276,6 +276,9 @@ class Audit:
         )  # fmt: skip
         self.sent_in_second[order.ts_ns // NS_PER_S] += 1
         self.orders[order.order_id] = order
+        if not order.is_exit:  # only exits may run past it
+            most = self.config.breakers.orders_per_s_max
+            self.expect(self.sent_in_second[order.ts_ns // NS_PER_S] <= most, "orders in a second", order)
         if order.is_exit:
             self._judge_exit(order)
         elif order.wave == 0:
@@ -389,9 +392,9 @@ class Audit:
         self._judge_venue(order)
 
     def _judge_caps(self, order: Order, seen: Any) -> None:
-        """Leverage with this child counted; room is reckoned at the asset's mid, not the listing's."""
+        """Leverage with this child counted; room is reckoned at one mid, not at each listing's."""
         risk, money = self.config.risk, self.money(order.ts_ns)
-        own = self.mid(self.rows[order.listing_id]["reference_id"]) or 0.0
+        own = max(self.mid(k) or 0.0 for k in self.class_of(order.listing_id))
         slack = 1.005 * max(own / float(seen["mid_price"]), 1.0)
         self.live[order.order_id] = order
         notional = [self.exposure(k) for k in range(len(self.rows))]

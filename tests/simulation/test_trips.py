@@ -202,7 +202,9 @@ def fill(
     }  # fmt: skip
 
 
-def trip(*rows: dict[str, Any], mark: float = 100.0, mid: float | None = 100.0) -> dict[str, Any]:
+def trip(
+    *rows: dict[str, Any], mark: float = 100.0, mid: float | None = 100.0, reasons: tuple[str, ...] = ()
+) -> dict[str, Any]:
     """The one round trip of some fills, each filling its own order whole; lots of 0.1 at two listings."""
     fills = pl.DataFrame(list(rows)).cast({"ts": NS})
     orders = fills.select(
@@ -212,6 +214,7 @@ def trip(*rows: dict[str, Any], mark: float = 100.0, mid: float | None = 100.0) 
         risk_quote=pl.when(pl.col("is_exit")).then(0.0).otherwise(5.0),
         mid_price=pl.lit(mid, pl.Float64),
     )
+    orders = orders.with_columns(exit_reason=pl.Series(reasons)) if reasons else orders
     marks = pl.DataFrame({"listing": ["a BTC/USDT", "b BTC/USDT"], "lot": [0.1, 0.1], "mark_price": [mark, mark]})
     (found,) = round_trips(fills, orders, marks).to_dicts()
     return found
@@ -235,6 +238,13 @@ def test_a_position_that_was_not_left_counts_at_the_last_price_and_not_as_closed
     assert (found["is_closed"], found["ts_exit"], found["exit_price"], found["exit_reason"]) == (False, None, None, "")
     assert found["net"] == pytest.approx(-3.1)
     assert (found["gross"], found["open_gain"]) == pytest.approx((-3.0, -3.0))
+
+
+@pytest.mark.spec("R3", "R9")
+def test_a_trip_ends_for_the_reason_that_ended_it_and_not_for_what_halved_it() -> None:
+    halves = [fill(second, n, "sell", 90.0, 0.5, 0.0) for second, n in ((5, 2), (9, 3))]
+    found = trip(fill(0, 1, "buy", 100.0, 1.0, 0.0), *halves, reasons=("", "volatile", "stop"))
+    assert (found["is_closed"], found["exit_reason"], found["hold_s"]) == (True, "stop", 9.0)
 
 
 def test_half_an_exit_does_not_close() -> None:
