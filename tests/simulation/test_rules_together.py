@@ -10,17 +10,18 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import pytest
 
 from elegant_trading_system.config import Config
-from elegant_trading_system.core.kinds import ExitReason, Verdict
+from elegant_trading_system.core.kinds import CommandKind, ExitReason, Verdict
 from elegant_trading_system.sim import replay
 from elegant_trading_system.sim.session import Session, decisions_digest
 
-from ..builders import Array, session
+from ..builders import Array, loose, random_tape, session
 from ..parity.__main__ import digests
 from .audit import Audit
-from .rules_market import BASES, PACKETS, VARIANTS, WORLD, brief, config_of, market_of
+from .rules_market import BASES, NS_PER_S, PACKETS, VARIANTS, WORLD, brief, config_of, market_of
 
 EXPERIENCE = 0.15  # ATR: what a few closed trades may have taught the gate
 #: Given by a single kernel's test or by an intent's: no random market brings them about at will.
@@ -151,3 +152,26 @@ def test_of_candidates_at_one_pass_the_most_convincing_is_first() -> None:
             pairs += len(values) - 1
             assert all(a >= b - EXPERIENCE for a, b in pairwise(values)), (which, values)
     assert pairs > 3
+
+
+@pytest.mark.spec("R7")
+def test_signals_of_one_moment_share_the_orders_of_their_second() -> None:
+    """Three assets with one and the same market fire together; a second may hold one entry, and the others wait."""
+    one = [spec for spec in WORLD if spec.base == "BTC"]
+    packets, levels = random_tape(2, 1500, one, mean_ms=25.0, silences=False)
+    thrice = np.repeat(packets, 3)
+    thrice["listing_id"] += np.tile(np.arange(3) * len(one), len(packets)).astype(np.int16)
+    names = ("base", "symbol", "reference")
+    listings = [
+        spec.model_copy(update={name: getattr(spec, name).replace("BTC", base) for name in names})
+        for base in ("BTC", "ETH", "SOL")
+        for spec in one
+    ]
+    sets = ("breakers.orders_per_s_max=5", "execution.reroutes_max=0", "regimes.neutral.hold_bars=60")
+    finished = session(thrice, [loose(*sets)], listings)
+    finished.run(thrice, levels)
+    sent = finished.logs[0].joined("commands")
+    entries = sent[(sent["kind"] == CommandKind.SEND) & (sent["is_reduce_only"] == 0)]
+    assert max(Counter((entries["ts_ns"] // NS_PER_S).tolist()).values()) <= 5
+    assert int(finished.traders[0]["verdicts"][Verdict.ORDER_RATE]) > 0
+    assert len({int(entry["listing_id"]) // len(one) for entry in entries}) > 1, "the others came later"
