@@ -118,19 +118,32 @@ def heat(universe, market, trader, params, group_id, risk_quote):
     total = 0.0
     for i in range(universe.group_count):
         for j in range(universe.group_count):
-            a = open_risk(trader, i) + (risk_quote if i == group_id else 0.0)
-            b = open_risk(trader, j) + (risk_quote if j == group_id else 0.0)
+            a = open_risk(universe, trader, i) + (risk_quote if i == group_id else 0.0)
+            b = open_risk(universe, trader, j) + (risk_quote if j == group_id else 0.0)
             if a > 0.0 and b > 0.0:
                 total += a * b * correlation(universe, market, params, i, j)
     return math.sqrt(max(total, 0.0))
 
 
 @kernel
-def open_risk(trader, group_id):
-    """The intent's risk while it is entered, then the share of it that was filled and is still held."""
+def open_risk(universe, trader, group_id):
+    """The intent's risk while it is entered, then the share of it that is held or that a silent venue may still fill."""
     position = trader.positions[group_id]
     if position.state == FLAT:
         return 0.0
     if position.state == ENTERING or position.target_atoms <= 0:
         return position.risk_quote
-    return position.risk_quote * max(position.entry_atoms - position.exit_atoms, 0) / position.target_atoms
+    atoms = position.entry_atoms - position.exit_atoms + entering_atoms(universe, trader, group_id)
+    return position.risk_quote * max(atoms, 0) / position.target_atoms
+
+
+@kernel
+def entering_atoms(universe, trader, group_id):
+    """Base atoms of the entry that no venue has settled yet: what works on the position's own side."""
+    group, atoms = universe.groups[group_id], 0
+    for k in range(group.listing_count):
+        inventory = trader.inventory[group.listing_ids[k]]
+        is_long = trader.positions[group_id].side > 0
+        lots = inventory.working_buy_lots if is_long else inventory.working_sell_lots
+        atoms += lots * universe.listings[group.listing_ids[k]].base_atoms_per_lot
+    return atoms

@@ -95,12 +95,19 @@ def manage(universe, market, trader, market_params, params, group_id, ts_ns):
     if exits.is_waiting(position, ts_ns):
         return
     exits.send_exits(universe, market, trader, market_params, params, group_id, ts_ns)
-    if position.working_count > 0:
+    if execution_engine.working_exits(trader, position.intent_id) > 0:
         position.state = EXITING
-    elif exits.is_empty(universe, trader, group_id):
-        close_position(universe, trader, params, group_id, ts_ns)
     else:
+        settle_exit(universe, trader, params, group_id, ts_ns)
+
+
+@kernel
+def settle_exit(universe, trader, params, group_id, ts_ns):
+    """No exit is working: closed if nothing is held and nothing can come any more, else it goes on."""
+    if not exits.is_empty(universe, trader, group_id):
         finish_halving(universe, trader, group_id)
+    elif trader.positions[group_id].working_count == 0:
+        close_position(universe, trader, params, group_id, ts_ns)
 
 
 @kernel
@@ -158,17 +165,24 @@ def on_report(universe, market, books, trader, memory, market_params, params, li
         side = 1 if packet.buy_count == 1 else -1
         remember_fill(trader, listing_id, packet.order_id, side, price, ts_ns)
     position.working_count = execution_engine.working_count(trader, position.intent_id)
-    if position.working_count > 0:
-        return
-    if position.state == ENTERING:
+    if position.state == ENTERING and position.working_count == 0:
         finish_entry(universe, market, trader, market_params, params, position, ts_ns)
-    elif position.state == EXITING:
+    elif position.state == EXITING and execution_engine.working_exits(trader, position.intent_id) == 0:
         position.state = OPEN
         position.wave += 1
-        if exits.is_empty(universe, trader, group_id):
-            close_position(universe, trader, params, group_id, ts_ns)
-        else:
-            finish_halving(universe, trader, group_id)
+        settle_exit(universe, trader, params, group_id, ts_ns)
+    elif position.state == OPEN and position.exit_reason != NONE:
+        settle_exit(universe, trader, params, group_id, ts_ns)
+
+
+@kernel
+def protect(universe, trader, market_params, params, group_id, ts_ns):
+    """What has been filled gets its bracket though the venue is silent about the rest, which stays reserved."""
+    position = trader.positions[group_id]
+    is_filled = position.state == ENTERING and position.entry_atoms > 0
+    if is_filled and execution_engine.is_only_unknown(trader, position.intent_id):
+        risk_manager.apply_bracket(position, entry_price(universe, position), market_params, params, ts_ns)
+        position.state = OPEN
 
 
 @kernel
@@ -254,6 +268,7 @@ def decide(universe, market, books, trader, memory, market_params, params, histo
     for group_id in range(universe.group_count):
         if universe.groups[group_id].is_traded == 0:
             continue
+        protect(universe, trader, market_params, params, group_id, ts_ns)
         if trader.positions[group_id].state == OPEN:
             manage(universe, market, trader, market_params, params, group_id, ts_ns)
         clock = (is_second, is_sample, ts_ns)

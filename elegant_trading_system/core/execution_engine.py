@@ -232,6 +232,27 @@ def working_count(trader, intent_id):
     return count
 
 
+@kernel
+def working_exits(trader, intent_id):
+    """Exits of a position that the venue has not finished with."""
+    count = 0
+    for k in range(trader.orders.shape[0]):
+        order = trader.orders[k]
+        if order.state != FREE and order.intent_id == intent_id and order.is_exit:
+            count += 1
+    return count
+
+
+@kernel
+def is_only_unknown(trader, intent_id):
+    """Has the venue fallen silent about every order of a position it has not finished with?"""
+    for k in range(trader.orders.shape[0]):
+        order = trader.orders[k]
+        if order.state != FREE and order.state != UNKNOWN and order.intent_id == intent_id:
+            return False
+    return True
+
+
 # --- silence ------------------------------------------------------------------------------------------------
 @kernel
 def check_deadlines(trader, params, ts_ns):

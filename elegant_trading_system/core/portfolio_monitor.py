@@ -11,7 +11,7 @@ from .quotes import mark_price
 from .units import mul_div
 
 LINEAR = ListingKind.LINEAR.value
-FLAT, ENTERING = PositionState.FLAT.value, PositionState.ENTERING.value
+FLAT = PositionState.FLAT.value
 FEE, FUNDING, TRANSFER = Kind.FEE.value, Kind.FUNDING.value, Kind.TRANSFER.value
 
 
@@ -193,8 +193,9 @@ def committed(universe, market, trader, listing_id):
     """Signed notional held through a listing and still being entered, reporting currency."""
     listing = universe.listings[listing_id]
     notional = exposure(universe, market, trader, listing_id)
-    if trader.positions[listing.group_id].state == ENTERING:
+    position = trader.positions[listing.group_id]
+    if position.state != FLAT:
         inventory = trader.inventory[listing_id]
-        lots = inventory.working_buy_lots - inventory.working_sell_lots
+        lots = inventory.working_buy_lots if position.side > 0 else -inventory.working_sell_lots
         notional += lots * listing.lot_base * mark_price(universe, market, listing.reference_id) * listing.quote_rate
     return notional

@@ -68,6 +68,7 @@ class Trip:
     ts_reason_ns: int = 0
     attempts: int = 0  # at leaving, for one reason
     ts_open_ns: int = 0
+    is_protected: bool = False  # its bracket stands while a venue is silent about the rest of the entry
     stop: float = 0.0
     target: float = 0.0
     due_ns: int = 0
@@ -109,6 +110,7 @@ class Audit:
         }
         self.equity = {int(row["ts_ns"]): float(row["equity"]) for row in log.joined("equity")}
         self.sent_in_second: Counter[int] = Counter()
+        self.ts_ns = int(packets["ts_local_ns"][0])
         self.stops: list[tuple[int, bool]] = []
         self._read(log, packets, levels)
 
@@ -121,6 +123,7 @@ class Audit:
                 by_cause[int(command["cause_seq"])].append(command)
         for seq, event in enumerate(events):
             ts_ns = int(event["ts_local_ns"])
+            self._pass_by(ts_ns)
             if event["kind"] < PRIVATE_FIRST:
                 self._hear_market(event, rows, ts_ns)
             else:
@@ -129,6 +132,21 @@ class Audit:
                 self._judge(command)
             if event["kind"] < PRIVATE_FIRST:
                 self._judge_silence(int(event["listing_id"]), ts_ns)
+
+    def _pass_by(self, ts_ns: int) -> None:
+        """At a boundary what was filled gets its bracket if the venues are silent about all that is left."""
+        pass_ns = self.config.market.pass_ms * 1_000_000
+        first_ns = (self.ts_ns // pass_ns + 1) * pass_ns
+        timeout_ns = self.config.execution.ack_timeout_ms * 1_000_000
+        self.ts_ns = ts_ns
+        for boundary_ns in range(first_ns, ts_ns + 1, pass_ns):
+            for intent_id in self.open.values():
+                trip = self.trips[intent_id]
+                entries = [order for order in self.live.values() if order.intent_id == intent_id and not order.is_exit]
+                is_silent = all(boundary_ns - order.ts_ns > timeout_ns for order in entries)
+                if entries and is_silent and trip.entry_atoms and not trip.is_protected:
+                    self._bracket(entries[0], trip, boundary_ns)
+                    trip.is_protected = True
 
     def _hear_market(self, event: Any, rows: Array, ts_ns: int) -> None:
         listing_id, kind = int(event["listing_id"]), int(event["kind"])
@@ -168,7 +186,7 @@ class Audit:
 
     def _settle(self, order: Order, trip: Trip, ts_ns: int) -> None:
         """Nothing of an intent is working: its bracket stands, or it is over."""
-        if not order.is_exit:
+        if not order.is_exit and not trip.is_protected:
             self._bracket(order, trip, ts_ns)
         if all(self.held_lots(k) == 0 for k in self.groups[trip.group_id]):
             for k in self.groups[trip.group_id]:
@@ -257,9 +275,17 @@ class Audit:
         for intent_id in self.open.values():
             trip = self.trips[intent_id]
             is_entering = trip.ts_open_ns == 0
-            share = 1.0 if is_entering else max(trip.entry_atoms - trip.exit_atoms, 0) / trip.target_atoms
+            atoms = trip.entry_atoms - trip.exit_atoms + self._entering_atoms(intent_id)
+            share = 1.0 if is_entering else max(atoms, 0) / trip.target_atoms
             total += trip.risk * share
         return total
+
+    def _entering_atoms(self, intent_id: int) -> int:
+        return sum(
+            (order.lots - self.filled[order.order_id]) * int(self.rows[order.listing_id]["base_atoms_per_lot"])
+            for order in self.live.values()
+            if order.intent_id == intent_id and not order.is_exit
+        )
 
     # --- every order --------------------------------------------------------------------------------------------
     def expect(self, holds: bool, claim: str, what: object) -> None:
@@ -448,7 +474,10 @@ class Audit:
         if trip is None or trip.ts_open_ns == 0 or self.rows[listing_id]["class_id"] != self._class(trip):
             return
         held = [k for k in self.groups[trip.group_id] if self.held_lots(k)]
-        is_working = any(self.trips[order.intent_id] is trip for order in self.live.values())
+        is_working = any(
+            self.trips[order.intent_id] is trip and (order.is_exit or not trip.is_protected)
+            for order in self.live.values()
+        )
         is_retrying = trip.attempts >= PANIC_WAVE
         if is_working or is_retrying or not all(self.is_quoted(self.rows[k]["reference_id"], ts_ns) for k in held):
             return

@@ -227,7 +227,7 @@ def test_the_dark_venue_gets_its_share_and_trades_in_it() -> None:
 
 
 @pytest.mark.spec("E4")
-def test_while_an_order_is_unknown_its_group_sends_nothing_new() -> None:
+def test_while_an_order_is_unknown_its_group_sends_nothing_new_but_the_exits_of_what_was_filled() -> None:
     packets, levels = TAPES[1]
     config = loose("simulation.lost_reply=1.0", "execution.ack_timeout_ms=60", "execution.query_interval_ms=400")
     finished = run(packets, levels, [config])
@@ -239,12 +239,14 @@ def test_while_an_order_is_unknown_its_group_sends_nothing_new() -> None:
         if command["kind"] == CommandKind.QUERY:
             unknown.setdefault(int(command["order_id"]), int(command["ts_ns"]))
     listing_of = {int(c["order_id"]): int(c["listing_id"]) for c in commands}
+    side_of = {int(c["order_id"]): int(c["side"]) for c in commands}
     assert unknown
     for command in commands[commands["kind"] == CommandKind.SEND]:
         for order_id, since_ns in unknown.items():
             until_ns = last_reply.get(order_id, 2**62)
             is_same_group = group_of[listing_of[order_id]] == group_of[command["listing_id"]]
-            assert not (is_same_group and since_ns <= command["ts_ns"] < until_ns)
+            is_silent = is_same_group and since_ns <= command["ts_ns"] < until_ns
+            assert not is_silent or (command["is_reduce_only"] and command["side"] != side_of[order_id])
     assert int(finished.traders[0]["verdicts"][Verdict.UNKNOWN_ORDER]) > 0
     assert_lots_and_accounts_close(finished)
 
@@ -294,3 +296,53 @@ def test_a_group_trades_where_it_can_while_its_references_book_is_unknown() -> N
     finished = run(packets[~is_silent], levels, [loose()], WORLD[:2])
     orders = sends(finished)
     assert len(orders) > 0, {Verdict(i).name: int(n) for i, n in enumerate(finished.traders[0]["verdicts"]) if n}
+
+
+#: A question about a lost order takes longer than a position may last.
+SILENT = (
+    "simulation.lost_reply=0.4",
+    "simulation.response_latency_ms=1500.0",
+    "execution.ack_timeout_ms=1600",
+    "execution.query_interval_ms=60000",
+    *(f"regimes.{row}.hold_bars=1" for row in ("neutral", "trend", "range")),
+)
+PASS_NS = 100_000_000
+
+
+@pytest.mark.spec("E4", "R2")
+def test_what_was_filled_is_protected_and_let_go_while_the_venue_is_silent_about_the_rest() -> None:
+    protected: set[int] = set()
+    let_go: set[int] = set()
+    filled_late: set[int] = set()
+    for seed in (1, 3):
+        packets, levels = random_tape(seed, 10_000, silences=False)
+        made = session(packets, [loose(*SILENT)])
+        silent_since_ns: dict[int, int] = {}
+        for end in range(10, len(packets), 10):
+            before = made.traders[0]["positions"].copy()
+            made.run(packets, levels, end, is_last=False)
+            trader, now_ns = made.traders[0], int(packets["ts_local_ns"][end - 1])
+            for position in trader["positions"]:
+                intent_id = int(position["intent_id"])
+                mine = trader["orders"][trader["orders"]["intent_id"] == intent_id]
+                entries = mine[(mine["state"] != OrderState.FREE) & (mine["is_exit"] == 0)]
+                if len(entries) == 0:
+                    continue
+                assert position["state"] != PositionState.FLAT  # what may still be filled is somebody's
+                if (entries["state"] != OrderState.UNKNOWN).any() or position["entry_atoms"] == 0:
+                    continue
+                key = seed * 1_000_000 + intent_id
+                if now_ns - silent_since_ns.setdefault(key, now_ns) <= PASS_NS:
+                    continue
+                assert position["state"] in (PositionState.OPEN, PositionState.EXITING)
+                assert position["side"] * (position["target_price"] - position["stop_price"]) > 0
+                protected.add(key)
+                if ((mine["state"] != OrderState.FREE) & (mine["is_exit"] == 1)).any():
+                    let_go.add(key)
+            for was, position in zip(before, made.traders[0]["positions"], strict=True):
+                key = seed * 1_000_000 + int(position["intent_id"])
+                if key in let_go and position["entry_atoms"] > was["entry_atoms"]:
+                    filled_late.add(key)
+        made.run(packets, levels)
+        assert_lots_and_accounts_close(made)
+    assert protected and let_go and filled_late

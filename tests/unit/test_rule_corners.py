@@ -117,24 +117,28 @@ def test_calm_is_counted_in_days_of_the_vix_and_in_hours_of_dvol() -> None:
 @pytest.mark.uncompiled
 @pytest.mark.spec("R6")
 @pytest.mark.parametrize(
-    "state, entered, left, risk",
+    "state, entered, left, unknown, risk",
     [
-        (PositionState.FLAT, 0, 0, 0.0),
-        (PositionState.ENTERING, 10, 0, 8.0),
-        (PositionState.OPEN, 40, 0, 8.0),
-        (PositionState.OPEN, 10, 0, 2.0),
-        (PositionState.OPEN, 40, 20, 4.0),
-        (PositionState.EXITING, 40, 39, 0.2),
+        (PositionState.FLAT, 0, 0, 0, 0.0),
+        (PositionState.ENTERING, 10, 0, 30, 8.0),
+        (PositionState.OPEN, 40, 0, 0, 8.0),
+        (PositionState.OPEN, 10, 0, 0, 2.0),
+        (PositionState.OPEN, 10, 0, 20, 6.0),
+        (PositionState.OPEN, 40, 20, 0, 4.0),
+        (PositionState.EXITING, 40, 39, 0, 0.2),
     ],
 )
-def test_at_risk_is_what_was_filled_and_is_still_held(
-    state: PositionState, entered: int, left: int, risk: float
+def test_at_risk_is_what_is_held_and_what_a_silent_venue_may_still_fill(
+    state: PositionState, entered: int, left: int, unknown: int, risk: float
 ) -> None:
     trader = account()
     position = trader["positions"][0]
-    position["state"], position["risk_quote"], position["target_atoms"] = state, 8.0, 40
-    position["entry_atoms"], position["exit_atoms"] = entered, left
-    assert float(correlation.open_risk(trader, 0)) == pytest.approx(risk)
+    position["state"], position["side"], position["risk_quote"] = state, 1, 8.0
+    record = universe(DEFAULTS).record[0]
+    unit = int(record["listings"][0]["base_atoms_per_lot"])
+    position["target_atoms"], position["entry_atoms"], position["exit_atoms"] = 40 * unit, entered * unit, left * unit
+    trader["inventory"][0]["working_buy_lots"] = unknown
+    assert float(correlation.open_risk(record, trader, 0)) == pytest.approx(risk)
 
 
 # --- a book with an empty side --------------------------------------------------------------------------------
