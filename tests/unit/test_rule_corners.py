@@ -9,10 +9,10 @@ from elegant_trading_system.config_sources import load
 from elegant_trading_system.core import (
     breakers,
     correlation,
-    decider,
     execution_engine,
     exits,
     portfolio_monitor,
+    positions,
     venue_choice,
     volatility,
 )
@@ -208,7 +208,7 @@ def held(trader: Any, stop: float, target: float, due_s: float) -> Any:
 
 def reason(world: Any, market: Any, trader: Any, position: Any) -> int:
     worlds, params = loose().market_params()[0], load(environ={}).params()[0]
-    return int(decider.exit_reason(world, market, trader, worlds, params, 0, position, START_NS))
+    return int(positions.exit_reason(world, market, trader, worlds, params, 0, position, START_NS))
 
 
 @pytest.mark.uncompiled
@@ -303,11 +303,11 @@ def test_an_exit_that_nobody_can_take_is_counted_and_the_position_is_held() -> N
     position["primary_id"], position["class_id"] = SPOT, int(world["listings"][SPOT]["class_id"])
     trader["inventory"][SPOT]["held_atoms"] = 3 * int(world["listings"][SPOT]["base_atoms_per_lot"])
     market["books"][SPOT]["state"] = BookState.GAP
-    decider.manage(world, market, trader, worlds, params, 0, START_NS)
+    positions.manage(world, market, trader, worlds, params, 0, START_NS)
     counts = [int(trader["verdicts"][which]) for which in (Verdict.EXIT_TIME, Verdict.EXIT_BOOK_NOT_LIVE)]
     assert (counts, int(position["state"])) == ([1, 1], PositionState.OPEN)
     market["books"][SPOT]["state"] = BookState.LIVE
-    decider.manage(world, market, trader, worlds, params, 0, START_NS)
+    positions.manage(world, market, trader, worlds, params, 0, START_NS)
     command = trader["outbox"]["commands"][0]
     assert (int(position["state"]), int(command["lots"]), int(command["side"])) == (PositionState.EXITING, 3, -1)
 
@@ -325,7 +325,7 @@ def test_after_four_attempts_an_exit_is_tried_once_a_second() -> None:
         ts_ns = START_NS + tenth * NS_PER_S // 10
         market["books"]["ts_packet_ns"] = market["venues"]["ts_packet_ns"] = ts_ns
         before = int(trader["outbox"]["count"])
-        decider.manage(world, market, trader, worlds, params, 0, ts_ns)
+        positions.manage(world, market, trader, worlds, params, 0, ts_ns)
         if int(trader["outbox"]["count"]) > before:  # the venue answers that nothing was done
             sent.append(tenth)
             trader["orders"]["state"] = 0
@@ -347,7 +347,7 @@ def test_a_quarter_not_filled_and_below_the_minimum_is_sold_again(lots: int, is_
     position["state"], position["side"], position["primary_id"] = PositionState.ENTERING, 1, SPOT_B
     position["target_atoms"], position["entry_atoms"] = 1000 * unit, lots * unit
     position["entry_quote"], position["wave"], position["atr_price"] = lots * 0.25, 99, 5.0
-    decider.finish_entry(world, market, trader, worlds, params, position, START_NS)
+    positions.finish_entry(world, market, trader, worlds, params, position, START_NS)
     found = int(position["exit_reason"]) == ExitReason.REMNANT, int(trader["verdicts"][Verdict.EXIT_REMNANT]) == 1
     assert found == (is_remnant, is_remnant)
     assert float(position["stop_price"]) == pytest.approx(2500.0 - 0.75 * 5.0)
