@@ -7,7 +7,7 @@ to it; the product's averages would not notice. It runs in the product's engine 
 import numpy as np
 
 from ..core import decider as product
-from ..core import execution_engine, portfolio_monitor
+from ..core import execution_engine, portfolio_monitor, positions
 from ..core.jit import kernel, routine
 from ..core.kinds import Kind, ListingKind, PositionState, Verdict
 from ..core.quotes import is_fresh, is_two_sided
@@ -75,4 +75,4 @@ def decide(universe, market, books, trader, memory, market_params, params, histo
     execution_engine.check_deadlines(trader, params, ts_ns)
     for group_id in range(universe.group_count):
         if trader.positions[group_id].state == OPEN:
-            product.manage(universe, market, trader, market_params, params, group_id, ts_ns)
+            positions.manage(universe, market, trader, market_params, params, group_id, ts_ns)
