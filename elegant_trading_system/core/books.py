@@ -8,7 +8,7 @@ straddles the two ends of the window.
 
 import numpy as np
 
-from .jit import kernel, routine
+from .jit import bit_length, kernel, routine
 from .schema import FAR, LADDER, NO_X, WORD
 
 LADDER_U = np.uint64(LADDER)
@@ -20,21 +20,8 @@ DEPTH_SLOTS = LADDER * 3 // 4  # room below the best when the window is centred
 
 @kernel
 def highest_bit(word):
-    """Index of the highest set bit of 0 < word < 2**32."""
-    n = 0
-    if word >= 1 << 16:
-        word >>= 16
-        n += 16
-    if word >= 1 << 8:
-        word >>= 8
-        n += 8
-    if word >= 1 << 4:
-        word >>= 4
-        n += 4
-    if word >= 1 << 2:
-        word >>= 2
-        n += 2
-    return n + (1 if word >= 2 else 0)
+    """Index of the highest set bit of word > 0."""
+    return bit_length(word) - 1
 
 
 @kernel

@@ -2,17 +2,28 @@
 
 import math
 
-from . import books as book_ops
 from . import order_flow
+from .books import SLOT_MASK, highest_bit
 from .jit import kernel
 from .kinds import ListingKind
 from .quotes import is_two_sided, mid_ticks
-from .schema import NO_X
-from .units import ASK, BID
+from .schema import NO_X, WORD
+from .units import ASK, BID, BPS
 
 INVERSE = ListingKind.INVERSE.value
 NOTHING_X = 2**62  # no level counts
 LN2 = math.log(2.0)
+SMALL = 0.02  # below it six terms are exp to the last bit or two
+TERM_2, TERM_3, TERM_4, TERM_5, TERM_6 = 1 / 2, 1 / 6, 1 / 24, 1 / 120, 1 / 720
+
+
+@kernel
+def halved(n):
+    """0.5 ** n. Most n are small, a tick or a millisecond: a polynomial then, for exp costs several times as much."""
+    y = LN2 * n
+    if y > SMALL:
+        return math.exp(-y)
+    return 1.0 - y * (1.0 - y * (TERM_2 - y * (TERM_3 - y * (TERM_4 - y * (TERM_5 - y * TERM_6)))))
 
 
 @kernel
@@ -24,12 +35,21 @@ def apply_pressure(universe, market, books, params, listing_id, group):
     mid = mid_ticks(book)
     decay_bps = group.decay_bps if group.decay_bps > 0.0 else params.decay_bps_min
     is_moved = mid != pressure.mid_ticks or decay_bps != pressure.decay_bps
-    pressure.mid_ticks = mid
-    pressure.decay_bps = decay_bps
+    if is_moved:
+        pressure.mid_ticks = mid
+        pressure.decay_bps = decay_bps
+        apply_scale(pressure, mid, decay_bps)
     if is_moved or pressure.is_touched[BID]:
         pressure.bid_quote = side_quote(books, book, listing, pressure, listing_id, BID, params)
     if is_moved or pressure.is_touched[ASK]:
         pressure.ask_quote = side_quote(books, book, listing, pressure, listing_id, ASK, params)
+
+
+@kernel
+def apply_scale(pressure, mid, decay_bps):
+    """What a tick of distance weighs."""
+    pressure.halvings_per_tick = 1.0 / (decay_bps * mid * BPS) if mid > 0.0 else 0.0
+    pressure.weight_per_tick = halved(pressure.halvings_per_tick)
 
 
 @kernel
@@ -43,45 +63,55 @@ def side_quote(books, book, listing, pressure, listing_id, s, params):
         return 0.0
     is_inverse = 1 if listing.kind == INVERSE else 0
     unit = listing.lot_quote if is_inverse == 1 else listing.lot_base * listing.tick_price
-    depth = decayed_depth(books, book, pressure, listing_id, s, params, pressure.decay_bps, is_inverse)
-    return unit * listing.quote_rate * depth
+    return unit * listing.quote_rate * decayed_depth(books, book, pressure, listing_id, s, params, is_inverse)
 
 
 @kernel
-def decayed_depth(books, book, pressure, listing_id, s, params, decay_bps, is_inverse):
+def decayed_depth(books, book, pressure, listing_id, s, params, is_inverse):
     """Sum over levels of 0.5 ** (distance / H) * price * lots, in ticks * lots (inverse: lots).
 
     The price is the mid for every level unless `is_price_weighted`: then exchanging the sides about the mid
     gives exactly the opposite ratio; with each level's own price the ask side weighs a hair more.
     """
-    mid = mid_ticks(book)
+    mid = pressure.mid_ticks
     centre = mid if s == BID else -mid
-    band_ticks = params.pressure_band_bps * mid * 1e-4
-    log_tick = -LN2 / (decay_bps * mid * 1e-4)  # of the weight, per tick of distance
-    weight_1 = math.exp(log_tick)
-    weight_2 = weight_1 * weight_1
-    weight_4 = weight_2 * weight_2
-    low_x = book.low_x[s]
-    x, last_x = book.best_x[s], NO_X
-    total, shown, weight, count = 0.0, 0.0, 0.0, 0
-    for _ in range(params.pressure_levels):
-        if x == NO_X or centre - x > band_ticks:
+    band_ticks = params.pressure_band_bps * mid * BPS
+    reach_x = int(math.floor(centre - band_ticks))
+    end_x = max(reach_x, book.low_x[s])
+    per_tick_1 = pressure.weight_per_tick
+    per_tick_2 = per_tick_1 * per_tick_1
+    per_tick_4 = per_tick_2 * per_tick_2
+    x, last_x, edge_x = book.best_x[s], NO_X, NOTHING_X
+    base_x = x & ~(WORD - 1)  # a word of occupancy at a time; none is occupied above the best
+    word = books.words[listing_id, s, (x & SLOT_MASK) // WORD]
+    total, weight, shown_lots, count = 0.0, 0.0, 0, 0
+    while count < params.pressure_levels:
+        if word == 0:
+            if base_x <= end_x:
+                break
+            base_x -= WORD
+            word = books.words[listing_id, s, (base_x & SLOT_MASK) // WORD]
+            continue
+        bit = highest_bit(word)
+        word ^= 1 << bit
+        x = base_x + bit
+        if centre - x > band_ticks:
             break
         gap = last_x - x
         if 0 < gap < 8:  # the next level of a dense book: multiplications instead of an exp
-            weight *= (weight_1 if gap & 1 else 1.0) * (weight_2 if gap & 2 else 1.0) * (weight_4 if gap & 4 else 1.0)
+            weight *= (
+                (per_tick_1 if gap & 1 else 1.0) * (per_tick_2 if gap & 2 else 1.0) * (per_tick_4 if gap & 4 else 1.0)
+            )
         else:
-            weight = math.exp(log_tick * abs(centre - x))
+            weight = halved(pressure.halvings_per_tick * abs(centre - x))
         last_x = x if x <= centre else NO_X
         price = 1.0 if is_inverse == 1 else (float(abs(x)) if params.is_price_weighted == 1 else mid)
-        lots = book_ops.lots_at(books, listing_id, s, x)
+        lots = books.lots[listing_id, s, x & SLOT_MASK]
         total += weight * price * lots
-        shown += lots
-        pressure.edge_x[s] = x
+        shown_lots += lots
+        edge_x = x
         count += 1
-        x = book_ops.level_at_or_below(books, listing_id, s, x - 1, low_x)
-    pressure.band_lots[s] = shown
-    pressure.reach_x[s] = (
-        pressure.edge_x[s] if count == params.pressure_levels else int(math.floor(centre - band_ticks))
-    )
+    pressure.edge_x[s] = edge_x
+    pressure.band_lots[s] = shown_lots
+    pressure.reach_x[s] = edge_x if count == params.pressure_levels else reach_x
     return total

@@ -354,6 +354,8 @@ PRESSURE = record(
         ("is_touched", "i8", (2,)),  # a level that counts may have changed
         ("mid_ticks", "f8"),  # what the depth was last weighed at
         ("decay_bps", "f8"),
+        ("halvings_per_tick", "f8"),  # of distance from that mid
+        ("weight_per_tick", "f8"),  # 0.5 ** halvings_per_tick
         ("band_lots", "f8", (2,)),  # displayed down to it, undecayed
         ("lots_ns", "f8", (2,)),  # integral of band_lots over the running second
         ("ts_band_ns", "i8"),
@@ -431,6 +433,8 @@ GROUP_STATE = record(
         ("day_variance", "f8"),  # sum of squared returns since midnight
         ("day_returns", "i8"),
         ("realised", SERIES),
+        ("bid_side", "f8"),  # B and A, when they last changed
+        ("ask_side", "f8"),
         ("log_ratio", "f8"),  # ln(B/A) in force since ts_ratio_ns
         ("log_ratio_ewma", "f8"),
         ("ts_ratio_ns", "i8"),  # 0 = never

@@ -15,7 +15,6 @@ from .windows import apply_spread_time
 DARK = ListingKind.DARK.value
 BY_DEPTH, BY_OFI = Pressure.DEPTH.value, Pressure.OFI.value
 NEUTRAL = Regime.NEUTRAL.value
-LN2 = math.log(2.0)
 
 CANDIDATE = Verdict.APPROVED.value
 BOOK_NOT_LIVE = Verdict.BOOK_NOT_LIVE.value
@@ -173,7 +172,7 @@ def smoothed_log_ratio(group, params, ts_ns):
     """Time-weighted EWMA of ln(B/A): the ratio in force since ts_ratio_ns held until now."""
     if group.ts_ratio_ns == 0:
         return 0.0
-    decay = math.exp(-LN2 * (ts_ns - group.ts_ratio_ns) / params.pressure_halflife_ns)
+    decay = pressure.halved((ts_ns - group.ts_ratio_ns) / params.pressure_halflife_ns)
     return decay * group.log_ratio_ewma + (1.0 - decay) * group.log_ratio
 
 
@@ -195,16 +194,24 @@ def apply_ratio(universe, market, params, group_id):
     """ln(B/A) of the group over its fresh listings; the old value is first folded into the average."""
     group = market.groups[group_id]
     bid, ask = two_sides(universe, market, params, group_id)
-    limit = math.log(params.pressure_ratio_max)
-    log_ratio = 0.0
-    if bid > 0.0 and ask > 0.0:
-        log_ratio = min(max(math.log(bid) - math.log(ask), -limit), limit)
-    if group.ts_ratio_ns == 0:
-        group.log_ratio_ewma = log_ratio
-    else:
-        group.log_ratio_ewma = smoothed_log_ratio(group, params, market.ts_ns)
+    if bid == group.bid_side and ask == group.ask_side and group.ts_ratio_ns > 0:
+        return
+    log_ratio = log_of(bid, ask, params.pressure_ratio_max)
+    group.log_ratio_ewma = log_ratio if group.ts_ratio_ns == 0 else smoothed_log_ratio(group, params, market.ts_ns)
+    group.bid_side = bid
+    group.ask_side = ask
     group.log_ratio = log_ratio
     group.ts_ratio_ns = market.ts_ns
+
+
+@kernel
+def log_of(bid, ask, ratio_max):
+    """ln(B/A), clipped; 0 while a side is empty. Exchanging the sides gives exactly the opposite."""
+    if bid <= 0.0 or ask <= 0.0:
+        return 0.0
+    if bid >= ask:
+        return math.log(min(bid / ask, ratio_max))
+    return -math.log(min(ask / bid, ratio_max))
 
 
 @kernel

@@ -8,7 +8,7 @@ import pytest
 
 from elegant_trading_system.config import Config
 from elegant_trading_system.core import bars as bar_ops
-from elegant_trading_system.core import pressure, signal_engine, windows
+from elegant_trading_system.core import pressure, quotes, signal_engine, windows
 from elegant_trading_system.core.kinds import Kind
 from elegant_trading_system.core.schema import BAR, FLOW, GROUP_STATE, NS_PER_S
 
@@ -211,6 +211,14 @@ def test_t3_tightness_is_the_usual_spread_over_the_spread_now(average: float, no
 
 
 # --- pressure -------------------------------------------------------------------------------------------------
+def weighed(desk: Desk, params: Any, s: int, decay_bps: float) -> float:
+    """One side of the desk's only book, in ticks * lots."""
+    book, found = desk.market[0].books[0], desk.market[0].pressures[0]
+    found["mid_ticks"] = quotes.mid_ticks(book)
+    pressure.apply_scale(found, float(found["mid_ticks"]), decay_bps)
+    return float(pressure.decayed_depth(desk.books[0], book, found, 0, s, params, 0))
+
+
 @pytest.mark.uncompiled
 @pytest.mark.spec("S1")
 def test_t1_pressure_is_depth_that_counts_less_the_farther_away_it_is() -> None:
@@ -222,7 +230,7 @@ def test_t1_pressure_is_depth_that_counts_less_the_farther_away_it_is() -> None:
     desk.hear(snapshot(0, 0, bids, asks))
     params, book = config.market_params()[0], desk.market[0].books[0]
     bid, ask = (
-        0.1 * 0.1 * pressure.decayed_depth(desk.books[0], book, desk.market[0].pressures[0], 0, s, params, 2.0, 0)
+        0.1 * 0.1 * weighed(desk, params, s, 2.0)
         for s in (0, 1)
     )  # tick 0.1, lot 0.1
     assert (round(bid, 4), round(ask, 4)) == (56680.6074, 31340.0563)
@@ -244,7 +252,7 @@ def test_pressure_counts_only_the_best_levels_inside_the_band() -> None:
         book = desk.market[0].books[0]
         mid = 0.5 * (max(bids) + min(asks))
         for s, side in ((0, bids), (1, asks)):
-            found = pressure.decayed_depth(desk.books[0], book, desk.market[0].pressures[0], 0, s, params, 3.0, 0)
+            found = weighed(desk, params, s, 3.0)
             assert found == pytest.approx(decayed_depth(side, mid, 3.0, 10.0, count), rel=1e-12)
 
 
