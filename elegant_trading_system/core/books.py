@@ -44,10 +44,16 @@ def lots_at(books, listing_id, s, x):
 
 
 @kernel
+def is_inside(book, s, x):
+    """Does the ladder cover x?"""
+    return np.uint64(x - book.low_x[s]) < LADDER_U
+
+
+@kernel
 def known_lots(books, book, listing_id, s, x):
     """Lots at any x, as far as the window reaches; 0 outside it."""
-    low_x = book.low_x[s]
-    return lots_at(books, listing_id, s, x) if low_x <= x < low_x + LADDER else 0
+    lots = lots_at(books, listing_id, s, x)  # any x has a slot: read first, then choose, and nothing is guessed
+    return lots if is_inside(book, s, x) else 0
 
 
 @kernel
@@ -57,12 +63,6 @@ def set_slot(books, listing_id, s, x, lots):
     bit = slot & (WORD - 1)
     word = books.words[listing_id, s, slot // WORD]
     books.words[listing_id, s, slot // WORD] = (word & ~(1 << bit)) | ((1 if lots > 0 else 0) << bit)
-
-
-@kernel
-def is_inside(book, s, x):
-    """Does the ladder cover x?"""
-    return np.uint64(x - book.low_x[s]) < LADDER_U
 
 
 @kernel

@@ -8,64 +8,61 @@ import numpy as np
 from . import books as book_ops
 from .jit import kernel
 from .kinds import BookState, Kind
-from .quotes import is_fresh, mid_ticks, side_rows
-from .schema import FLOW_SECONDS, NO_X, NS_PER_S
+from .quotes import is_fresh, mid_ticks
+from .schema import FLOW_SECONDS, LISTINGS, NO_X, NS_PER_S
 from .units import ASK, BID, base_from_lots, x_from_ticks
 
 DEPTH, TRADE = Kind.DEPTH.value, Kind.TRADE.value
 LIVE = BookState.LIVE.value
 MASK = FLOW_SECONDS - 1
+LISTING_MASK = LISTINGS - 1
 BOUGHT, SOLD, BAND_BOUGHT, BAND_SOLD = 0, 1, 2, 3
 
 
 @kernel
 def apply_before(market, books, params, packet, levels):
     """Before the book moves: what this packet adds to and removes from each side of the band."""
-    listing_id = np.int64(packet.listing_id)
-    book, changes = market.books[listing_id], market.changes[listing_id]
+    listing_id = np.int64(packet.listing_id) & LISTING_MASK  # known to be an index: saves a test per look-up
+    book, changes, pressure = market.books[listing_id], market.changes[listing_id], market.pressures[listing_id]
+    begin, middle = packet.level_begin, packet.level_begin + packet.buy_count
     if packet.kind == TRADE:
-        middle = packet.level_begin + packet.buy_count
-        for k in range(packet.level_begin, middle + packet.sell_count):
+        for k in range(begin, middle + packet.sell_count):
             changes.traded_lots[ASK if k < middle else BID] += max(levels[k].lots, 0)
     elif packet.kind == DEPTH and book.state == LIVE:
-        pressure = market.pressures[listing_id]
-        for s in range(2):
-            edge_x, reach_x = pressure.edge_x[s], pressure.reach_x[s]
-            begin, end = side_rows(packet, s)
-            for k in range(begin, end):
-                x = x_from_ticks(s, levels[k].price_ticks)
-                if x >= reach_x:
-                    pressure.is_touched[s] = 1
-                if x >= edge_x and levels[k].lots >= 0:
-                    apply_change(changes, s, levels[k].lots - book_ops.known_lots(books, book, listing_id, s, x))
+        for k in range(begin, middle + packet.sell_count):
+            row = levels[np.uint64(k)]
+            s = 1 if k >= middle else 0
+            x = x_from_ticks(s, row.price_ticks)
+            pressure.is_touched[s] |= 1 if x >= pressure.reach_x[s] else 0
+            is_counted = (x >= pressure.edge_x[s]) & (row.lots >= 0)
+            lots = row.lots - book_ops.known_lots(books, book, listing_id, s, x)
+            apply_change(changes, s, lots if is_counted else 0)
     else:  # a whole book, or none any more
-        market.pressures[listing_id].is_touched[BID] = 1
-        market.pressures[listing_id].is_touched[ASK] = 1
+        pressure.is_touched[BID] = 1
+        pressure.is_touched[ASK] = 1
 
 
 @kernel
 def apply_change(changes, s, lots):
-    is_added = lots > 0
-    if not is_added:
-        changes.removed_lots[s] -= lots
-    is_buying = is_added == (s == BID)
-    changes.second_lots[BAND_BOUGHT if is_buying else BAND_SOLD] += abs(lots)
+    """Lots added to a side of the book, or removed from it. Arithmetic: branches would be guessed wrong."""
+    changes.removed_lots[s] += max(-lots, 0)
+    is_selling = (1 if lots < 0 else 0) ^ s
+    changes.second_lots[BAND_BOUGHT + is_selling] += abs(lots)
 
 
 @kernel
 def apply_after(market, books, packet):
     """After the book has moved: the change of the touch (Cont, Kukanov and Stoikov 2014, e_n)."""
-    listing_id = np.int64(packet.listing_id)
+    listing_id = np.int64(packet.listing_id) & LISTING_MASK
     book, changes = market.books[listing_id], market.changes[listing_id]
     is_comparable = packet.kind == DEPTH and book.state == LIVE
     for s in range(2):
-        x = book.best_x[s]
-        lots = book_ops.known_lots(books, book, listing_id, s, x) if x != NO_X else 0
-        before_x = changes.touch_x[s]
+        x, before_x = book.best_x[s], changes.touch_x[s]
+        lots = book_ops.lots_at(books, listing_id, s, x) if x != NO_X else 0  # the ladder covers the best
         if is_comparable and before_x != NO_X and x != NO_X:
             pushed = (lots if x >= before_x else 0) - (changes.touch_lots[s] if x <= before_x else 0)
-            is_buying = (pushed > 0) == (s == BID)
-            changes.second_lots[BOUGHT if is_buying else SOLD] += abs(pushed)
+            is_selling = (1 if pushed < 0 else 0) ^ s
+            changes.second_lots[BOUGHT + is_selling] += abs(pushed)
         changes.touch_x[s] = x
         changes.touch_lots[s] = lots
 

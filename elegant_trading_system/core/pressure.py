@@ -7,7 +7,7 @@ from .books import SLOT_MASK, highest_bit
 from .jit import kernel
 from .kinds import ListingKind
 from .quotes import is_two_sided, mid_ticks
-from .schema import NO_X, WORD
+from .schema import NEAR_TICKS, WORD
 from .units import ASK, BID, BPS
 
 INVERSE = ListingKind.INVERSE.value
@@ -21,7 +21,7 @@ TERM_2, TERM_3, TERM_4, TERM_5, TERM_6 = 1 / 2, 1 / 6, 1 / 24, 1 / 120, 1 / 720
 def halved(n):
     """0.5 ** n. Most n are small, a tick or a millisecond: a polynomial then, for exp costs several times as much."""
     y = LN2 * n
-    if y > SMALL:
+    if abs(y) > SMALL:
         return math.exp(-y)
     return 1.0 - y * (1.0 - y * (TERM_2 - y * (TERM_3 - y * (TERM_4 - y * (TERM_5 - y * TERM_6)))))
 
@@ -47,9 +47,14 @@ def apply_pressure(universe, market, books, params, listing_id, group):
 
 @kernel
 def apply_scale(pressure, mid, decay_bps):
-    """What a tick of distance weighs."""
+    """What 0, 1, 2... ticks of distance weigh: the levels of a dense book then need no exp."""
     pressure.halvings_per_tick = 1.0 / (decay_bps * mid * BPS) if mid > 0.0 else 0.0
-    pressure.weight_per_tick = halved(pressure.halvings_per_tick)
+    weights = pressure.weight_by_ticks
+    weights[0] = 1.0
+    weights[1] = halved(pressure.halvings_per_tick)
+    for k in range(1, NEAR_TICKS // 2):
+        weights[2 * k] = weights[k] * weights[k]
+        weights[2 * k + 1] = weights[2 * k] * weights[1]
 
 
 @kernel
@@ -75,43 +80,40 @@ def decayed_depth(books, book, pressure, listing_id, s, params, is_inverse):
     """
     mid = pressure.mid_ticks
     centre = mid if s == BID else -mid
-    band_ticks = params.pressure_band_bps * mid * BPS
-    reach_x = int(math.floor(centre - band_ticks))
-    end_x = max(reach_x, book.low_x[s])
-    per_tick_1 = pressure.weight_per_tick
-    per_tick_2 = per_tick_1 * per_tick_1
-    per_tick_4 = per_tick_2 * per_tick_2
-    x, last_x, edge_x = book.best_x[s], NO_X, NOTHING_X
-    base_x = x & ~(WORD - 1)  # a word of occupancy at a time; none is occupied above the best
-    word = books.words[listing_id, s, (x & SLOT_MASK) // WORD]
-    total, weight, shown_lots, count = 0.0, 0.0, 0, 0
+    is_own_price = params.is_price_weighted == 1 and is_inverse == 0
+    reach_x = lowest_x(centre, params.pressure_band_bps * mid * BPS)
+    best_x = last_x = edge_x = book.best_x[s]
+    base_x = best_x & ~(WORD - 1)  # a word of occupancy at a time; none is occupied above the best
+    word = books.words[listing_id, s, (best_x & SLOT_MASK) // WORD]
+    total, weight, shown_lots, count = 0.0, 1.0, 0, 0
     while count < params.pressure_levels:
         if word == 0:
-            if base_x <= end_x:
-                break
             base_x -= WORD
+            if base_x + WORD <= max(reach_x, book.low_x[s]):
+                break
             word = books.words[listing_id, s, (base_x & SLOT_MASK) // WORD]
             continue
         bit = highest_bit(word)
         word ^= 1 << bit
         x = base_x + bit
-        if centre - x > band_ticks:
+        if x < reach_x:
             break
         gap = last_x - x
-        if 0 < gap < 8:  # the next level of a dense book: multiplications instead of an exp
-            weight *= (
-                (per_tick_1 if gap & 1 else 1.0) * (per_tick_2 if gap & 2 else 1.0) * (per_tick_4 if gap & 4 else 1.0)
-            )
-        else:
-            weight = halved(pressure.halvings_per_tick * abs(centre - x))
-        last_x = x if x <= centre else NO_X
-        price = 1.0 if is_inverse == 1 else (float(abs(x)) if params.is_price_weighted == 1 else mid)
+        weight *= pressure.weight_by_ticks[gap] if gap < NEAR_TICKS else halved(pressure.halvings_per_tick * gap)
+        last_x = edge_x = x
         lots = books.lots[listing_id, s, x & SLOT_MASK]
-        total += weight * price * lots
         shown_lots += lots
-        edge_x = x
+        total += weight * lots * abs(x) if is_own_price else weight * lots
         count += 1
-    pressure.edge_x[s] = edge_x
+    pressure.edge_x[s] = edge_x if count > 0 else NOTHING_X
     pressure.band_lots[s] = shown_lots
     pressure.reach_x[s] = edge_x if count == params.pressure_levels else reach_x
-    return total
+    total *= halved(pressure.halvings_per_tick * (centre - best_x))
+    return total if is_inverse == 1 or is_own_price else total * mid
+
+
+@kernel
+def lowest_x(centre, band_ticks):
+    """The lowest x with centre - x <= band_ticks."""
+    x = int(math.floor(centre - band_ticks))
+    return x + 1 if centre - x > band_ticks else x

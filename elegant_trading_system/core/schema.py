@@ -26,6 +26,7 @@ CONSUMED = 128
 
 LADDER = 16384  # dense price slots per side of a book; a power of two
 WORD = 32  # slots per occupancy word
+NEAR_TICKS = 16  # distances whose weight is kept
 FAR = 8192  # far levels per side kept outside the ladder; a power of two
 
 SECONDS = 2048  # 1 s buckets kept; fast + slow window must fit
@@ -355,7 +356,7 @@ PRESSURE = record(
         ("mid_ticks", "f8"),  # what the depth was last weighed at
         ("decay_bps", "f8"),
         ("halvings_per_tick", "f8"),  # of distance from that mid
-        ("weight_per_tick", "f8"),  # 0.5 ** halvings_per_tick
+        ("weight_by_ticks", "f8", (NEAR_TICKS,)),  # 0.5 ** (ticks * halvings_per_tick)
         ("band_lots", "f8", (2,)),  # displayed down to it, undecayed
         ("lots_ns", "f8", (2,)),  # integral of band_lots over the running second
         ("ts_band_ns", "i8"),
