@@ -21,9 +21,9 @@ from . import (
     signal_engine,
 )
 from .history import append_equity, append_evaluation, append_marks
-from .jit import kernel, part, routine
+from .jit import allocating, kernel, part, routine
 from .kinds import ExitReason, Kind, PositionState, Verdict
-from .schema import GROUP_LISTINGS, GROUPS, NS_PER_S
+from .schema import GROUP_LISTINGS, LISTING_MASK, NS_PER_S
 from .units import BPS
 from .venue_choice import pick_primary, why_no_primary
 from .windows import hour_base
@@ -49,8 +49,10 @@ def foresee(universe, market, books, memory, market_params, packet, levels):
 def observe(universe, market, books, memory, market_params, packet, levels):
     """Features of the market, shared by all traders."""
     if packet.kind == DEPTH or packet.kind == SNAPSHOT or packet.kind == STATUS:
-        order_flow.apply_after(market, books, packet)
-        signal_engine.apply_depth(universe, market, books, market_params, np.int64(packet.listing_id))
+        listing_id = np.int64(packet.listing_id) & LISTING_MASK
+        if signal_engine.is_stirred(universe, market, market_params, listing_id):
+            order_flow.apply_after(market, books, packet)
+            signal_engine.apply_depth(universe, market, books, market_params, listing_id)
 
 
 @kernel
@@ -85,20 +87,20 @@ def decide(universe, market, books, trader, memory, market_params, params, histo
         trader.ts_sample_ns = ts_ns
     is_second = ts_ns // NS_PER_S != trader.second
     trader.second = ts_ns // NS_PER_S
-    conviction = np.full(GROUPS, NO_CANDIDATE)
     is_armed = False
     for group_id in range(universe.group_count):
+        trader.groups[group_id].conviction = NO_CANDIDATE
         if universe.groups[group_id].is_traded == 0:
             continue
         positions.protect(universe, trader, market_params, params, group_id, ts_ns)
         if trader.positions[group_id].state == OPEN:
             positions.manage(universe, market, trader, market_params, params, group_id, ts_ns)
         clock = (is_second, is_sample, ts_ns)
-        value = look(universe, market, trader, market_params, params, history, group_id, clock)
-        conviction[group_id] = value
-        is_armed = is_armed or value > NO_CANDIDATE
+        conviction = look(universe, market, trader, market_params, params, history, group_id, clock)
+        trader.groups[group_id].conviction = conviction
+        is_armed = is_armed or conviction > NO_CANDIDATE
     if is_armed:
-        approve(universe, market, books, trader, market_params, params, history, conviction, ts_ns)
+        approve(universe, market, books, trader, market_params, params, history, ts_ns)
     append_equity(universe, market, trader, params, history, ts_ns)
 
 
@@ -150,17 +152,17 @@ def rank(universe, market, params, view, signal, group_id, memory, threshold):
     return math.log(signal.strength / threshold) + (expected - cost) / atr_bps
 
 
-@part
-def approve(universe, market, books, trader, market_params, params, history, conviction, ts_ns):
+@allocating
+def approve(universe, market, books, trader, market_params, params, history, ts_ns):
     """Armed candidates, the most convincing first, until none is left."""
     while True:
         best_id = np.int64(0)  # not a literal: Numba would compile all below once more for the constant
         for group_id in range(1, universe.group_count):
-            if conviction[group_id] > conviction[best_id]:
+            if trader.groups[group_id].conviction > trader.groups[best_id].conviction:
                 best_id = np.int64(group_id)
-        if conviction[best_id] == NO_CANDIDATE:
+        if trader.groups[best_id].conviction == NO_CANDIDATE:
             return
-        conviction[best_id] = NO_CANDIDATE
+        trader.groups[best_id].conviction = NO_CANDIDATE
         enter(universe, market, books, trader, market_params, params, history, best_id, ts_ns)
 
 

@@ -51,8 +51,11 @@ _INNER = {"no_cfunc_wrapper": True, "no_cpython_wrapper": not IS_CALLABLE}
 kernel = numba.njit(forceinline=True, _nrt=False, **_INNER, **_COMMON)
 """For functions called per event from compiled code: inlined into their caller; may not allocate."""
 
-routine = numba.njit(_nrt=True, **_INNER, **_COMMON)
-"""For functions called rarely from compiled code: kept out of line, so that compiling stays cheap; may allocate."""
+routine = numba.njit(_nrt=False, **_INNER, **_COMMON)
+"""For functions called rarely from compiled code: kept out of line, so that compiling stays cheap; may not allocate."""
+
+allocating = numba.njit(_nrt=True, **_INNER, **_COMMON)
+"""A routine that needs room of its own: each call counts references, so only where an order is being made."""
 
 part = numba.njit(inline="always", _nrt=True, **_INNER, **_COMMON)
 """For functions called from one place and only split off to be read: Numba copies them into their caller before

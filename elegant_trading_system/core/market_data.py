@@ -9,7 +9,7 @@ from .correlation import apply_clusters, roll_correlations
 from .jit import kernel, routine
 from .kinds import AssetClass, BookState, Kind, ListingKind, SessionState
 from .quotes import is_crossed, is_fresh, is_market_open, is_two_sided, liquidity_now, mid_price, side_rows
-from .schema import LISTINGS, NO_X, NS_PER_S, SECONDS
+from .schema import LISTING_MASK, NO_X, NS_PER_S, SECONDS
 from .units import ASK, BID, x_from_ticks
 from .volatility import apply_value
 
@@ -19,7 +19,6 @@ LIVE = BookState.LIVE.value
 VOLATILITY = ListingKind.VOLATILITY.value
 OPEN, HALTED = SessionState.OPEN.value, SessionState.HALTED.value
 CRYPTO = AssetClass.CRYPTO.value
-LISTING_MASK = LISTINGS - 1
 PRICE_TICKS_MAX = 2**40
 LOTS_MAX = 2**50 - 1
 ROW_MAX = np.uint64(2**50)  # `lots | (ticks - 1)` of every sane row is below

@@ -9,13 +9,12 @@ from . import books as book_ops
 from .jit import kernel
 from .kinds import BookState, Kind
 from .quotes import is_fresh, mid_ticks
-from .schema import FLOW_SECONDS, LISTINGS, NO_X, NS_PER_S
+from .schema import FLOW_SECONDS, LISTING_MASK, NO_X, NS_PER_S
 from .units import ASK, BID, base_from_lots, x_from_ticks
 
 DEPTH, TRADE = Kind.DEPTH.value, Kind.TRADE.value
 LIVE = BookState.LIVE.value
 MASK = FLOW_SECONDS - 1
-LISTING_MASK = LISTINGS - 1
 BOUGHT, SOLD, BAND_BOUGHT, BAND_SOLD = 0, 1, 2, 3
 
 

@@ -28,17 +28,18 @@ def halved(n):
 
 @kernel
 def apply_pressure(universe, market, books, params, listing_id, group):
-    """Both sides' weighted depth. A side is summed again only if a level that counts, the mid or the decay changed."""
+    """Both sides' weighted depth. A side is summed again only if a level that counts, the touch or the decay changed."""
     book, listing = market.books[listing_id], universe.listings[listing_id]
     pressure = market.pressures[listing_id]
     order_flow.apply_shown(pressure, market.ts_ns)
     mid = mid_ticks(book)
     decay_bps = group.decay_bps if group.decay_bps > 0.0 else params.decay_bps_min
-    is_moved = mid != pressure.mid_ticks or decay_bps != pressure.decay_bps
+    is_moved = mid != pressure.mid_ticks or book.best_x[BID] != pressure.bid_x or decay_bps != pressure.decay_bps
     if is_moved:
         pressure.mid_ticks = mid
+        pressure.bid_x = book.best_x[BID]
         pressure.decay_bps = decay_bps
-        apply_scale(pressure, mid, decay_bps)
+        apply_scale(pressure, params)
     if is_moved or pressure.is_touched[BID]:
         pressure.bid_quote = side_quote(books, book, listing, pressure, listing_id, BID, params)
     if is_moved or pressure.is_touched[ASK]:
@@ -46,15 +47,27 @@ def apply_pressure(universe, market, books, params, listing_id, group):
 
 
 @kernel
-def apply_scale(pressure, mid, decay_bps):
-    """What 0, 1, 2... ticks of distance weigh: the levels of a dense book then need no exp."""
-    pressure.halvings_per_tick = 1.0 / (decay_bps * mid * BPS) if mid > 0.0 else 0.0
+def apply_scale(pressure, params):
+    """How far levels count from this touch, and what the best one and 0, 1, 2... ticks of distance weigh."""
+    mid = pressure.mid_ticks
+    pressure.halvings_per_tick = 1.0 / (pressure.decay_bps * mid * BPS) if mid > 0.0 else 0.0
+    pressure.best_weight = halved(pressure.halvings_per_tick * (mid - pressure.bid_x))
+    band_ticks = params.pressure_band_bps * mid * BPS
+    pressure.band_x[BID] = lowest_x(mid, band_ticks)
+    pressure.band_x[ASK] = lowest_x(-mid, band_ticks)
     weights = pressure.weight_by_ticks
     weights[0] = 1.0
     weights[1] = halved(pressure.halvings_per_tick)
     for k in range(1, NEAR_TICKS // 2):
         weights[2 * k] = weights[k] * weights[k]
         weights[2 * k + 1] = weights[2 * k] * weights[1]
+
+
+@kernel
+def lowest_x(centre, band_ticks):
+    """The lowest x with centre - x <= band_ticks."""
+    x = int(math.floor(centre - band_ticks))
+    return x + 1 if centre - x > band_ticks else x
 
 
 @kernel
@@ -78,10 +91,8 @@ def decayed_depth(books, book, pressure, listing_id, s, params, is_inverse):
     The price is the mid for every level unless `is_price_weighted`: then exchanging the sides about the mid
     gives exactly the opposite ratio; with each level's own price the ask side weighs a hair more.
     """
-    mid = pressure.mid_ticks
-    centre = mid if s == BID else -mid
     is_own_price = params.is_price_weighted == 1 and is_inverse == 0
-    reach_x = lowest_x(centre, params.pressure_band_bps * mid * BPS)
+    reach_x = pressure.band_x[s]
     best_x = last_x = edge_x = book.best_x[s]
     base_x = best_x & ~(WORD - 1)  # a word of occupancy at a time; none is occupied above the best
     word = books.words[listing_id, s, (best_x & SLOT_MASK) // WORD]
@@ -108,12 +119,5 @@ def decayed_depth(books, book, pressure, listing_id, s, params, is_inverse):
     pressure.edge_x[s] = edge_x if count > 0 else NOTHING_X
     pressure.band_lots[s] = shown_lots
     pressure.reach_x[s] = edge_x if count == params.pressure_levels else reach_x
-    total *= halved(pressure.halvings_per_tick * (centre - best_x))
-    return total if is_inverse == 1 or is_own_price else total * mid
-
-
-@kernel
-def lowest_x(centre, band_ticks):
-    """The lowest x with centre - x <= band_ticks."""
-    x = int(math.floor(centre - band_ticks))
-    return x + 1 if centre - x > band_ticks else x
+    total *= pressure.best_weight
+    return total if is_inverse == 1 or is_own_price else total * pressure.mid_ticks

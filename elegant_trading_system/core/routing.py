@@ -3,7 +3,7 @@
 import numpy as np
 
 from . import execution_engine as orders
-from .jit import kernel, routine
+from .jit import allocating, kernel, routine
 from .kinds import PositionState, Router, Verdict
 from .portfolio_monitor import committed
 from .schema import GROUP_LISTINGS
@@ -46,7 +46,7 @@ def within_venue(universe, market, trader, params, listing_id, price, lots):
     return min(lots, max(int(room / (price * listing.quote_rate * listing.lot_base)), 0))
 
 
-@routine
+@allocating
 def final_lots(
     universe, market, books, trader, market_params, params, primary_id, intent, ts_ns, listing_ids, share_bps
 ):
@@ -67,7 +67,7 @@ def final_lots(
     return verdict, lots, count, lit, limit
 
 
-@routine
+@allocating
 def route_entry(universe, market, books, trader, market_params, params, group_id, primary_id, intent, ts_ns):
     """Split an intent over the primary's class and send; returns the verdict. Nothing is sent unless APPROVED."""
     side = intent.side

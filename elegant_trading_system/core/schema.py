@@ -14,6 +14,7 @@ SCHEMA_VERSION = 1
 
 # --- capacities -------------------------------------------------------------------------------------------
 LISTINGS = 32
+LISTING_MASK = LISTINGS - 1
 GROUPS = 16
 GROUP_LISTINGS = 8
 VENUES = 8
@@ -354,8 +355,11 @@ PRESSURE = record(
         ("reach_x", "i8", (2,)),  # no level below it counts, as long as the mid stays
         ("is_touched", "i8", (2,)),  # a level that counts may have changed
         ("mid_ticks", "f8"),  # what the depth was last weighed at
+        ("bid_x", "i8"),
         ("decay_bps", "f8"),
         ("halvings_per_tick", "f8"),  # of distance from that mid
+        ("best_weight", "f8"),
+        ("band_x", "i8", (2,)),  # the lowest x inside the band
         ("weight_by_ticks", "f8", (NEAR_TICKS,)),  # 0.5 ** (ticks * halvings_per_tick)
         ("band_lots", "f8", (2,)),  # displayed down to it, undecayed
         ("lots_ns", "f8", (2,)),  # integral of band_lots over the running second
@@ -563,6 +567,7 @@ GROUP_TRADER = record(  # what a trader remembers of a group
         ("move_count", "i8", (3, STRENGTH_BUCKETS)),  # gross moves of closed trades by Regime and strength
         ("move_mean_bps", "f8", (3, STRENGTH_BUCKETS)),
         ("move_m2", "f8", (3, STRENGTH_BUCKETS)),
+        ("conviction", "f8"),  # of this pass; -inf: nothing to enter
     ]
 )
 

@@ -10,6 +10,7 @@ from . import order_flow, pressure, volatility
 from .jit import kernel
 from .kinds import ListingKind, Pressure, Regime, Verdict
 from .quotes import group_mid_price, is_fresh, is_two_sided, mid_ticks, spread_ticks, vwap_gap
+from .units import ASK, BID
 from .windows import apply_spread_time
 
 DARK = ListingKind.DARK.value
@@ -177,6 +178,16 @@ def smoothed_log_ratio(group, params, ts_ns):
 
 
 # --- keeping the view's inputs up to date, packet by packet -------------------------------------------------
+@kernel
+def is_stirred(universe, market, params, listing_id):
+    """May this packet have changed a level that counts, its weight or, in a group of several, which book counts?"""
+    pressure, group_id = market.pressures[listing_id], universe.listings[listing_id].group_id
+    is_touched = (pressure.is_touched[BID] | pressure.is_touched[ASK]) != 0
+    is_reweighed = pressure.decay_bps != market.groups[group_id].decay_bps
+    is_alone = universe.groups[group_id].listing_count == 1 and params.pressure_kind == BY_DEPTH
+    return is_touched or is_reweighed or not is_alone
+
+
 @kernel
 def apply_depth(universe, market, books, params, listing_id):
     """After a depth packet: this listing's pressure, then its group's ratio and spread."""

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from . import books as book_ops
-from .jit import kernel, routine
+from .jit import allocating, kernel, routine
 from .kinds import Router
 from .schema import GROUP_LISTINGS, NO_X
 from .units import ASK, BID, ticks_inward
@@ -16,7 +16,7 @@ WHOLE_BPS = 10_000
 WALK_LEVELS = 64  # price levels of one listing a plan looks at
 
 
-@routine
+@allocating
 def allocate(total_lots, share_bps, count):
     """Split whole lots by largest remainder over shares in whole bps; ties go to the earlier share (SCIENCE 1.12)."""
     lots = np.zeros(GROUP_LISTINGS, np.int64)
@@ -122,7 +122,7 @@ def shadow(universe, market, books, params, listing_ids, atoms, greedy, lit, sid
     return -difference if params.router == COST_GREEDY else difference
 
 
-@routine
+@allocating
 def cheapest(universe, market, books, listing_ids, lit, side, total_atoms, atoms):
     """Level by level the cheapest all-in price first; what no book shows goes to the primary."""
     xs = np.zeros(GROUP_LISTINGS, np.int64)

@@ -10,7 +10,7 @@ import math
 import numpy as np
 
 from ..core import books as book_ops
-from ..core.jit import kernel, routine
+from ..core.jit import allocating, kernel, routine
 from ..core.kinds import CommandKind, Kind, ListingKind, RejectReason
 from ..core.quotes import mid_ticks, side_rows
 from ..core.schema import CONSUMED, IN_FLIGHT, LADDER, NEVER_NS, NO_X, REPLIES
@@ -259,7 +259,7 @@ def match(universe, market, books, venue, sim_params, slot, packets, levels, cur
         reply(venue, sim_params, command, flight.ts_arrival_ns, EXPIRED, 0, 0, 0, 0, 0)
 
 
-@routine
+@allocating
 def match_book(universe, market, books, venue, sim_params, flight, packets, levels, cursor):
     command = flight.command
     listing_id = command.listing_id
@@ -307,7 +307,7 @@ def match_midpoint(universe, market, books, venue, sim_params, flight, packets, 
     return 0
 
 
-@routine
+@allocating
 def arrival_mid_x2(market, books, sim_params, flight, listing_id, packets, levels, cursor):
     """Bid plus ask in ticks at the venue on arrival; 0 when a side is empty."""
     book = market.books[listing_id]

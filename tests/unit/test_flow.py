@@ -214,8 +214,8 @@ def test_t3_tightness_is_the_usual_spread_over_the_spread_now(average: float, no
 def weighed(desk: Desk, params: Any, s: int, decay_bps: float) -> float:
     """One side of the desk's only book, in ticks * lots."""
     book, found = desk.market[0].books[0], desk.market[0].pressures[0]
-    found["mid_ticks"] = quotes.mid_ticks(book)
-    pressure.apply_scale(found, float(found["mid_ticks"]), decay_bps)
+    found["mid_ticks"], found["bid_x"], found["decay_bps"] = quotes.mid_ticks(book), book["best_x"][0], decay_bps
+    pressure.apply_scale(found, params)
     return float(pressure.decayed_depth(desk.books[0], book, found, 0, s, params, 0))
 
 
@@ -228,11 +228,8 @@ def test_t1_pressure_is_depth_that_counts_less_the_farther_away_it_is() -> None:
     desk = Desk()
 
     desk.hear(snapshot(0, 0, bids, asks))
-    params, book = config.market_params()[0], desk.market[0].books[0]
-    bid, ask = (
-        0.1 * 0.1 * weighed(desk, params, s, 2.0)
-        for s in (0, 1)
-    )  # tick 0.1, lot 0.1
+    params = config.market_params()[0]
+    bid, ask = (0.1 * 0.1 * weighed(desk, params, s, 2.0) for s in (0, 1))  # tick 0.1, lot 0.1
     assert (round(bid, 4), round(ask, 4)) == (56680.6074, 31340.0563)
     assert round(bid / ask, 6) == 1.808568
     assert round(math.log(bid) - math.log(ask), 6) == 0.592535
@@ -249,7 +246,6 @@ def test_pressure_counts_only_the_best_levels_inside_the_band() -> None:
         asks = {int(t): int(random.integers(1, 99)) for t in random.integers(25_001, 25_100, 20)}
         desk = Desk()
         desk.hear(snapshot(0, 0, list(bids.items()), list(asks.items())))
-        book = desk.market[0].books[0]
         mid = 0.5 * (max(bids) + min(asks))
         for s, side in ((0, bids), (1, asks)):
             found = weighed(desk, params, s, 3.0)
