@@ -7,11 +7,13 @@ and profit are the engine's.
 """
 # ruff: noqa: ARG001 - deciders share one signature
 
+import numpy as np
+
 from elegant_trading_system.core import execution_engine, portfolio_monitor
 from elegant_trading_system.core.history import append_equity
 from elegant_trading_system.core.jit import kernel, routine
 from elegant_trading_system.core.kinds import Kind, PositionState, Verdict
-from elegant_trading_system.core.schema import LADDER, NS_PER_S
+from elegant_trading_system.core.schema import LADDER, LISTING_MASK, NS_PER_S
 from elegant_trading_system.core.units import ASK, BID
 
 # --- the rule's numbers ---------------------------------------------------------------------------------------
@@ -142,24 +144,27 @@ def foresee(universe, market, books, memory, market_params, packet, levels):
 @kernel
 def observe(universe, market, books, memory, market_params, packet, levels):
     """Roll the seconds, add prints, sum the top of the book, sample the spread."""
+    listing_id = np.int64(packet.listing_id) & LISTING_MASK
+    book = market.books[listing_id]
     if packet.kind == SNAPSHOT:
-        apply_top(market, books, memory, packet.listing_id)
+        apply_top(book, books, memory, listing_id, packet)
         return
     begin_packet(memory, packet.ts_local_ns)
-    book = market.books[packet.listing_id]
     if packet.kind == TRADE:
         for k in range(packet.level_begin, packet.level_begin + packet.buy_count + packet.sell_count):
             apply_print(memory, levels[k].price_ticks, levels[k].lots)
     else:
-        apply_top(market, books, memory, packet.listing_id)
+        apply_top(book, books, memory, listing_id, packet)
     apply_spread(memory, -book.best_x[ASK] - book.best_x[BID])
 
 
 @kernel
-def apply_top(market, books, memory, listing_id):
-    book = market.books[listing_id]
-    for s in range(2):
-        memory[DEPTH_OF + s] = top_lots(books, listing_id, s, book.best_x[s])
+def apply_top(book, books, memory, listing_id, packet):
+    """The side, or sides, that the packet speaks of."""
+    s = BID if packet.buy_count > 0 else ASK
+    memory[DEPTH_OF + s] = top_lots(books, listing_id, s, book.best_x[s])
+    if packet.buy_count > 0 and packet.sell_count > 0:
+        memory[DEPTH_OF + ASK] = top_lots(books, listing_id, ASK, book.best_x[ASK])
 
 
 @kernel
@@ -184,8 +189,9 @@ def on_packet(universe, market, books, trader, memory, market_params, params, pa
     """Enter when flat, leave at the stop or the target; every evaluation ends in a counted verdict."""
     if packet.kind == SNAPSHOT:
         return
-    position = trader.positions[universe.listings[packet.listing_id].group_id]
-    book = market.books[packet.listing_id]
+    listing_id = np.int64(packet.listing_id) & LISTING_MASK
+    position = trader.positions[universe.listings[listing_id].group_id]
+    book = market.books[listing_id]
     bid_ticks, ask_ticks = book.best_x[BID], -book.best_x[ASK]
     side, verdict = 0, ORDER_WORKING
     if position.state == FLAT:
@@ -194,7 +200,7 @@ def on_packet(universe, market, books, trader, memory, market_params, params, pa
         side, verdict = exit_side(position.side, position.stop_price, position.target_price, bid_ticks, ask_ticks)
     trader.verdicts[verdict] += 1
     if side != 0:
-        order(universe, market, trader, packet.listing_id, side, verdict, packet.ts_local_ns)
+        order(universe, market, trader, listing_id, side, verdict, packet.ts_local_ns)
 
 
 @routine
