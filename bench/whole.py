@@ -62,6 +62,23 @@ def trade_ours(folder: Path) -> int:
     return len(run.fills(session))
 
 
+def open_ours(folder: Path) -> str:
+    """CPU ns a row until the packets are there to be run, and until every page has been read once as well."""
+    from elegant_trading_system.data.merge import merge
+    from elegant_trading_system.data.tape import Tape
+
+    opened, read = [], []
+    for _ in range(5):
+        began = time.process_time()
+        merged = merge([Tape(folder)])
+        opened.append(time.process_time() - began)
+        int(merged.packets["ts_local_ns"].sum() + merged.levels["lots"].sum())
+        read.append(time.process_time() - began)
+    rows = len(merged.levels)
+    per_row = [round(statistics.median(seconds) / rows * 1e9, 2) for seconds in (opened, read)]
+    return json.dumps(dict(zip(("opened_ns_per_row", "read_ns_per_row"), per_row, strict=True)))
+
+
 def trade_theirs(depth_name: str, raw: Path) -> int:
     """What one of theirs does."""
     import numpy as np
@@ -94,9 +111,13 @@ def once(who: str, source: Path) -> dict[str, float]:
 
 def prepared(feed_name: str) -> dict[str, Path]:
     """Both files, made by another process: a child's peak memory counts from what its parent holds."""
-    command = [sys.executable, "-m", "bench.whole", "--feed", feed_name, "--child", "files"]
-    paths = json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
-    return {who: Path(path) for who, path in paths.items()}
+    return {who: Path(path) for who, path in told("files", "--feed", feed_name).items()}
+
+
+def told(child: str, *arguments: str) -> Any:
+    """What a process of this module says."""
+    command = [sys.executable, "-m", "bench.whole", "--child", child, *arguments]
+    return json.loads(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
 
 
 def files(feed_name: str) -> dict[str, str]:
@@ -108,6 +129,8 @@ def files(feed_name: str) -> dict[str, str]:
 def child(who: str, source: Path, feed_name: str) -> str:
     if who == "files":
         return json.dumps(files(feed_name))
+    if who == "open":
+        return open_ours(source)
     return str(trade_ours(source) if who == OURS else trade_theirs(who, source))
 
 
@@ -122,6 +145,7 @@ def measure(feed_name: str, rounds: int) -> dict[str, Any]:
     if len(set.union(*counts.values())) != 1:
         sys.exit(f"{feed_name}: fills differ: {counts}: nothing measured")
     result: dict[str, Any] = {"feed": feed_name, "rounds": rounds, "equal_fills": counts[OURS].pop()}
+    result["opening a tape"] = told("open", "--source", str(sources[OURS]))
     for who, runs in taken.items():
         result[who] = {
             key: round(statistics.median(run[key] for run in runs), 3) for key in ("wall_s", "cpu_s", "peak_mb")
