@@ -12,6 +12,7 @@ import os
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numba
 from llvmlite import ir
@@ -70,8 +71,8 @@ loader = numba.njit(nogil=True, **_COMMON)
 
 
 @intrinsic
-def _bit_length(_context, word):  # type: ignore[no-untyped-def]
-    def emit(_target, builder, _signature, arguments):  # type: ignore[no-untyped-def]
+def _bit_length(_context: Any, word: Any) -> Any:
+    def emit(_target: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
         bits = arguments[0].type.width
         zeros = builder.ctlz(arguments[0], ir.Constant(ir.IntType(1), 0))
         return builder.sub(ir.Constant(arguments[0].type, bits), zeros)
