@@ -15,6 +15,7 @@ from . import __version__
 from .cli_export import export
 from .cli_fetch import fetch_app
 from .cli_parse import RUNS, names_of, run_folder, time_ns
+from .cli_regimes import regimes
 from .cli_why import why
 from .errors import ExitCode, UserError, code_error
 from .terminal import open_page, print_error, print_json, print_summary, print_table, print_wide, progress_bar
@@ -307,6 +308,7 @@ def null_test(
 
 app.command("export")(export)
 app.command("why")(why)
+app.command("regimes")(regimes)
 
 
 def _show_run(summary: dict[str, Any], run: Path, page: Path | None) -> None:

@@ -38,6 +38,10 @@ def apply_regime(bar, params, atr_mean):
         regime = next_regime(bar.regime, bar.adx, params)
         bar.regime_flips += 1 if regime != bar.regime else 0
         bar.regime = regime
+        bar.regime_bars[regime] += 1
+        bar.atr_bps_sum += bar.atr_ticks / bar.previous_close_ticks * 1e4
+    bar.judged_bars += 1 if atr_mean > 0.0 else 0
     is_volatile = next_volatile(bar.is_volatile, bar.atr_ticks, atr_mean, params)
     bar.volatile_episodes += 1 if is_volatile and not bar.is_volatile else 0
     bar.is_volatile = is_volatile
+    bar.volatile_bars += is_volatile

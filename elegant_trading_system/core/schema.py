@@ -405,6 +405,10 @@ BAR = record(  # bars of one length and what is known from them; prices in ticks
         ("regime_flips", "i8"),
         ("is_volatile", "i8"),
         ("volatile_episodes", "i8"),
+        ("regime_bars", "i8", (3,)),  # closed bars by Regime, since the ADX is known
+        ("volatile_bars", "i8"),
+        ("judged_bars", "i8"),  # of which it is known whether they were VOLATILE
+        ("atr_bps_sum", "f8"),  # over the bars of regime_bars
         ("day", "i8"),  # UTC day of the running sum
         ("day_count", "i8"),  # whole days summed before it
         ("atr_sum_by_day", "f8", (ATR_DAYS,)),
