@@ -15,6 +15,7 @@ from . import __version__
 from .cli_export import export
 from .cli_fetch import fetch_app
 from .cli_parse import RUNS, names_of, run_folder, time_ns
+from .cli_query import query
 from .cli_regimes import regimes
 from .cli_why import why
 from .errors import ExitCode, UserError, code_error
@@ -309,6 +310,7 @@ def null_test(
 app.command("export")(export)
 app.command("why")(why)
 app.command("regimes")(regimes)
+app.command("query")(query)
 
 
 def _show_run(summary: dict[str, Any], run: Path, page: Path | None) -> None:

@@ -71,6 +71,16 @@ def print_grid(title: str, rows: Mapping[str, Mapping[str, object]]) -> None:
     print_wide(table)
 
 
+def print_frame(frame: Any) -> None:
+    """A data frame: every row and column of it."""
+    table = Table(box=None, pad_edge=False)
+    for name, kind in frame.schema.items():
+        table.add_column(name, justify="right" if kind.is_numeric() else "left", no_wrap=True)
+    for row in frame.rows():
+        table.add_row(*("" if value is None else _shown(value) for value in row))
+    print_wide(table)
+
+
 def _columns(row: Mapping[str, object]) -> dict[str, object]:
     columns: dict[str, object] = {}
     for name, value in row.items():
