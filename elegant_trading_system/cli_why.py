@@ -34,5 +34,8 @@ def why(
     )
     if as_json:
         print_json(answer)
-    else:
-        sys.stdout.write("\n".join(research.lines(answer)) + "\n")
+        return
+    from .research import why_words
+
+    words = why_words.order_lines if order_id is not None else why_words.moment_lines
+    sys.stdout.write("\n".join(words(answer)) + "\n")

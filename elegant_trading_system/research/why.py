@@ -15,6 +15,14 @@ from .report_run import Run
 from .report_words import explanation
 
 ROWS_SHOWN = 10
+FILTERS = {
+    "PERSISTENCE_LOW": "persistence", "VENUES_DISAGREE": "venues", "FLOW_DISAGREES": "flow", "FLICKER": "flicker",
+}  # fmt: skip
+AFTER_FILTERS = {
+    "APPROVED", "ORDER_RATE", "CLUSTER_LIMIT", "MAX_POSITIONS", "NO_VENUE", "SHORT_UNAVAILABLE", "EQUITY_SPENT",
+    "SIZE_ZERO", "BELOW_MIN_NOTIONAL", "HEAT_LIMIT", "LEVERAGE_LIMIT", "VENUE_LEVERAGE_LIMIT", "VOLUME_LIMIT",
+    "DEPTH_LIMIT", "INSUFFICIENT_BALANCE", "COST_GATE", "UNECONOMIC",
+}  # fmt: skip
 NO_GAP = 9.0  # what the engine keeps while there is no VWAP; it keeps -1 while it knows no velocity or tightness
 Answer = dict[str, Any]
 
@@ -30,13 +38,15 @@ def why_order(folder: Path, order_id: int) -> Answer:
     [order] = orders.filter(pl.col("order_id") == order_id).to_dicts()
     entry = orders.filter((pl.col("intent_id") == order["intent_id"]) & ~pl.col("is_exit")).to_dicts()
     signal = _evaluation(run, order["group"], entry[0]["ts"]) if entry else None
+    fills = run.table("fills").filter(_same(order))
     return {
         "packet": packet_of(folder, int(order["cause_seq"])),
         "signal": signal and _explained(run, signal),
         "intent": _intent(run, entry[0], signal) if entry and signal else None,
         "order": _plain(order),
         "orders_of_the_intent": [_plain(row) for row in orders.filter(_same(order)).to_dicts()],
-        "fills": [_plain(row) for row in run.table("fills").filter(pl.col("order_id") == order_id).to_dicts()],
+        "fills": [_plain(row) for row in fills.filter(pl.col("order_id") == order_id).to_dicts()],
+        "fills_of_the_intent": [_plain(row) for row in fills.to_dicts()],
         "round_trip": [_plain(row) for row in _trips(run).filter(_same(order)).to_dicts()],
     }
 
@@ -60,12 +70,15 @@ def packet_of(folder: Path, seq: int) -> Answer:
             packet = packets[seq - first]
             begin, buys = int(packet["level_begin"]), int(packet["buy_count"])
             rows = levels[begin : begin + buys + int(packet["sell_count"])].tolist()
+            listing = universe.listings[int(packet["listing_id"])]
             return {
                 "seq": seq,
                 "ts": _moment(int(packet["ts_local_ns"])),
                 "ts_venue": _moment(int(packet["ts_venue_ns"])),
                 "listing": universe.listing_name(int(packet["listing_id"])),
                 "kind": Kind(int(packet["kind"])).name,
+                "tick_size": str(listing.tick_size),
+                "lot_size": str(listing.lot_size),
                 "buy_rows": rows[:buys][:ROWS_SHOWN],
                 "sell_rows": rows[buys:][:ROWS_SHOWN],
             }
@@ -125,8 +138,30 @@ def _explained(run: Run, row: Answer) -> Answer:
         **_plain(row),
         **unknown,
         "gates": [dict(zip(("name", "value", "must_be", "limit", "passes"), gate, strict=True)) for gate in gates],
+        "filters": filters_of(run, verdict),
         "meaning": explanation(verdict),
     }
+
+
+def filters_of(run: Run, verdict: str) -> list[Answer]:
+    """Each filter that is on, in the order they are asked; `passes` is None where an earlier refusal came first."""
+    config = run.config["filters"]
+    wants = {
+        "PERSISTENCE_LOW": config["persistence_min"]
+        and f"strong in {config['persistence_min']} of the last {config['persistence_s']} seconds",
+        "VENUES_DISAGREE": config["venues_min"] > 1
+        and f"{config['venues_min']} venues lean the same way, where as many are fresh",
+        "FLOW_DISAGREES": config["flow_agreement"] and "order flow runs the same way",
+        "FLICKER": config["flicker_max"] and f"at most {config['flicker_max']:g} times the displayed depth cancelled",
+    }
+    order = list(wants)
+    is_asked = verdict in wants or verdict in AFTER_FILTERS
+    at = order.index(verdict) if verdict in wants else len(order)
+    return [
+        {"name": FILTERS[name], "wants": want, "passes": (k < at if k <= at else None) if is_asked else None}
+        for k, (name, want) in enumerate(wants.items())
+        if want
+    ]
 
 
 def _intent(run: Run, entry: Answer, signal: Answer) -> Answer:
@@ -149,37 +184,10 @@ def _intent(run: Run, entry: Answer, signal: Answer) -> Answer:
     }
 
 
-# --- words --------------------------------------------------------------------------------------------------------
+# --- plain values -------------------------------------------------------------------------------------------------
 def _plain(row: Answer) -> Answer:
     return {key: value.isoformat() if isinstance(value, datetime) else value for key, value in row.items()}
 
 
 def _moment(ts_ns: int) -> str:
     return datetime.fromtimestamp(ts_ns / 1e9, UTC).isoformat(timespec="microseconds")
-
-
-def lines(answer: Answer, indent: str = "") -> list[str]:
-    """The answer as text, one fact a line."""
-    found: list[str] = []
-    for key, value in answer.items():
-        if isinstance(value, dict):
-            found += [f"{indent}{key}", *lines(value, indent + "  ")]
-        elif isinstance(value, list) and value and isinstance(value[0], dict):
-            for number, item in enumerate(value, 1):
-                found += _listed(key, number, item, indent)
-        else:
-            found.append(f"{indent}{key}: {_shown(value)}")
-    return found
-
-
-def _listed(key: str, number: int, item: Answer, indent: str) -> list[str]:
-    if "must_be" in item:
-        mark = "passes" if item["passes"] else "FAILS"
-        return [f"{indent}gate {item['name']}: {_shown(item['value'])} {item['must_be']} {item['limit']:g} {mark}"]
-    return [f"{indent}{key} {number}", *lines(item, indent + "  ")]
-
-
-def _shown(value: Any) -> str:
-    if value is None:
-        return "not known yet"
-    return f"{value + 0.0:.8g}" if isinstance(value, float) else str(value)

@@ -9,7 +9,8 @@ import pytest
 from elegant_trading_system import cli
 from elegant_trading_system.errors import ExitCode, UserError
 from elegant_trading_system.research.report_run import Run
-from elegant_trading_system.research.why import lines, why_at, why_order
+from elegant_trading_system.research.why import filters_of, why_at, why_order
+from elegant_trading_system.research.why_words import moment_lines, order_lines
 
 
 @pytest.fixture(scope="module")
@@ -41,9 +42,14 @@ def test_an_order_is_told_from_its_packet_to_its_fills(folder: Path) -> None:
         run.table("fills").filter(pl.col("order_id") == fill["order_id"])["quantity"].sum()
     )
     assert order in answer["orders_of_the_intent"]
-    told = "\n".join(lines(answer))
-    assert "gate velocity" in told
+    assert all(asked["passes"] for asked in answer["signal"]["filters"])
+    told = "\n".join(order_lines(answer))
+    assert "velocity" in told
     assert "FAILS" not in told
+    assert f"order {fill['order_id']} " in told
+    assert told.count("  fill ") == len(answer["fills_of_the_intent"])
+    [trip] = answer["round_trip"]
+    assert f"net {trip['net']:+,.2f}" in told
 
 
 @pytest.mark.spec("R9")
@@ -56,7 +62,32 @@ def test_a_moment_without_an_order_names_the_gate_that_stopped_it(folder: Path) 
     [strength] = [gate for gate in answer["gates"] if gate["name"] == "strength"]
     assert (answer["verdict"], strength["passes"]) == ("STRENGTH_LOW", False)
     assert strength["value"] == weak["strength"]
-    assert "gate strength" in "\n".join(lines(answer))
+    assert all(asked["passes"] is None for asked in answer["filters"])
+    told = "\n".join(moment_lines({group: answer}))
+    assert f"strength     {weak['strength']:.4g} > {strength['limit']:g}: FAILS" in told
+    assert "STRENGTH_LOW: " in told
+
+
+@pytest.mark.spec("R9", "S3")
+@pytest.mark.parametrize(
+    "verdict, passes",
+    [
+        ("STRENGTH_LOW", [None, None, None]),
+        ("PERSISTENCE_LOW", [False, None, None]),
+        ("VENUES_DISAGREE", [True, False, None]),
+        ("FLICKER", [True, True, False]),
+        ("NO_VENUE", [True, True, True]),
+        ("APPROVED", [True, True, True]),
+    ],
+)
+def test_a_verdict_says_which_filters_were_asked_and_passed(
+    folder: Path, verdict: str, passes: list[bool | None]
+) -> None:
+    run = Run.read(folder)
+    run.config["filters"] |= {"persistence_min": 3, "venues_min": 2, "flow_agreement": False, "flicker_max": 2.0}
+    found = filters_of(run, verdict)
+    assert [asked["name"] for asked in found] == ["persistence", "venues", "flicker"]
+    assert [asked["passes"] for asked in found] == passes
 
 
 @pytest.mark.parametrize("order_id, says", [(0, "has no order 0"), (10**9, "has no order 1000000000")])
