@@ -65,7 +65,7 @@ def _line(frame: pl.DataFrame, values: Array, points: int, **style: Any) -> go.S
 # --- equity -----------------------------------------------------------------------------------------------
 def equity(run: Run) -> go.Figure:
     """Equity above, distance below the highest equity so far under it."""
-    frame = run.table("equity")
+    frame = run.equity
     values = frame["equity"].to_numpy()
     peak = np.maximum(np.maximum.accumulate(values), float(run.summary["capital"]))
     drawdown = (values / peak - 1.0) * 100.0
@@ -107,8 +107,8 @@ def price(run: Run, group: str) -> go.Figure:
         for name, keep, colour in (("gain", trades["net"] > 0, GREEN), ("loss", trades["net"] <= 0, RED)):
             figure.add_trace(_joins(trades.filter(keep), f"net {name}", colour))
         for side, symbol, colour in (("buy", "triangle-up", BLUE), ("sell", "triangle-down", ORANGE)):
-            figure.add_trace(_entries(trades.filter(pl.col("side") == side), side, symbol, colour))
-        figure.add_trace(_exits(trades))
+            figure.add_trace(_entries(run, trades.filter(pl.col("side") == side), side, symbol, colour))
+        figure.add_trace(_exits(run, trades))
     figure.update_xaxes(type="date")
     figure.update_yaxes(tickformat=",~r")
     return _dressed(figure, 380)
@@ -133,10 +133,11 @@ def _joins(trades: pl.DataFrame, name: str, colour: str) -> go.Scatter:
     return go.Scatter(x=x, y=y, mode="lines", name=name, line={"width": 1.6, "color": colour}, hoverinfo="skip")
 
 
-def _entries(trades: pl.DataFrame, side: str, symbol: str, colour: str) -> go.Scatter:
+def _entries(run: Run, trades: pl.DataFrame, side: str, symbol: str, colour: str) -> go.Scatter:
     marker = {"symbol": symbol, "size": 9, "color": colour, "line": {"width": 0.6, "color": "white"}}
     text = [
         f"{row['side']} {row['quantity']:,.8g} at {row['entry_price']:,.8g}<br>{escape(row['listings'])}"
+        f"<br>{run.orders_of(row['intent_id'], is_exit=False)}"
         for row in trades.iter_rows(named=True)
     ]
     return go.Scatter(
@@ -145,12 +146,13 @@ def _entries(trades: pl.DataFrame, side: str, symbol: str, colour: str) -> go.Sc
     )  # fmt: skip
 
 
-def _exits(trades: pl.DataFrame) -> go.Scatter:
+def _exits(run: Run, trades: pl.DataFrame) -> go.Scatter:
     left = trades.filter(pl.col("ts_exit").is_not_null())
     colours = [GREEN if net > 0 else RED for net in left["net"].to_list()]
     text = [
         f"{escape(str(row['exit_reason']))} at {row['exit_price']:,.8g}, after {row['hold_s']:,.1f} s<br>"
         f"net {number(row['net'], is_signed=True)} ({number(row['net_bps'], 1, is_signed=True)} bps{_in_r(row['r_multiple'])})"
+        f"<br>{run.orders_of(row['intent_id'], is_exit=True)}"
         for row in left.iter_rows(named=True)
     ]
     return go.Scatter(

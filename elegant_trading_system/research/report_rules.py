@@ -123,7 +123,7 @@ def _fee_bps(run: Run, listing: dict[str, Any], group: str) -> float | None:
 # --- exposure and correlation ------------------------------------------------------------------------------------
 def portfolio(run: Run) -> str:
     parts = []
-    if not run.table("equity").is_empty():
+    if not run.equity.is_empty():
         parts.append(html_of(exposure(run), "chart-exposure"))
     names, matrix = correlations(run)
     if len(names) > 1:
@@ -137,7 +137,7 @@ def portfolio(run: Run) -> str:
 
 
 def exposure(run: Run) -> go.Figure:
-    frame, figure = run.table("equity"), go.Figure()
+    frame, figure = run.equity, go.Figure()
     for name, colour in (("gross_exposure", ORANGE), ("net_exposure", BLUE)):
         line = {"width": 1.4, "color": colour}
         figure.add_trace(_line(frame, frame[name].to_numpy(), POINTS, name=name.partition("_")[0], line=line))

@@ -96,6 +96,19 @@ class Run:
         frame = self.table("equity")
         return frame if frame.is_empty() else frame.filter(pl.col("equity").cum_max() > 0.0)
 
+    def orders_of(self, intent_id: int, *, is_exit: bool) -> str:
+        """Numbers to ask `ets why` about."""
+        numbers = self._order_ids.get((intent_id, is_exit), [])
+        return f"order{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}" if numbers else ""
+
+    @cached_property
+    def _order_ids(self) -> dict[tuple[int, bool], list[int]]:
+        orders = self.table("orders")
+        if orders.is_empty():
+            return {}
+        found = orders.group_by("intent_id", "is_exit", maintain_order=True).agg("order_id")
+        return {(intent_id, is_exit): ids for intent_id, is_exit, ids in found.rows()}
+
     def table(self, name: str) -> pl.DataFrame:
         return self.tables.get(name, pl.DataFrame())
 

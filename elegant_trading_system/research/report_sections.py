@@ -155,7 +155,7 @@ def _beta_words(run: Run) -> str:
 
 # --- charts -------------------------------------------------------------------------------------------------
 def equity(run: Run) -> str:
-    if run.table("equity").is_empty():
+    if run.equity.is_empty():
         return section("equity", "Equity and drawdown", paragraph("The run kept no equity curve.", "soft"))
     words = "Dotted: the capital at the start. Drawdown is the distance below the highest equity so far."
     return section(

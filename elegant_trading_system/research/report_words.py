@@ -6,7 +6,7 @@ EXPLANATIONS: dict[Verdict, str] = {
     Verdict.APPROVED: "Every gate was passed and orders were sent.",
     Verdict.HALTED: "Trading was halted, by a breaker or by hand; nothing is looked at until it is re-armed.",
     Verdict.BOOK_NOT_LIVE: "No order book of the group was live, and nothing is entered on a book we cannot trust.",
-    Verdict.WARMUP_VELOCITY: "Too little data yet to say what a usual minute's volume and spread are.",
+    Verdict.WARMUP_VELOCITY: "Too little data yet, or no trade lately, to say what a usual minute's volume and spread are.",
     Verdict.WARMUP_VWAP: "No volume-weighted average price yet to compare the price with.",
     Verdict.WARMUP_ATR: "Too few closed bars yet for an average true range, so no stop and no size.",
     Verdict.NO_PRESSURE: "Bids and asks were in balance: there was no side to take.",

@@ -249,6 +249,15 @@ def test_thinning_keeps_a_gap_a_gap() -> None:
 
 
 # --- charts and empty tables ----------------------------------------------------------------------------------
+def test_a_trade_on_the_chart_carries_the_numbers_to_ask_why_about(traded: Path) -> None:
+    run = Run.read(traded)
+    orders = run.table("orders")
+    said = {trace.name: "".join(trace.text or ()) for trace in report_charts.price(run, "BTC").data}
+    for order in orders.filter(pl.col("group") == "BTC").iter_rows(named=True):
+        trace = "exit" if order["is_exit"] else f"entry: {order['side']}"
+        assert f"order {order['order_id']}" in said[trace]
+
+
 def test_a_spike_of_a_second_is_still_in_the_price_chart(traded: Path) -> None:
     long = pl.concat([run_folder.verdicts("BTC", spike=9.0)] + [run_folder.verdicts("BTC")] * 99)
     shifted = long.with_columns(
