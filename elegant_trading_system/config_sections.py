@@ -137,6 +137,8 @@ class Risk(Section):
     cluster_max: int = Field(ge=1, le=GROUPS)
     heat_max: float = Field(gt=0, le=1)
     gap_atr: float = Field(ge=0, le=20)
+    liquidation_stops: float = Field(ge=0, le=1000)
+    maintenance_margin: float = Field(ge=0, lt=1)
     symbol_leverage_max: float = Field(gt=0, le=10)
     gross_leverage_max: float = Field(gt=0, le=100)
     net_leverage_max: float = Field(gt=0, le=100)

@@ -15,7 +15,6 @@ VENUE_PAUSED = Verdict.VENUE_PAUSED.value
 PAUSE_DOUBLINGS = 10
 SLIPPAGE_DECAY = 0.95
 MINUTE_S = 60
-WAVE_ORDERS = 4  # children of one intent: an entry must leave room for as many
 
 
 # --- the account ----------------------------------------------------------------------------------------------
@@ -75,7 +74,7 @@ def entry_verdict(trader, params, ts_ns):
         return DAY_LOSS
     if ts_ns < trader.ts_streak_ns:
         return LOSING_STREAK
-    return APPROVED if has_order_room(trader, params, WAVE_ORDERS, ts_ns) else ORDER_RATE
+    return APPROVED if has_order_room(trader, params, 1, ts_ns) else ORDER_RATE
 
 
 @kernel

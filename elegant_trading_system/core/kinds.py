@@ -184,6 +184,7 @@ class Verdict(IntEnum):
     EXIT_BLIND = 49  # an exit sent to a book that is not LIVE
     DRAWDOWN_HALT = 50  # flattened and halted until re-armed
     VENUE_PAUSED = 51  # a venue was paused: rejects, slow answers or slippage
+    LIQUIDATION_NEAR = 52  # a perpetual would be liquidated too few stops away
 
 
 VERDICTS = 64

@@ -10,12 +10,13 @@ from typing import NamedTuple
 from . import breakers, correlation, cost_gate, portfolio_monitor
 from .bars import bar_ns
 from .jit import kernel, routine
-from .kinds import OrderState, PositionState, Regime, Verdict
+from .kinds import ListingKind, OrderState, PositionState, Regime, Verdict
 from .quotes import is_market_open, mid_price
 from .units import BPS
 from .volatility import NO_SOURCE
 from .windows import hour_base
 
+LINEAR = ListingKind.LINEAR.value
 FLAT = PositionState.FLAT.value
 UNKNOWN = OrderState.UNKNOWN.value
 TREND = Regime.TREND.value
@@ -31,6 +32,7 @@ MAX_POSITIONS = Verdict.MAX_POSITIONS.value
 CLUSTER_LIMIT = Verdict.CLUSTER_LIMIT.value
 HEAT_LIMIT = Verdict.HEAT_LIMIT.value
 LEVERAGE_LIMIT = Verdict.LEVERAGE_LIMIT.value
+LIQUIDATION_NEAR = Verdict.LIQUIDATION_NEAR.value
 VOLUME_LIMIT = Verdict.VOLUME_LIMIT.value
 SIZE_ZERO = Verdict.SIZE_ZERO.value
 EQUITY_SPENT = Verdict.EQUITY_SPENT.value
@@ -130,6 +132,8 @@ def size(universe, market, trader, market_params, params, view, signal, group_id
     if money <= 0.0:
         return Intent(EQUITY_SPENT, side, 0.0, 0.0, cap)
     cost = round_trip_cost(listing, view.mid_price, half_spread)
+    if listing.kind == LINEAR and is_liquidation_near(view, params):
+        return Intent(LIQUIDATION_NEAR, side, 0.0, 0.0, cap)
     base, loss_per_base = base_from_risk(view, params, money, rate, cost)
     base *= breakers.size_share(trader, params)
     gap = params.gap_atr * view.atr_price * rate
@@ -147,6 +151,18 @@ def size(universe, market, trader, market_params, params, view, signal, group_id
         return Intent(VOLUME_LIMIT, side, 0.0, 0.0, cap)
     base = min(base, volume)
     return Intent(APPROVED if base > 0.0 else SIZE_ZERO, side, base, base * (loss_per_base + gap), cap)
+
+
+@kernel
+def is_liquidation_near(view, params):
+    """Would a perpetual be liquidated fewer than liquidation_stops stop distances away?
+
+    A venue's balance pays for its contracts in full (`affordable_lots`), so a short at p is liquidated where the loss
+    and the maintenance margin m use up p: at 2p / (1 + m), a share (1 - m) / (1 + m) away; a long is farther.
+    """
+    margin = params.maintenance_margin
+    stop_share = params.regimes[view.regime].stop_atr * view.atr_price / view.mid_price
+    return params.liquidation_stops * stop_share > (1.0 - margin) / (1.0 + margin)
 
 
 @kernel

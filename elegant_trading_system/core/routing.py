@@ -3,6 +3,7 @@
 import numpy as np
 
 from . import execution_engine as orders
+from .breakers import has_order_room
 from .jit import allocating, kernel, routine
 from .kinds import PositionState, Router, Verdict
 from .portfolio_monitor import committed
@@ -25,6 +26,7 @@ BELOW_MIN_NOTIONAL = Verdict.BELOW_MIN_NOTIONAL.value
 INSUFFICIENT_BALANCE = Verdict.INSUFFICIENT_BALANCE.value
 VENUE_LEVERAGE_LIMIT = Verdict.VENUE_LEVERAGE_LIMIT.value
 DEPTH_LIMIT = Verdict.DEPTH_LIMIT.value
+ORDER_RATE = Verdict.ORDER_RATE.value
 
 
 @kernel
@@ -90,6 +92,11 @@ def route_entry(universe, market, books, trader, market_params, params, group_id
     if params.router == COST_GREEDY:
         for k in range(lit):
             atoms[k] = greedy[k]
+    children = 0
+    for k in range(count):
+        children += 1 if atoms[k] > 0 else 0
+    if not has_order_room(trader, params, children, ts_ns):
+        return ORDER_RATE
     return send_entry(
         universe, market, trader, params, group_id, intent, listing_ids, atoms, count, limit, difference, ts_ns
     )

@@ -247,6 +247,8 @@ PARAMS = record(
         ("cluster_max", "i8"),
         ("heat_max", "f8"),  # share of capital
         ("gap_atr", "f8"),  # ATR that an exit may slip beyond its stop
+        ("liquidation_stops", "f8"),
+        ("maintenance_margin", "f8"),  # share of a contract's value
         ("symbol_leverage_max", "f8"),
         ("gross_leverage_max", "f8"),
         ("net_leverage_max", "f8"),

@@ -45,6 +45,7 @@ EXPLANATIONS: dict[Verdict, str] = {
     Verdict.UNECONOMIC: "No bar is long enough for its range to pay the costs of a round trip.",
     Verdict.DRAWDOWN_HALT: "The drawdown reached its limit: everything was closed and trading halted.",
     Verdict.VENUE_PAUSED: "A venue was paused for rejecting, answering slowly or filling badly.",
+    Verdict.LIQUIDATION_NEAR: "A perpetual would have been liquidated too few stop distances away.",
     Verdict.EXIT_BREAKER: "A position was closed by a circuit breaker.",
     Verdict.EXIT_SESSION: "A position was closed because its market was about to close.",
     Verdict.EXIT_VOLATILE: "Half of a position was closed because the market turned volatile.",

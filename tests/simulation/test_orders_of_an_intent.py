@@ -7,6 +7,7 @@ import pytest
 from elegant_trading_system.core import routing, venue_choice
 from elegant_trading_system.core.kinds import BookState, Verdict
 from elegant_trading_system.core.risk_manager import Intent
+from elegant_trading_system.core.schema import NS_PER_S
 from elegant_trading_system.data.tape import ListingSpec
 
 from ..builders import START_NS, Event, listing, loose, session, snapshot, status, tape
@@ -34,13 +35,15 @@ FREE = [f"venues.{venue}.{kind}_taker_bps=0.0" for venue in ("alpha", "beta") fo
 
 
 def routed(
-    base: float, lot: str, *events: Event, side: int = 1, capital: float = 1e6
+    base: float, lot: str, *events: Event, side: int = 1, capital: float = 1e6, sent_before: int = 0
 ) -> tuple[Verdict, dict[int, int], Any]:
     """(verdict, lots by listing, trader) of one intent in this market."""
     packets, levels = tape([*BOOKS, *events])
-    made = session(packets, [loose(f"account.capital={capital}", *FREE)], world(lot))
+    made = session(packets, [loose(f"account.capital={capital}", "breakers.orders_per_s_max=10", *FREE)], world(lot))
     made.run(packets, levels)
     made.traders["capital"] = made.traders["equity"] = capital
+    made.traders["order_second"] = NOW_NS // NS_PER_S
+    made.traders["orders_in_second"] = made.traders["orders_in_minute"] = sent_before
     primary_id = venue_choice.pick_primary(
         made.universe.record[0],
         made.market[0],
@@ -112,6 +115,13 @@ def test_every_refusal_to_route_has_its_name() -> None:
     assert routed(0.0099, "0.01")[0] == Verdict.SIZE_ZERO
     assert routed(0.003, "0.001")[0] == Verdict.BELOW_MIN_NOTIONAL
     assert routed(1.0, "0.01", capital=1.0)[0] == Verdict.INSUFFICIENT_BALANCE
+
+
+@pytest.mark.spec("R7")
+@pytest.mark.parametrize("sent_before, children", [(7, 3), (8, 0), (10, 0)])
+def test_an_intent_whose_children_would_run_past_the_order_rate_is_not_begun(sent_before: int, children: int) -> None:
+    verdict, sent, _ = routed(1.237, "0.01", sent_before=sent_before)
+    assert (verdict, len(sent)) == (Verdict.APPROVED if children else Verdict.ORDER_RATE, children)
 
 
 @pytest.mark.spec("E2")

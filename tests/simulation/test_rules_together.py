@@ -25,7 +25,15 @@ from .rules_market import BASES, NS_PER_S, PACKETS, VARIANTS, WORLD, brief, conf
 
 EXPERIENCE = 0.15  # ATR: what a few closed trades may have taught the gate
 #: Given by a single kernel's test or by an intent's: no random market brings them about at will.
-ELSEWHERE = {"NO_PRESSURE", "SIZE_ZERO", "EXIT_BOOK_NOT_LIVE", "EQUITY_SPENT", "INSUFFICIENT_BALANCE", "EXIT_REMNANT"}
+ELSEWHERE = {
+    "LIQUIDATION_NEAR",
+    "NO_PRESSURE",
+    "SIZE_ZERO",
+    "EXIT_BOOK_NOT_LIVE",
+    "EQUITY_SPENT",
+    "INSUFFICIENT_BALANCE",
+    "EXIT_REMNANT",
+}
 #: Counted beside the verdicts of evaluations: exits, what breakers did, and what the gate only logs.
 EVENTS = {"DRAWDOWN_HALT", "VENUE_PAUSED"} | {verdict.name for verdict in Verdict if verdict.name.startswith("EXIT_")}
 LOGGED = {"COST_GATE", "UNECONOMIC"}

@@ -77,11 +77,15 @@ def test_a_deep_drawdown_flattens_although_something_else_has_halted_before() ->
 @pytest.mark.spec("R7")
 def test_entries_leave_room_in_the_minute_as_in_the_second() -> None:
     trader, minute_ns = account(), START_NS // (60 * NS_PER_S) * 60 * NS_PER_S
+    last_ns = minute_ns + 59 * NS_PER_S
     for k in range(297):
         breakers.count_order(trader, minute_ns + k * NS_PER_S // 10)
-    last_ns = minute_ns + 59 * NS_PER_S
-    assert breakers.entry_verdict(trader, PARAMS, last_ns) == Verdict.ORDER_RATE
+    assert breakers.entry_verdict(trader, PARAMS, last_ns) == Verdict.APPROVED
     assert breakers.has_order_room(trader, PARAMS, 3, last_ns)
+    assert not breakers.has_order_room(trader, PARAMS, 4, last_ns)
+    for _ in range(3):
+        breakers.count_order(trader, last_ns)
+    assert breakers.entry_verdict(trader, PARAMS, last_ns) == Verdict.ORDER_RATE
     assert breakers.entry_verdict(trader, PARAMS, last_ns + NS_PER_S) == Verdict.APPROVED
 
 

@@ -380,12 +380,12 @@ def test_slow_answers_and_bad_fills_pause_a_venue() -> None:
 @pytest.mark.spec("R7")
 def test_entries_wait_for_the_order_rate_and_a_runaway_halts() -> None:
     trader = account(100.0)
-    for _ in range(7):
+    for _ in range(10):
+        assert breakers.entry_verdict(trader, PARAMS, START_NS) == Verdict.APPROVED
         breakers.count_order(trader, START_NS)
     assert breakers.entry_verdict(trader, PARAMS, START_NS) == Verdict.ORDER_RATE
     assert breakers.entry_verdict(trader, PARAMS, START_NS + NS_PER_S) == Verdict.APPROVED
-    for _ in range(4):
-        breakers.count_order(trader, START_NS)
+    breakers.count_order(trader, START_NS)
     breakers.apply_account(trader, PARAMS)
     assert (int(trader["is_halted"]), int(trader["is_flattening"])) == (1, 0)
 

@@ -15,11 +15,13 @@ from elegant_trading_system.core.kinds import Regime, Verdict
 from elegant_trading_system.core.schema import POSITION, TRADER
 from elegant_trading_system.core.signal_engine import Signal, View
 from elegant_trading_system.core.units import ticks_inward
+from elegant_trading_system.data.tape import ListingSpec
 from elegant_trading_system.sim.session import new_market
 
-from ..builders import NS_PER_MS, START_NS, WORLD, listing, loose, universe
+from ..builders import LINEAR, NS_PER_MS, START_NS, WORLD, listing, loose, universe
 
 ATR, PRICE = 12.5, 2500.0
+PERPETUAL = WORLD[LINEAR]
 LITERAL = ("signal.strength_min=2.5", "signal.velocity_min=1.5", "signal.vwap_gap_max=0.005")
 RISK = (
     "volatility.warmup_size=1.0", "risk.base_risk=0.0025", "regimes.neutral.stop_atr=0.75",
@@ -109,10 +111,10 @@ class Sized(NamedTuple):
     cap: float
 
 
-def sized(seen: View, *sets: str, money: float = 100_000.0) -> Sized:
-    """The intent of an account without positions, on one spot listing with plenty of volume."""
+def sized(seen: View, *sets: str, money: float = 100_000.0, spec: ListingSpec = WORLD[0]) -> Sized:
+    """The intent of an account without positions, on one listing with plenty of volume."""
     config = loose(*LITERAL, *RISK, *sets)
-    world, market = universe(config, WORLD[:1]).record, new_market()[0]
+    world, market = universe(config, [spec]).record, new_market()[0]
     market["flows"][0]["bucket_lots"][0] = 10**12
     trader = np.zeros(1, TRADER)
     trader["equity"], trader["capital"] = money, min(money, 100_000.0)
@@ -176,6 +178,25 @@ def test_heat_and_volume_refuse_by_name() -> None:
     assert sized(NEUTRAL, "risk.volume_share_max=0.0000000000001").verdict == Verdict.VOLUME_LIMIT
     tight = sized(NEUTRAL, "risk.volume_share_max=0.000000001")
     assert tight.base == pytest.approx(1e-9 * 10**12 * float(WORLD[0].lot_size))
+
+
+@pytest.mark.uncompiled
+@pytest.mark.spec("R6")
+@given(margin=st.floats(0, 0.5), stops=st.floats(0.5, 20), atr=st.floats(1, 3 * PRICE))
+def test_a_perpetual_is_not_shorted_where_liquidation_is_fewer_stops_away_than_asked(
+    margin: float, stops: float, atr: float
+) -> None:
+    low, high = PRICE, 2 * PRICE  # paid in full: what is left of the collateral against the margin still needed
+    for _ in range(80):
+        middle = (low + high) / 2
+        low, high = (middle, high) if 2 * PRICE - middle > margin * middle else (low, middle)
+    sets = (f"risk.maintenance_margin={margin!r}", f"risk.liquidation_stops={stops!r}")
+    seen = NEUTRAL._replace(atr_price=atr, mid_price=PRICE)
+    is_near = stops * 0.75 * atr > low - PRICE
+    if abs(stops * 0.75 * atr / (low - PRICE) - 1) > 1e-9:
+        found = sized(seen, *sets, spec=PERPETUAL)
+        assert (found.verdict == Verdict.LIQUIDATION_NEAR) == is_near
+    assert sized(seen, *sets).verdict != Verdict.LIQUIDATION_NEAR  # what is owned is not liquidated
 
 
 @pytest.mark.uncompiled
