@@ -3,5 +3,5 @@
 import subprocess
 import sys
 
-for module in ("bench.engine", "bench.peers", "bench.whole"):
+for module in ("bench.ioc", "bench.engine", "bench.peers", "bench.s1", "bench.whole"):
     subprocess.run([sys.executable, "-m", module], check=True)
