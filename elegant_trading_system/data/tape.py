@@ -19,7 +19,7 @@ from typing import Any, Literal, Self
 
 import numpy as np
 from filelock import FileLock
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..core.schema import LEVEL, PACKET, SCHEMA_VERSION
 from ..errors import UserError
@@ -112,6 +112,8 @@ class Tape:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.facts = _read_facts(folder)
+        _check_size(folder / "packets.bin", PACKET, self.facts.packets)
+        _check_size(folder / "levels.bin", LEVEL, self.facts.levels)
 
     @property
     def packets(self) -> np.ndarray[Any, Any]:
@@ -131,6 +133,11 @@ class Tape:
 def _read_facts(folder: Path) -> TapeFacts:
     try:
         facts = TapeFacts.model_validate_json((folder / "tape.json").read_text())
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        reason = f"{where}: {first['msg']}" if where else first["msg"]
+        raise UserError(f"{folder / 'tape.json'}: {reason}", "remove the folder and import again") from None
     except (OSError, ValueError) as error:
         raise UserError(f"{folder}: not a tape: {error}", "remove the folder and import again") from None
     if facts.schema_version != SCHEMA_VERSION:
@@ -139,12 +146,16 @@ def _read_facts(folder: Path) -> TapeFacts:
     return facts
 
 
-def _map(path: Path, dtype: np.dtype[Any], count: int, mode: Literal["c", "r+"] = "c") -> np.ndarray[Any, Any]:
-    """Copy-on-write by default: to Numba a read-only array is another type, for which everything compiles again."""
+def _check_size(path: Path, dtype: np.dtype[Any], count: int) -> None:
     size = path.stat().st_size if path.exists() else -1
     if size != count * dtype.itemsize:
         message = f"{path}: {size} bytes, tape.json says {count} records of {dtype.itemsize}"
         raise UserError(message, "the tape is damaged: remove its folder and import again")
+
+
+def _map(path: Path, dtype: np.dtype[Any], count: int, mode: Literal["c", "r+"] = "c") -> np.ndarray[Any, Any]:
+    """Copy-on-write by default: to Numba a read-only array is another type, for which everything compiles again."""
+    _check_size(path, dtype, count)
     if count == 0:
         return np.zeros(0, dtype)
     return np.asarray(np.memmap(path, dtype=dtype, mode=mode, shape=(count,)))

@@ -58,7 +58,9 @@ def import_paths(
     if they overlap.
     """
     if format_name not in FORMATS:
-        raise UserError(f"unknown format {format_name!r}", f"known formats: {', '.join(sorted(FORMATS))}")
+        raise UserError(
+            f"unknown format {format_name!r}", f"known formats: {', '.join(sorted(FORMATS))}", ExitCode.USAGE
+        )
     read = _reader(format_name, said or Said())
     files = _files(paths, FORMATS[format_name])
     try:
