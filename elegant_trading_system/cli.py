@@ -358,19 +358,24 @@ def config_show(
 
 @app.command()
 def demo() -> None:
-    """Simulate a market, backtest it and show the report. Needs no network, no keys, no data."""
+    """Simulate a market, backtest it and show the report. Needs no network, no keys, no data; keeps the run before."""
     from .config_sources import config_folder
     from .sim import backtest as engine
     from .sim.market_tape import simulate_market
 
     resolved = _load_config([config_folder() / "demo.toml"], None)
-    shutil.rmtree(DEMO, ignore_errors=True)
-    catalog, run = DEMO / "catalog", DEMO / "run"
+    catalog, run, before = DEMO / "catalog", DEMO / "run", DEMO / "run-before"
+    shutil.rmtree(catalog, ignore_errors=True)
+    if run.is_dir():
+        shutil.rmtree(before, ignore_errors=True)
+        run.rename(before)
     with progress_bar() as progress:
         simulate_market(catalog, DEMO_MINUTES, DEMO_SEED, progress=progress)
         summary = engine.run(catalog, resolved, run, progress=progress)
         progress("writing the report", 1.0)
         page = _write_report(run)
     _show_run(summary, run, page)
+    if before.is_dir():
+        sys.stdout.write(f"\nThe run before: {before / 'report.html'}\n")
     sys.stdout.write(f"\nThe same market with your numbers: {DEMO_AGAIN}\n")
     open_page(page)

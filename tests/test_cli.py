@@ -240,8 +240,10 @@ def test_verification_answers_by_its_exit_code(
 def test_the_demonstration_simulates_trades_and_reports(ets: Callable[..., Any], stand_in: StandIn) -> None:
     done: list[str] = []
 
-    def run(*_: object, **__: object) -> dict[str, Any]:
+    def run(_catalog: Path, _config: object, out: Path, **__: object) -> dict[str, Any]:
         done.append("backtest")
+        out.mkdir(parents=True)
+        (out / "number").write_text(str(len(done)))
         return SUMMARY
 
     stand_in("sim.market_tape.simulate_market", lambda *_, **__: done.append("simulate"))
@@ -250,6 +252,10 @@ def test_the_demonstration_simulates_trades_and_reports(ets: Callable[..., Any],
     stand_in("cli._headline", lambda _run: "Nothing traded.")
     code, out, _ = ets("demo")
     assert (code, done) == (ExitCode.OK, ["simulate", "backtest"])
+    assert "The run before" not in out
+    _, out, _ = ets("demo")  # with another formula, say: both reports are there
+    assert f"The run before: {Path('ets_data/demo/run-before/report.html')}\n" in out
+    assert [Path(f"ets_data/demo/{name}/number").read_text() for name in ("run-before", "run")] == ["2", "4"]
     assert f"Report: {Path('ets_data/demo/run/report.html')}\n" in out
     assert out.endswith("ets backtest --catalog ets_data/demo/catalog --config demo --set signal.strength_min=3\n")
 
