@@ -28,7 +28,10 @@ def halved(n):
 
 @kernel
 def apply_pressure(universe, market, books, params, listing_id, group):
-    """Both sides' weighted depth. A side is summed again only if a level that counts, the touch or the decay changed."""
+    """Both sides' weighted depth; returns whether the touch or the decay has changed.
+
+    A side is summed again only then, or if a level that counts has changed.
+    """
     book, listing = market.books[listing_id], universe.listings[listing_id]
     pressure = market.pressures[listing_id]
     order_flow.apply_shown(pressure, market.ts_ns)
@@ -44,6 +47,7 @@ def apply_pressure(universe, market, books, params, listing_id, group):
         pressure.bid_quote = side_quote(books, book, listing, pressure, listing_id, BID, params)
     if is_moved or pressure.is_touched[ASK]:
         pressure.ask_quote = side_quote(books, book, listing, pressure, listing_id, ASK, params)
+    return is_moved
 
 
 @kernel

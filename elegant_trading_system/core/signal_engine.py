@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from . import order_flow, pressure, volatility
 from .jit import kernel
-from .kinds import ListingKind, Pressure, Regime, Verdict
+from .kinds import BookState, ListingKind, Pressure, Regime, Verdict
 from .quotes import group_mid_price, is_fresh, is_two_sided, mid_ticks, spread_ticks, vwap_gap
 from .units import ASK, BID
 from .windows import apply_spread_time
@@ -16,6 +16,7 @@ from .windows import apply_spread_time
 DARK = ListingKind.DARK.value
 BY_DEPTH, BY_OFI = Pressure.DEPTH.value, Pressure.OFI.value
 NEUTRAL = Regime.NEUTRAL.value
+LIVE = BookState.LIVE.value
 
 CANDIDATE = Verdict.APPROVED.value
 BOOK_NOT_LIVE = Verdict.BOOK_NOT_LIVE.value
@@ -195,9 +196,12 @@ def apply_depth(universe, market, books, params, listing_id):
     if listing.kind >= DARK:
         return
     group = market.groups[listing.group_id]
-    pressure.apply_pressure(universe, market, books, params, listing_id, group)
+    is_moved = pressure.apply_pressure(universe, market, books, params, listing_id, group)
     apply_ratio(universe, market, params, listing.group_id)
-    apply_spread(universe, market, params, listing.group_id)
+    is_alone = universe.groups[listing.group_id].listing_count == 1
+    is_settled = is_alone and group.spread_bps > 0.0 and market.books[listing_id].state == LIVE
+    if is_moved or not is_settled:
+        apply_spread(universe, market, params, listing.group_id)
 
 
 @kernel
