@@ -5,6 +5,7 @@ The numbers themselves are in config/default.toml; `load` in config_sources.py p
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -94,7 +95,7 @@ class Config(Section):
             pressure_halflife_ns=market.pressure_halflife_s * NS_PER_S,
             pressure_band_bps=market.pressure_band_bps,
             pressure_levels=market.pressure_levels,
-            pressure_ratio_max=market.pressure_ratio_max,
+            pressure_log_ratio_max=math.log(market.pressure_ratio_max),
             pressure_kind=Pressure[market.pressure.upper()],
             is_price_weighted=int(market.pressure_price_weighted),
             decay_bps_min=market.decay_bps_min,

@@ -164,7 +164,7 @@ MARKET_PARAMS = record(
         ("pressure_halflife_ns", "f8"),
         ("pressure_band_bps", "f8"),
         ("pressure_levels", "i8"),
-        ("pressure_ratio_max", "f8"),
+        ("pressure_log_ratio_max", "f8"),
         ("is_price_weighted", "i8"),  # 1: each level counts at its own price (the literal formula), 0: at the mid
         ("decay_bps_min", "f8"),  # H = max(decay_bps_min, decay_spreads * average spread)
         ("decay_spreads", "f8"),
@@ -444,8 +444,8 @@ GROUP_STATE = record(
         ("day_variance", "f8"),  # sum of squared returns since midnight
         ("day_returns", "i8"),
         ("realised", SERIES),
-        ("bid_side", "f8"),  # B and A, when they last changed
-        ("ask_side", "f8"),
+        ("sides", "f8", (2,)),  # B and A, when they last changed
+        ("log_sides", "f8", (2,)),
         ("log_ratio", "f8"),  # ln(B/A) in force since ts_ratio_ns
         ("log_ratio_ewma", "f8"),
         ("ts_ratio_ns", "i8"),  # 0 = never

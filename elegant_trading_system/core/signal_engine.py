@@ -209,24 +209,28 @@ def apply_ratio(universe, market, params, group_id):
     """ln(B/A) of the group over its fresh listings; the old value is first folded into the average."""
     group = market.groups[group_id]
     bid, ask = two_sides(universe, market, params, group_id)
-    if bid == group.bid_side and ask == group.ask_side and group.ts_ratio_ns > 0:
+    is_bid_new, is_ask_new = bid != group.sides[BID], ask != group.sides[ASK]
+    if not (is_bid_new or is_ask_new) and group.ts_ratio_ns > 0:
         return
-    log_ratio = log_of(bid, ask, params.pressure_ratio_max)
+    s = BID if is_bid_new else ASK  # mostly one side has changed: one logarithm
+    group.log_sides[s] = log_of(bid if is_bid_new else ask)
+    if is_bid_new and is_ask_new:
+        group.log_sides[ASK] = log_of(ask)
+    log_ratio = 0.0
+    if bid > 0.0 and ask > 0.0:
+        limit = params.pressure_log_ratio_max
+        log_ratio = min(max(group.log_sides[BID] - group.log_sides[ASK], -limit), limit)
     group.log_ratio_ewma = log_ratio if group.ts_ratio_ns == 0 else smoothed_log_ratio(group, params, market.ts_ns)
-    group.bid_side = bid
-    group.ask_side = ask
+    group.sides[BID] = bid
+    group.sides[ASK] = ask
     group.log_ratio = log_ratio
     group.ts_ratio_ns = market.ts_ns
 
 
 @kernel
-def log_of(bid, ask, ratio_max):
-    """ln(B/A), clipped; 0 while a side is empty. Exchanging the sides gives exactly the opposite."""
-    if bid <= 0.0 or ask <= 0.0:
-        return 0.0
-    if bid >= ask:
-        return math.log(min(bid / ask, ratio_max))
-    return -math.log(min(ask / bid, ratio_max))
+def log_of(value):
+    """ln of what rests on a side; of nothing, what is never looked at."""
+    return math.log(value) if value > 0.0 else 0.0
 
 
 @kernel
