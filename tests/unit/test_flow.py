@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from elegant_trading_system.config import Config
 from elegant_trading_system.core import bars as bar_ops
@@ -217,6 +219,12 @@ def weighed(desk: Desk, params: Any, s: int, decay_bps: float) -> float:
     found["mid_ticks"], found["bid_x"], found["decay_bps"] = quotes.mid_ticks(book), book["best_x"][0], decay_bps
     pressure.apply_scale(found, params)
     return float(pressure.decayed_depth(desk.books[0], book, found, 0, s, params, 0))
+
+
+@pytest.mark.uncompiled
+@given(n=st.one_of(st.floats(0, 0.04), st.floats(0, 60), st.floats(-2, 0)))
+def test_a_halving_is_a_power_of_a_half_near_nothing_to_the_last_bits(n: float) -> None:
+    assert float(pressure.halved(n)) == pytest.approx(0.5**n, rel=5e-16 if abs(n) < 0.02 / math.log(2) else 1e-14)
 
 
 @pytest.mark.uncompiled
