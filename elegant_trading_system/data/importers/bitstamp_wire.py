@@ -8,10 +8,9 @@ import gzip
 import lzma
 import zlib
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from decimal import Decimal
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
@@ -19,6 +18,7 @@ from ...core.schema import NEVER_NS
 from ...errors import UserError
 from ..decimals import LIMIT, Fault, Grid, LevelError, Parsed, parse_levels
 from .rows import STAMP_MIN_NS
+from .text_files import opened
 
 CREATED, CHANGED, DELETED, TRADE, BOOK = "order_created", "order_changed", "order_deleted", "trade", "order_book"
 BUY, SELL = 0, 1  # as order_type says it
@@ -173,7 +173,7 @@ class LogFile:
     def _raw_lines(self) -> Iterator[bytes]:
         number = 1
         try:
-            with _opened(self.path) as (file, packed):
+            with opened(self.path) as (file, packed):
                 size = max(1, self.path.stat().st_size)
                 while raw := file.readline(LINE_BYTES_MAX + 1):
                     if len(raw) > LINE_BYTES_MAX:
@@ -192,17 +192,3 @@ def _texts(message: RawOrder | RawTrade | RawBook) -> tuple[bytes, bytes]:
     if isinstance(message, RawBook):
         return bytes(message.bids), bytes(message.asks)
     return b"[[%b,%b]]" % (message.price, message.amount), b"[]"
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
-    """The text inside, and the file itself to ask how far it has been read."""
-    with path.open("rb") as packed:
-        if path.suffix == ".gz":
-            with gzip.open(packed) as file:
-                yield file, packed  # type: ignore[misc]
-        elif path.suffix == ".xz":
-            with lzma.open(packed) as file:
-                yield file, packed
-        else:
-            yield packed, packed

@@ -1,6 +1,7 @@
 """Comma-separated vendor files, plain, gzipped or zipped, read block by block and parsed column by column."""
 
 import gzip
+import lzma
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -71,7 +72,7 @@ def _blocks(path: Path) -> Iterator[tuple[int, list[str], float]]:
     """(number of the first line, lines, share of the file read); damage is refused with the line it begins behind."""
     number, rest = 1, b""
     try:
-        with _opened(path) as (file, packed):
+        with opened(path) as (file, packed):
             size = max(1, path.stat().st_size)
             while data := file.read(BLOCK_BYTES):
                 *complete, rest = (rest + data).split(b"\n")
@@ -97,12 +98,15 @@ def _texts(path: Path, number: int, lines: list[bytes]) -> list[str]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
+def opened(path: Path) -> Iterator[tuple[IO[bytes], IO[bytes]]]:
     """The text inside, and the file itself to ask how far it has been read."""
     with path.open("rb") as packed:
         if path.suffix == ".gz":
             with gzip.open(packed) as file:
                 yield file, packed  # type: ignore[misc]
+        elif path.suffix == ".xz":
+            with lzma.open(packed) as file:
+                yield file, packed
         elif path.suffix == ".zip":
             with zipfile.ZipFile(packed) as archive, archive.open(_only_member(path, archive)) as member:
                 yield member, packed
