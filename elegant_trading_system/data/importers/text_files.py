@@ -81,7 +81,7 @@ def _blocks(path: Path) -> Iterator[tuple[int, list[str], float]]:
                 if complete:
                     yield number, _texts(path, number, complete), min(1.0, packed.tell() / size)
                     number += len(complete)
-    except (EOFError, gzip.BadGzipFile, zlib.error, zipfile.BadZipFile) as error:
+    except (EOFError, gzip.BadGzipFile, zlib.error, lzma.LZMAError, zipfile.BadZipFile) as error:
         raise UserError(f"{path}:{number}: truncated or damaged: {error}", "fetch the file again") from None
     except (NotImplementedError, RuntimeError) as error:  # zipped by an unknown method, or with a password
         raise UserError(f"{path}: {error}", "unpack it yourself, and import what was in it") from None
