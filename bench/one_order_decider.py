@@ -2,30 +2,14 @@
 # ruff: noqa: ARG001 - deciders share one signature
 
 from elegant_trading_system.core import execution_engine
-from elegant_trading_system.core.jit import kernel, routine
+from elegant_trading_system.core.jit import routine
+
+from .stages import foresee, observe, on_packet, on_report
+
+__all__ = ["MEMORY", "decide", "foresee", "observe", "on_packet", "on_report"]
 
 MEMORY = 4
 NO_QUOTE = (0.0, 0.0)
-
-
-@kernel
-def foresee(universe, market, books, memory, market_params, packet, levels):
-    pass
-
-
-@kernel
-def observe(universe, market, books, memory, market_params, packet, levels):
-    pass
-
-
-@kernel
-def on_packet(universe, market, books, trader, memory, market_params, params, packet):
-    pass
-
-
-@kernel
-def on_report(universe, market, books, trader, memory, market_params, params, listing_id, packet, levels):
-    pass
 
 
 @routine
