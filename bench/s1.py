@@ -1,6 +1,6 @@
 """The default strategy in our engine beside its signal alone (SPEC S1) written for hftbacktest: equal signals first.
 
-    python -m bench.s1 [--feed m5] [--rounds 5]
+    python -m bench.s1 [--feed m5] [--rounds 9]
 
 Ours does all it does in a backtest: bars, regimes, order flow, filters, risk, portfolio, logs. Theirs computes bid and
 ask volume, velocity, tightness and the strength at every message and every tenth of a second, and trades nothing.
@@ -212,7 +212,7 @@ def main() -> None:
     in_own_venv("bench.s1")
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--feed", action="append", choices=["m5", "u5", "m1", "u1"])
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--generator", type=Path)
     options = parser.parse_args()
     from . import facts

@@ -210,7 +210,6 @@ class Config(Section):
         return {
             "router": Router[execution.router.upper()],
             "primary_sticky_ns": round(execution.primary_sticky_s * NS_PER_S),
-            "primary_share_bps": round(execution.primary_share * BPS),
             "secondary_share_bps": round(execution.secondary_share * BPS),
             "dark_share_bps": round(execution.dark_share * BPS),
             "cap_atr": execution.cap_atr,

@@ -1,7 +1,7 @@
 """Slow, obvious twins of the core: dict books, windows summed anew, exact fractions."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from fractions import Fraction
 from itertools import pairwise
 from typing import Any
@@ -105,7 +105,7 @@ def ewma(changes: Iterable[tuple[float, float]], now_s: float, halflife_s: float
     return total
 
 
-def decayed_depth(side: dict[int, int], mid: float, halflife_bps: float, band_bps: float, count: int) -> float:
+def decayed_depth(side: Mapping[int, float], mid: float, halflife_bps: float, band_bps: float, count: int) -> float:
     """Sum of 0.5 ** (distance / H) * price * lots over the best `count` levels inside the band; side as {ticks: lots}."""
     best_first = sorted(side, key=lambda ticks: abs(ticks - mid))[:count]
     total = 0.0

@@ -151,7 +151,7 @@ def test_human_units_become_the_engine_s_units() -> None:
     market, params, sim = config.market_params()[0], config.params()[0], config.sim_params(lookahead_ns=7)[0]
     assert (market.pass_ns, market.venue_stale_ns, market.pressure_halflife_ns) == (100_000_000, 2_000_000_000, 2e9)
     assert (market.vwap_bucket_s, market.vwap_buckets) == (60, 240)
-    assert (params.primary_share_bps, params.secondary_share_bps, params.dark_share_bps) == (6000, 3000, 1000)
+    assert (params.secondary_share_bps, params.dark_share_bps) == (3000, 1000)  # the primary takes what is left
     assert (params.ack_timeout_ns, params.waves_max, params.capital) == (1_000_000_000, 2, 100_000.0)
     assert (sim.entry_ns, sim.jitter_ns, sim.dark_fill_ppm, sim.lookahead_ns) == (50_000_000, 5_000_000, 250_000, 7)
 

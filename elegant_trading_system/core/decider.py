@@ -51,8 +51,7 @@ def observe(universe, market, books, memory, market_params, packet, levels):
     if packet.kind == DEPTH or packet.kind == SNAPSHOT or packet.kind == STATUS:
         listing_id = np.int64(packet.listing_id) & LISTING_MASK
         if signal_engine.is_stirred(universe, market, market_params, listing_id):
-            order_flow.apply_after(market, books, packet)
-            signal_engine.apply_depth(universe, market, books, market_params, listing_id)
+            signal_engine.apply_depth(universe, market, books, market_params, listing_id, packet.kind == DEPTH)
 
 
 @kernel

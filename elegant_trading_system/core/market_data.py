@@ -10,7 +10,7 @@ from .jit import kernel, routine
 from .kinds import AssetClass, BookState, Kind, ListingKind, SessionState
 from .quotes import is_crossed, is_fresh, is_market_open, is_two_sided, liquidity_now, mid_price, side_rows
 from .schema import LISTING_MASK, NO_X, NS_PER_S, SECONDS
-from .units import ASK, BID, x_from_ticks
+from .units import ASK, BID, is_sane_row, x_from_ticks
 from .volatility import apply_value
 
 DEPTH, SNAPSHOT, TRADE, STATUS = Kind.DEPTH.value, Kind.SNAPSHOT.value, Kind.TRADE.value, Kind.STATUS.value
@@ -19,9 +19,6 @@ LIVE = BookState.LIVE.value
 VOLATILITY = ListingKind.VOLATILITY.value
 OPEN, HALTED = SessionState.OPEN.value, SessionState.HALTED.value
 CRYPTO = AssetClass.CRYPTO.value
-PRICE_TICKS_MAX = 2**40
-LOTS_MAX = 2**50 - 1
-ROW_MAX = np.uint64(2**50)  # `lots | (ticks - 1)` of every sane row is below
 PRINT_MAX = 2**52  # ticks * lots of one print: a thousand of these still fit a window sum
 HISTORY_GAP_S = 120  # between the last bar of history and the first packet
 LIQUIDITY_S = 3600.0  # time constant of a listing's liquidity
@@ -70,8 +67,7 @@ def apply_rows(market, books, book, listing_id, packet, levels):
         ticks, lots = row.price_ticks, row.lots
         s = 1 if k >= middle else 0
         x = x_from_ticks(s, ticks)
-        is_sane = np.uint64(lots | (ticks - 1)) < ROW_MAX
-        if is_sane & book_ops.is_inside(book, s, x):
+        if is_sane_row(ticks, lots) & book_ops.is_inside(book, s, x):
             book_ops.apply_inside(books, book, listing_id, s, x, lots)
         else:
             apply_odd_row(market, books, book, listing_id, s, ticks, lots)
@@ -80,7 +76,7 @@ def apply_rows(market, books, book, listing_id, packet, levels):
 @routine
 def apply_odd_row(market, books, book, listing_id, s, ticks, lots):
     """A row outside the window, or one to refuse."""
-    if lots < 0 or lots > LOTS_MAX or ticks <= 0 or ticks > PRICE_TICKS_MAX:
+    if not is_sane_row(ticks, lots):
         market.refused_count += 1
     else:
         book_ops.apply_outside(books, book, listing_id, s, x_from_ticks(s, ticks), lots)
@@ -117,7 +113,7 @@ def apply_trade(universe, market, params, listing_id, packet, levels):
     for k in range(packet.level_begin, packet.level_begin + packet.buy_count + packet.sell_count):
         row = levels[np.uint64(k)]
         ticks, lots = row.price_ticks, row.lots
-        if lots < 0 or ticks <= 0 or ticks > PRICE_TICKS_MAX or float(lots) * ticks > PRINT_MAX:
+        if not is_sane_row(ticks, lots) or float(lots) * ticks > PRINT_MAX:
             market.refused_count += 1
             continue
         flow.second_lots += lots

@@ -10,12 +10,13 @@ from .jit import kernel
 from .kinds import BookState, Kind
 from .quotes import is_fresh, mid_ticks
 from .schema import FLOW_SECONDS, LISTING_MASK, NO_X, NS_PER_S
-from .units import ASK, BID, base_from_lots, x_from_ticks
+from .units import ASK, BID, base_from_lots, is_sane_row, x_from_ticks
 
 DEPTH, TRADE = Kind.DEPTH.value, Kind.TRADE.value
 LIVE = BookState.LIVE.value
 MASK = FLOW_SECONDS - 1
 BOUGHT, SOLD, BAND_BOUGHT, BAND_SOLD = 0, 1, 2, 3
+RESIZED, RESHAPED = 1, 2  # what a packet did to a side's levels that count: one's lots, or which they are
 
 
 @kernel
@@ -28,17 +29,22 @@ def apply_before(market, books, params, packet, levels):
         for k in range(begin, middle + packet.sell_count):
             changes.traded_lots[ASK if k < middle else BID] += max(levels[k].lots, 0)
     elif packet.kind == DEPTH and book.state == LIVE:
+        is_single = packet.buy_count + packet.sell_count == 1
+        x, lots = 0, 0
         for k in range(begin, middle + packet.sell_count):
             row = levels[np.uint64(k)]
             s = 1 if k >= middle else 0
             x = x_from_ticks(s, row.price_ticks)
-            pressure.is_touched[s] |= 1 if x >= pressure.reach_x[s] else 0
-            is_counted = (x >= pressure.edge_x[s]) & (row.lots >= 0)
-            lots = row.lots - book_ops.known_lots(books, book, listing_id, s, x)
-            apply_change(changes, s, lots if is_counted else 0)
+            known_lots = book_ops.known_lots(books, book, listing_id, s, x)
+            is_counted = (x >= pressure.edge_x[s]) & is_sane_row(row.price_ticks, row.lots)
+            lots = (row.lots - known_lots) if is_counted else 0
+            apply_change(changes, s, lots)
+            touch = RESIZED if is_single & (known_lots > 0) & (row.lots > 0) else RESHAPED
+            pressure.touched[s] |= touch if x >= pressure.reach_x[s] else 0
+        pressure.resized_x, pressure.resized_lots = x, lots
     else:  # a whole book, or none any more
-        pressure.is_touched[BID] = 1
-        pressure.is_touched[ASK] = 1
+        pressure.touched[BID] = RESHAPED
+        pressure.touched[ASK] = RESHAPED
 
 
 @kernel
@@ -50,28 +56,24 @@ def apply_change(changes, s, lots):
 
 
 @kernel
-def apply_after(market, books, packet):
-    """After the book has moved: the change of the touch (Cont, Kukanov and Stoikov 2014, e_n)."""
-    listing_id = np.int64(packet.listing_id) & LISTING_MASK
+def apply_after(market, books, listing_id, s, is_comparable):
+    """After a side of the book has moved: the change of its touch (Cont, Kukanov and Stoikov 2014, e_n)."""
     book, changes = market.books[listing_id], market.changes[listing_id]
-    is_comparable = packet.kind == DEPTH and book.state == LIVE
-    for s in range(2):
-        x, before_x = book.best_x[s], changes.touch_x[s]
-        lots = book_ops.lots_at(books, listing_id, s, x) if x != NO_X else 0  # the ladder covers the best
-        if is_comparable and before_x != NO_X and x != NO_X:
-            pushed = (lots if x >= before_x else 0) - (changes.touch_lots[s] if x <= before_x else 0)
-            is_selling = (1 if pushed < 0 else 0) ^ s
-            changes.second_lots[BOUGHT + is_selling] += abs(pushed)
-        changes.touch_x[s] = x
-        changes.touch_lots[s] = lots
+    x, before_x = book.best_x[s], changes.touch_x[s]
+    lots = book_ops.lots_at(books, listing_id, s, x) if x != NO_X else 0  # the ladder covers the best
+    if is_comparable and before_x != NO_X and x != NO_X:
+        pushed = (lots if x >= before_x else 0) - (changes.touch_lots[s] if x <= before_x else 0)
+        is_selling = (1 if pushed < 0 else 0) ^ s
+        changes.second_lots[BOUGHT + is_selling] += abs(pushed)
+    changes.touch_x[s] = x
+    changes.touch_lots[s] = lots
 
 
 @kernel
-def apply_shown(pressure, ts_ns):
+def apply_shown(pressure, s, ts_ns):
     """What has been displayed since ts_band_ns was displayed until now."""
-    for s in range(2):
-        pressure.lots_ns[s] += pressure.band_lots[s] * (ts_ns - pressure.ts_band_ns)
-    pressure.ts_band_ns = ts_ns
+    pressure.lots_ns[s] += pressure.band_lots[s] * (ts_ns - pressure.ts_band_ns[s])
+    pressure.ts_band_ns[s] = ts_ns
 
 
 @kernel
@@ -83,8 +85,9 @@ def close_second(market, params, listing_id, second):
         changes.lots_by_second[second & MASK, f] = changes.second_lots[f]
         changes.window_lots[f] += changes.second_lots[f] - leaving
         changes.second_lots[f] = 0
-    apply_shown(pressure, (second + 1) * NS_PER_S)
     for s in range(2):
+        pressure.touched[s] = RESHAPED  # a sum kept up by differences is made anew before its rounding can tell
+        apply_shown(pressure, s, (second + 1) * NS_PER_S)
         cancelled = max(changes.removed_lots[s] - changes.traded_lots[s], 0)
         shown = pressure.lots_ns[s] / NS_PER_S
         changes.flicker[s] = cancelled / shown if shown > 0.0 else 0.0
@@ -128,7 +131,7 @@ def flicker(universe, market, params, group_id, side, ts_ns):
         listing_id = group.listing_ids[k]
         pressure = market.pressures[listing_id]
         if is_fresh(universe, market, params, listing_id, ts_ns):
-            weight = pressure.bid_quote if side > 0 else pressure.ask_quote
+            weight = pressure.side_quote[s]
             weighted += weight * market.changes[listing_id].flicker[s]
             weight_sum += weight
     return weighted / weight_sum if weight_sum > 0.0 else 0.0
@@ -145,8 +148,8 @@ def venue_votes(universe, market, params, group_id, side, ts_ns):
             listing_id = group.listing_ids[k]
             is_here = universe.listings[listing_id].venue_id == venue_id
             if is_here and is_fresh(universe, market, params, listing_id, ts_ns):
-                bid += market.pressures[listing_id].bid_quote
-                ask += market.pressures[listing_id].ask_quote
+                bid += market.pressures[listing_id].side_quote[BID]
+                ask += market.pressures[listing_id].side_quote[ASK]
         if bid > 0.0 and ask > 0.0:
             fresh += 1
             agreeing += 1 if (bid - ask) * side > 0.0 else 0

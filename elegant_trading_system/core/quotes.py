@@ -102,7 +102,7 @@ def liquidity_now(universe, market, listing_id):
     book, pressure = market.books[listing_id], market.pressures[listing_id]
     fee_bps = universe.listings[listing_id].taker_fee_ppm * 0.01
     half_spread_bps = 0.5 * spread_ticks(book) / book.best_x[BID] * 1e4
-    return (pressure.bid_quote + pressure.ask_quote) / max(fee_bps + half_spread_bps, 0.01)
+    return (pressure.side_quote[BID] + pressure.side_quote[ASK]) / max(fee_bps + half_spread_bps, 0.01)
 
 
 @kernel

@@ -27,7 +27,6 @@ CONSUMED = 128
 
 LADDER = 16384  # dense price slots per side of a book; a power of two
 WORD = 32  # slots per occupancy word
-NEAR_TICKS = 16  # distances whose weight is kept
 FAR = 8192  # far levels per side kept outside the ladder; a power of two
 
 SECONDS = 2048  # 1 s buckets kept; fast + slow window must fit
@@ -277,7 +276,6 @@ PARAMS = record(
         ("flatten_before_ns", "i8"),  # of a session's close
         ("entry_before_ns", "i8"),
         ("router", "i8"),  # Router
-        ("primary_share_bps", "i8"),
         ("secondary_share_bps", "i8"),
         ("dark_share_bps", "i8"),
         ("primary_sticky_ns", "i8"),
@@ -351,21 +349,22 @@ FLOW = record(
 
 PRESSURE = record(
     [
-        ("bid_quote", "f8"),  # distance-decayed depth of one listing
-        ("ask_quote", "f8"),
+        ("side_quote", "f8", (2,)),  # distance-decayed depth of one listing, by side
         ("edge_x", "i8", (2,)),  # the last level that counts
         ("reach_x", "i8", (2,)),  # no level below it counts, as long as the mid stays
-        ("is_touched", "i8", (2,)),  # a level that counts may have changed
+        ("touched", "i8", (2,)),  # what became of the levels that count: RESIZED, RESHAPED or nothing
+        ("resized_x", "i8"),
+        ("resized_lots", "i8"),
         ("mid_ticks", "f8"),  # what the depth was last weighed at
         ("bid_x", "i8"),
         ("decay_bps", "f8"),
         ("halvings_per_tick", "f8"),  # of distance from that mid
         ("best_weight", "f8"),
         ("band_x", "i8", (2,)),  # the lowest x inside the band
-        ("weight_by_ticks", "f8", (NEAR_TICKS,)),  # 0.5 ** (ticks * halvings_per_tick)
+        ("weight_by_ticks", "f8", (WORD,)),  # 0.5 ** (ticks * halvings_per_tick)
         ("band_lots", "f8", (2,)),  # displayed down to it, undecayed
         ("lots_ns", "f8", (2,)),  # integral of band_lots over the running second
-        ("ts_band_ns", "i8"),
+        ("ts_band_ns", "i8", (2,)),
     ]
 )
 

@@ -7,7 +7,7 @@ import math
 from typing import NamedTuple
 
 from . import order_flow, pressure, volatility
-from .jit import kernel
+from .jit import bit_count, kernel
 from .kinds import BookState, ListingKind, Pressure, Regime, Verdict
 from .quotes import group_mid_price, is_fresh, is_two_sided, mid_ticks, spread_ticks, vwap_gap
 from .units import ASK, BID
@@ -105,7 +105,7 @@ def evaluate(view, params):
 def filtered(universe, market, market_params, memory, params, group_id, side, ts_ns):
     """The first filter that refuses a candidate, or APPROVED. `memory` is what the trader knows of the group."""
     seconds = memory.strong_buys if side > 0 else memory.strong_sells
-    if bit_count(seconds, params.persistence_s) < params.persistence_min:
+    if bit_count(seconds) < params.persistence_min:
         return PERSISTENCE_LOW
     if params.venues_min > 1:
         fresh, agreeing = order_flow.venue_votes(universe, market, market_params, group_id, side, ts_ns)
@@ -118,15 +118,6 @@ def filtered(universe, market, market_params, memory, params, group_id, side, ts
         if order_flow.flicker(universe, market, market_params, group_id, side, ts_ns) > params.flicker_max:
             return FLICKER
     return CANDIDATE
-
-
-@kernel
-def bit_count(seconds, count):
-    """How many of the last `count` seconds are marked."""
-    total = 0
-    for k in range(count):
-        total += (seconds >> k) & 1
-    return total
 
 
 @kernel
@@ -183,20 +174,21 @@ def smoothed_log_ratio(group, params, ts_ns):
 def is_stirred(universe, market, params, listing_id):
     """May this packet have changed a level that counts, its weight or, in a group of several, which book counts?"""
     pressure, group_id = market.pressures[listing_id], universe.listings[listing_id].group_id
-    is_touched = (pressure.is_touched[BID] | pressure.is_touched[ASK]) != 0
+    is_touched = (pressure.touched[BID] | pressure.touched[ASK]) != 0
     is_reweighed = pressure.decay_bps != market.groups[group_id].decay_bps
     is_alone = universe.groups[group_id].listing_count == 1 and params.pressure_kind == BY_DEPTH
     return is_touched or is_reweighed or not is_alone
 
 
 @kernel
-def apply_depth(universe, market, books, params, listing_id):
-    """After a depth packet: this listing's pressure, then its group's ratio and spread."""
+def apply_depth(universe, market, books, params, listing_id, is_change):
+    """After a packet that touched a book: this listing's pressure, then its group's ratio and spread."""
     listing = universe.listings[listing_id]
+    group = market.groups[listing.group_id]
+    is_comparable = is_change and market.books[listing_id].state == LIVE
+    is_moved = pressure.apply_pressure(universe, market, books, params, listing_id, group, is_comparable)
     if listing.kind >= DARK:
         return
-    group = market.groups[listing.group_id]
-    is_moved = pressure.apply_pressure(universe, market, books, params, listing_id, group)
     apply_ratio(universe, market, params, listing.group_id)
     is_alone = universe.groups[listing.group_id].listing_count == 1
     is_settled = is_alone and group.spread_bps > 0.0 and market.books[listing_id].state == LIVE
@@ -209,20 +201,20 @@ def apply_ratio(universe, market, params, group_id):
     """ln(B/A) of the group over its fresh listings; the old value is first folded into the average."""
     group = market.groups[group_id]
     bid, ask = two_sides(universe, market, params, group_id)
-    is_bid_new, is_ask_new = bid != group.sides[BID], ask != group.sides[ASK]
-    if not (is_bid_new or is_ask_new) and group.ts_ratio_ns > 0:
+    changed = (1 if bid != group.sides[BID] else 0) | (2 if ask != group.sides[ASK] else 0)
+    if changed == 0 and group.ts_ratio_ns > 0:
         return
-    s = BID if is_bid_new else ASK  # mostly one side has changed: one logarithm
-    group.log_sides[s] = log_of(bid if is_bid_new else ask)
-    if is_bid_new and is_ask_new:
-        group.log_sides[ASK] = log_of(ask)
+    group.sides[BID] = bid
+    group.sides[ASK] = ask
+    s = changed >> 1  # mostly one side has changed, which one is a coin toss: one logarithm and no branch
+    group.log_sides[s] = log_of(group.sides[s])
+    if changed != 1 << s:
+        group.log_sides[BID] = log_of(bid)
     log_ratio = 0.0
     if bid > 0.0 and ask > 0.0:
         limit = params.pressure_log_ratio_max
         log_ratio = min(max(group.log_sides[BID] - group.log_sides[ASK], -limit), limit)
     group.log_ratio_ewma = log_ratio if group.ts_ratio_ns == 0 else smoothed_log_ratio(group, params, market.ts_ns)
-    group.sides[BID] = bid
-    group.sides[ASK] = ask
     group.log_ratio = log_ratio
     group.ts_ratio_ns = market.ts_ns
 
@@ -244,8 +236,8 @@ def two_sides(universe, market, params, group_id):
     for k in range(static.listing_count):
         listing_id = static.listing_ids[k]
         if is_fresh(universe, market, params, listing_id, market.ts_ns):
-            bid += market.pressures[listing_id].bid_quote
-            ask += market.pressures[listing_id].ask_quote
+            bid += market.pressures[listing_id].side_quote[BID]
+            ask += market.pressures[listing_id].side_quote[ASK]
     return bid, ask
 
 

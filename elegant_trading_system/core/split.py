@@ -75,7 +75,8 @@ def plan(universe, market, trader, market_params, params, primary_id, side, ts_n
 
 @kernel
 def depth_quote(market, listing_id):
-    return market.pressures[listing_id].bid_quote + market.pressures[listing_id].ask_quote
+    side_quote = market.pressures[listing_id].side_quote
+    return side_quote[BID] + side_quote[ASK]
 
 
 @kernel

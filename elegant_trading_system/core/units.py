@@ -2,18 +2,28 @@
 
 import math
 
+import numpy as np
+
 from .jit import kernel
 from .kinds import ListingKind
 
 BPS = 1e-4
 INVERSE = ListingKind.INVERSE.value
 BID, ASK = 0, 1  # side index of a book
+PRICE_TICKS_MAX = np.uint64(2**40)
+LOTS_MAX = np.uint64(2**50)
 
 
 @kernel
 def side_index(side):
     """Side.BUY -> 0, Side.SELL -> 1."""
     return (1 - side) // 2
+
+
+@kernel
+def is_sane_row(ticks, lots):
+    """May a book hold this? Unsigned: what is negative is large."""
+    return (np.uint64(ticks - 1) < PRICE_TICKS_MAX) & (np.uint64(lots) < LOTS_MAX)
 
 
 @kernel

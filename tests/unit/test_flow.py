@@ -1,6 +1,7 @@
 """Windows, averages and bars against sums taken anew, and the worked examples of the research."""
 
 import math
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from elegant_trading_system.config import Config
 from elegant_trading_system.core import bars as bar_ops
-from elegant_trading_system.core import pressure, quotes, signal_engine, windows
+from elegant_trading_system.core import engine, pressure, quotes, signal_engine, windows
 from elegant_trading_system.core.kinds import Kind
 from elegant_trading_system.core.schema import BAR, FLOW, GROUP_STATE, NS_PER_S
 
@@ -22,10 +23,12 @@ from ..builders import (
     START_NS,
     WORLD,
     Array,
+    depth,
     loose,
     random_tape,
     run,
     snapshot,
+    tape,
     universe,
 )
 from ..naive_core import decayed_depth, ewma, wilder_atr
@@ -258,6 +261,64 @@ def test_pressure_counts_only_the_best_levels_inside_the_band() -> None:
         for s, side in ((0, bids), (1, asks)):
             found = weighed(desk, params, s, 3.0)
             assert found == pytest.approx(decayed_depth(side, mid, 3.0, 10.0, count), rel=1e-12)
+
+
+@pytest.mark.uncompiled
+@pytest.mark.spec("S1")
+@pytest.mark.parametrize("sets", [(), ("market.pressure_price_weighted=true",), ("market.pressure_band_bps=1.0",)])
+def test_pressure_kept_up_packet_by_packet_is_the_sum_taken_anew(sets: tuple[str, ...]) -> None:
+    """A level of the ten resized, levels come and gone, several rows at once, wild gaps, a side emptied."""
+    config, random = loose(*sets), np.random.default_rng(11)
+    world, params = universe(config, [WORLD[LINEAR]]).record[0], config.market_params()[0]
+    desk, memory, sides = Desk(), np.zeros(1, np.int64), ({}, {})  # type: tuple[Desk, Any, tuple[dict[int, int], ...]]
+    market, summed = desk.market[0], Counter[str]()
+    unit = float(WORLD[LINEAR].tick_size * WORLD[LINEAR].lot_size)
+    for n in range(600):
+        rows: tuple[dict[int, int], dict[int, int]] = ({}, {})
+        for _ in range(1 if random.random() < 0.7 else int(random.integers(2, 5))):
+            s = 1 if sides[1] and not sides[0] and n % 150 < 20 else int(random.integers(2))
+            gap = int(random.integers(1, 15)) if random.random() < 0.9 else int(random.integers(1, 300))
+            rows[s][25_000 - gap if s == 0 else 25_000 + gap] = int(random.integers(1, 99) * (random.random() > 0.25))
+        if n % 150 == 149:
+            rows = (dict.fromkeys(sides[0], 0), {})
+        for s in (0, 1):
+            sides[s].update(rows[s])
+            for ticks in [ticks for ticks, lots in sides[s].items() if lots == 0]:
+                del sides[s][ticks]
+        packets, levels = tape([depth(n, 0, list(rows[0].items()), list(rows[1].items()))])
+        if n == 0:
+            packets["kind"] = Kind.SNAPSHOT
+        engine.observe(world, market, desk.books[0], memory, params, packets[0], levels)
+        found = market.pressures[0]["side_quote"].tolist()
+        summed["one-sided" if min(map(len, sides)) == 0 else "dense" if min(map(len, sides)) >= 10 else "sparse"] += 1
+        if min(map(len, sides)) == 0:
+            assert found == [0.0, 0.0]
+            continue
+        mid = 0.5 * (max(sides[0]) + min(sides[1]))
+        for s in (0, 1):
+            lots = {
+                ticks: lots if params["is_price_weighted"] else lots * mid / ticks for ticks, lots in sides[s].items()
+            }
+            expected = unit * decayed_depth(lots, mid, params["decay_bps_min"], params["pressure_band_bps"], 10)
+            assert found[s] == pytest.approx(expected, rel=1e-12), (n, rows)
+    assert min(summed[kind] for kind in ("dense", "sparse", "one-sided")) > 2, summed
+
+
+@pytest.mark.uncompiled
+@pytest.mark.spec("S3")
+@pytest.mark.parametrize("row", [(24_999, -5), (24_999, 2**50), (0, 5), (2**40 + 1, 5), (-3, 5)])
+def test_a_row_the_book_refuses_is_no_order_flow(row: tuple[int, int]) -> None:
+    config, desk = loose(), Desk()
+    world, params = universe(config, [WORLD[LINEAR]]).record[0], config.market_params()[0]
+    for n, event in enumerate(
+        [snapshot(0, 0, [(24_999, 5)], [(25_001, 5)]), depth(1, 0, [row]), depth(2, 0, [], [row])]
+    ):
+        packets, levels = tape([event])
+        engine.observe(world, desk.market[0], desk.books[0], np.zeros(1, np.int64), params, packets[0], levels)
+        assert int(desk.market[0].refused_count) == n
+    changes = desk.market[0].changes[0]
+    assert changes["second_lots"].tolist() == [0, 0, 0, 0]
+    assert changes["removed_lots"].tolist() == [0, 0]
 
 
 @pytest.mark.uncompiled

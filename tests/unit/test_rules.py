@@ -208,12 +208,11 @@ def test_a12_the_touch_tells_the_flow() -> None:
     quotes = [(10000, 50, 10001, 40), (10000, 70, 10001, 40), (10001, 30, 10002, 60), (10001, 10, 10002, 60),
               (10000, 80, 10001, 25), (10000, 80, 10001, 25)]  # fmt: skip
     desk, found = Desk(), []
-    packet = np.zeros(1, PACKET)[0]
     for n, (bid, bid_lots, ask, ask_lots) in enumerate(quotes):
         desk.hear(snapshot(n, 0, [(bid, bid_lots)], [(ask, ask_lots)]), is_checked=False)
-        packet["kind"] = Kind.DEPTH if n else Kind.SNAPSHOT
         before = desk.market[0]["changes"][0]["second_lots"].copy()
-        order_flow.apply_after(desk.market[0], desk.books[0], packet)
+        for s in range(2):
+            order_flow.apply_after(desk.market[0], desk.books[0], 0, s, n > 0)
         moved = desk.market[0]["changes"][0]["second_lots"] - before
         found.append(int(moved[order_flow.BOUGHT] - moved[order_flow.SOLD]))
     assert found == [0, 20, 70, -20, -35, 0]
@@ -251,7 +250,7 @@ def test_venues_vote_with_their_own_books() -> None:
         market["books"][listing_id]["state"] = BookState.LIVE
         market["books"][listing_id]["best_x"] = (100, -101)
         market["books"][listing_id]["ts_packet_ns"] = START_NS
-        market["pressures"][listing_id]["bid_quote"], market["pressures"][listing_id]["ask_quote"] = bid, ask
+        market["pressures"][listing_id]["side_quote"] = bid, ask
     market["venues"]["ts_packet_ns"] = START_NS
     assert order_flow.venue_votes(world, market, params, 0, 1, START_NS) == (2, 1)  # alpha 18:2 for, beta 11:12 against
     assert order_flow.venue_votes(world, market, params, 0, -1, START_NS) == (2, 1)
@@ -264,9 +263,9 @@ def test_three_of_five_seconds_must_have_been_strong_on_the_same_side() -> None:
     counts = []
     for side, strength in [(1, 3.0), (1, 3.0), (1, 2.0), (1, 3.0), (-1, 3.0), (1, 3.0), (1, 3.0)]:
         signal_engine.remember_second(memory, PARAMS, signal_engine.Signal(side, strength, 0), 2.5)
-        counts.append(int(signal_engine.bit_count(memory["strong_buys"], 5)))
+        counts.append(int(memory["strong_buys"]).bit_count())
     assert counts == [1, 2, 2, 3, 3, 3, 3]
-    assert int(signal_engine.bit_count(memory["strong_sells"], 5)) == 1
+    assert int(memory["strong_sells"]).bit_count() == 1
 
 
 # --- which bar ------------------------------------------------------------------------------------------------
