@@ -79,7 +79,7 @@ def routed(
 
 def params_of(made: Any) -> Any:
     params = made.params[0]
-    params["primary_share_bps"], params["secondary_share_bps"], params["dark_share_bps"] = 6000, 3000, 1000
+    params["secondary_share_bps"], params["dark_share_bps"] = 3000, 1000
     return params
 
 
