@@ -7,22 +7,31 @@ import sys
 import traceback
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
 from . import __version__
 from .cli_export import export
 from .cli_fetch import fetch_app
-from .cli_parse import RUNS, names_of, run_folder, time_ns
+from .cli_live import emulator, run
+from .cli_parse import (
+    RUNS,
+    ConfigOption,
+    EdgeOption,
+    JsonOption,
+    SeedOption,
+    SetOption,
+    load_config,
+    names_of,
+    run_folder,
+    time_ns,
+)
 from .cli_query import query
 from .cli_regimes import regimes
 from .cli_why import why
 from .errors import ExitCode, UserError, code_error
 from .terminal import open_page, print_error, print_json, print_summary, print_table, print_wide, progress_bar
-
-if TYPE_CHECKING:
-    from .config import Config
 
 HOME = Path("ets_data")
 CATALOG = HOME / "catalog"
@@ -38,24 +47,6 @@ app.add_typer(config_app, name="config")
 app.add_typer(fetch_app, name="fetch")
 
 CatalogOption = Annotated[Path, typer.Option("--catalog", help="Folder of tapes.")]
-ConfigOption = Annotated[
-    list[Path] | None,
-    typer.Option("--config", help="TOML file over the defaults, or the name of one in config/. May be repeated."),
-]
-SetOption = Annotated[
-    list[str] | None, typer.Option("--set", help="section.key=value, over everything else. May be repeated.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
-SeedOption = Annotated[int, typer.Option("--seed", help="Everything random follows from it.", min=0)]
-EdgeOption = Annotated[
-    float,
-    typer.Option(
-        "--edge",
-        help="Correlation of the best possible forecast with the next minute; 0 = a fair market.",
-        min=0.0,
-        max=1.0,
-    ),
-]
 InstrumentsOption = Annotated[str, typer.Option("--instruments", help="BTC,ETH/USDT; all if left out.")]
 RunArgument = Annotated[Path, typer.Argument(help="Folder of a run.")]
 
@@ -95,12 +86,6 @@ def _write_report(run: Path) -> Path:
     from .research.report import write_report
 
     return write_report(run)
-
-
-def _load_config(files: list[Path] | None, sets: list[str] | None) -> "Config":
-    from .config_sources import load
-
-    return load(files or [], sets or [])
 
 
 def _facts_rows(tapes: list[Any]) -> dict[str, object]:
@@ -212,7 +197,7 @@ def backtest(
       ets backtest --instruments BTC --config short-windows --set risk.base_risk=0.001
       ets backtest --simulated 10080 --instruments BTC,ETH,SOL
     """
-    resolved = _load_config(config, sets)
+    resolved = load_config(config, sets)
     start_ns, end_ns = time_ns(start), time_ns(end)
     if not minutes:
         _check_catalog(catalog)
@@ -289,11 +274,11 @@ def null_test(
 
     Example: ets null-test --hours 6; and, to see it fail: ets null-test --follower --look-ahead
     """
-    resolved = _load_config(config, sets)
+    resolved = load_config(config, sets)
     from .research.null_test import follower, follower_sets, run_null_test
 
     if is_follower:
-        resolved = _load_config(config, [*follower_sets(), *(sets or [])])
+        resolved = load_config(config, [*follower_sets(), *(sets or [])])
     with progress_bar() as progress:
         engine = {"simulate": follower()} if is_follower else {}
         figures = run_null_test(
@@ -307,6 +292,8 @@ def null_test(
         raise typer.Exit(ExitCode.NO)
 
 
+app.command("run")(run)
+app.command("emulator")(emulator)
 app.command("export")(export)
 app.command("why")(why)
 app.command("regimes")(regimes)
@@ -343,7 +330,7 @@ def config_show(
     """Print every number of the resolved configuration."""
     from .config_sources import flatten
 
-    resolved = _load_config(config, sets)
+    resolved = load_config(config, sets)
     origins = resolved.origins()
     if as_json:
         print_json(
@@ -363,7 +350,7 @@ def demo() -> None:
     from .sim import backtest as engine
     from .sim.market_tape import simulate_market
 
-    resolved = _load_config([config_folder() / "demo.toml"], None)
+    resolved = load_config([config_folder() / "demo.toml"], None)
     catalog, run, before = DEMO / "catalog", DEMO / "run", DEMO / "run-before"
     shutil.rmtree(catalog, ignore_errors=True)
     if run.is_dir():

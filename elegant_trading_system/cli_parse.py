@@ -2,10 +2,41 @@
 
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from .errors import ExitCode, UserError
 
+if TYPE_CHECKING:
+    from .config import Config
+
 RUNS = Path("ets_data") / "runs"
+
+ConfigOption = Annotated[
+    list[Path] | None,
+    typer.Option("--config", help="TOML file over the defaults, or the name of one in config/. May be repeated."),
+]
+SetOption = Annotated[
+    list[str] | None, typer.Option("--set", help="section.key=value, over everything else. May be repeated.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
+SeedOption = Annotated[int, typer.Option("--seed", help="Everything random follows from it.", min=0)]
+EdgeOption = Annotated[
+    float,
+    typer.Option(
+        "--edge",
+        help="Correlation of the best possible forecast with the next minute; 0 = a fair market.",
+        min=0.0,
+        max=1.0,
+    ),
+]
+
+
+def load_config(files: list[Path] | None, sets: list[str] | None) -> "Config":
+    from .config_sources import load
+
+    return load(files or [], sets or [])
 
 
 def names_of(text: str) -> list[str] | None:

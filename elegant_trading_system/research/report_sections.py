@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from plotly.graph_objects import Figure
 
+from ..sim.replay import is_live
 from . import report_charts as charts
 from .by_day import is_short
 from .report_charts import GROUPS_SHOWN
@@ -295,6 +296,8 @@ def _market_options(run: Run) -> list[str]:
 
 def command(run: Run, origins: dict[str, str]) -> str:
     """The command line that gives this run again, one option per line."""
+    if is_live(run.manifest):
+        return "# a live run happens once: its journal holds every event that it was decided on"
     files = list(dict.fromkeys(Path(origin).stem for origin in origins.values() if origin.endswith(".toml")))
     singles = [key for key, origin in sorted(origins.items()) if not origin.endswith(".toml")]
     first, last = (run.manifest[name] for name in ("start_ns", "end_ns"))

@@ -7,10 +7,9 @@ from typing import Any
 
 import polars as pl
 
-from ..config import Config
 from ..core.kinds import Kind
 from ..errors import ExitCode, UserError
-from ..sim.replay import market_of, read_manifest, read_replies, woven
+from ..sim.replay import events_of, read_manifest
 from .report_run import Run
 from .report_words import explanation
 
@@ -63,9 +62,9 @@ def _trips(run: Run) -> pl.DataFrame:
 def packet_of(folder: Path, seq: int) -> Answer:
     """The event behind a decision: a market packet from its tape, or a report from the journal."""
     manifest = read_manifest(folder)
-    universe, parts = market_of(manifest, Config(**manifest["config"]))
+    universe, parts = events_of(folder, manifest)
     first = 0
-    for packets, levels in woven(parts, *read_replies(folder)):
+    for packets, levels in parts:
         if seq < first + len(packets):
             packet = packets[seq - first]
             begin, buys = int(packet["level_begin"]), int(packet["buy_count"])

@@ -14,9 +14,10 @@ from ..config import Config
 from ..core import engine
 from ..core.jit import SOURCE_DIGEST
 from ..core.schema import COMMAND, EQUITY, EVALUATION, GROUPS, LEVEL, MARK, PACKET, SCHEMA_VERSION, TRADER
+from ..data import journal
 from ..data.catalog import merge
 from ..data.sessions import with_sessions
-from ..data.tape import Tape
+from ..data.tape import ListingSpec, Tape
 from ..data.universe import Universe, build
 from ..errors import UserError
 from .market_stream import MarketStream
@@ -25,22 +26,31 @@ from .simulated_run import CHUNK_S, chunk_count
 
 Array = np.ndarray[Any, Any]
 Part = tuple[Array, Array]  # packets, levels
+LIVE = "live"
 SLICE_EVENTS = 100_000
 ROOM = 8192
 MARK_ROOM = 4096
 
 
 def verify(run: Path) -> dict[str, Any]:
-    """Replay a run; `identical` is whether every command, verdict and digest came out the same."""
+    """Replay a run; `identical` is whether every command, verdict and digest came out the same.
+
+    A live run that was killed has said no digest: its commands are compared, as far as they were written.
+    """
     manifest = read_manifest(run)
+    if is_live(manifest):
+        journal.check_chain(run / "journal")
     commands, trader, events = replay(run, manifest)
-    recorded_commands = np.fromfile(run / "journal" / "commands.bin", COMMAND)
-    recorded = manifest["summary"]["digests"]["decisions"]
+    recorded_commands = journal.read_commands(run / "journal")
     replayed = decisions_digest(commands, trader)
+    if "summary" in manifest:
+        recorded = manifest["summary"]["digests"]["decisions"]
+    else:
+        recorded = decisions_digest(recorded_commands, trader)
     difference = None if recorded == replayed else first_difference(recorded_commands, commands)
     return {
         "identical": recorded == replayed,
-        "is_same_code": manifest["summary"]["digests"]["source"] == SOURCE_DIGEST,
+        "is_same_code": source_of(manifest) == SOURCE_DIGEST,
         "recorded": recorded,
         "replayed": replayed,
         "events": events,
@@ -64,10 +74,30 @@ def read_manifest(run: Path) -> dict[str, Any]:
 
 def replay(run: Path, manifest: dict[str, Any]) -> tuple[Array, Any, int]:
     """(commands, trader, events): the journal of the run, driven through core alone."""
-    config = Config(**manifest["config"])
-    universe, parts = market_of(manifest, config)
-    commands, trader = drive(universe.record, config, woven(parts, *read_replies(run)))
+    universe, parts = events_of(run, manifest)
+    commands, trader = drive(universe.record, Config(**manifest["config"]), parts)
     return commands, trader, int(trader["seq"])
+
+
+def is_live(manifest: dict[str, Any]) -> bool:
+    """Was the run traded as it happened? Its journal then holds the market as well."""
+    return manifest.get("kind") == LIVE
+
+
+def source_of(manifest: dict[str, Any]) -> str:
+    """The digest of the code that traded."""
+    source: str = manifest["source"] if is_live(manifest) else manifest["summary"]["digests"]["source"]
+    return source
+
+
+def events_of(run: Path, manifest: dict[str, Any]) -> tuple[Universe, Iterator[Part]]:
+    """Everything the trader of a run heard, in order."""
+    config = Config(**manifest["config"])
+    if is_live(manifest):
+        listings = [ListingSpec(**entry) for entry in manifest["listings"]]
+        return build(listings, config), journal.read(run / "journal")
+    universe, parts = market_of(manifest, config)
+    return universe, woven(parts, *read_replies(run))
 
 
 def market_of(manifest: dict[str, Any], config: Config) -> tuple[Universe, Iterator[Part]]:

@@ -1,0 +1,195 @@
+"""The journal of a live run: every event in the order it was decided on, written before it is.
+
+A segment is two preallocated memory-mapped files, packets and rows, and a head that says how many of each count. The
+head is written last, so a process killed at any moment leaves whole events only. Blocks of events are chained by
+sha256 as they fill; what a chain covers can be proven unchanged.
+"""
+
+import hashlib
+import json
+import mmap
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..core.schema import COMMAND, LEVEL, PACKET, SCHEMA_VERSION
+from ..errors import UserError
+
+Array = np.ndarray[Any, Any]
+SEGMENT_PACKETS = 1 << 18  # 16 MB
+SEGMENT_ROWS = 1 << 20  # 16 MB
+BLOCK_PACKETS = 1 << 12
+HEAD = np.dtype([("schema_version", "i8"), ("packets", "i8"), ("rows", "i8"), ("is_closed", "i8")])
+PARTS = (("packets", PACKET, SEGMENT_PACKETS), ("rows", LEVEL, SEGMENT_ROWS), ("head", HEAD, 1))
+
+
+class Entry(NamedTuple):
+    """Room for one event, to be filled in place: its header, and its rows."""
+
+    packet: Any
+    rows: Array
+
+
+class _Segment:
+    """One pair of files, mapped."""
+
+    def __init__(self, folder: Path, number: int) -> None:
+        self.folder, self.number = folder, number
+        self._maps: list[mmap.mmap] = []
+        self.packets, self.rows, self.head = (self._map(*part) for part in PARTS)
+        self.head[0]["schema_version"] = SCHEMA_VERSION
+
+    def path(self, name: str) -> Path:
+        return self.folder / f"{name}-{self.number:05d}.bin"
+
+    def _map(self, name: str, dtype: np.dtype[Any], count: int) -> Array:
+        """Room on the disk is claimed now: a full disk is noticed before an event is half written."""
+        size = dtype.itemsize * count
+        descriptor = os.open(self.path(name), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(descriptor, 0, size)
+            else:
+                os.write(descriptor, bytes(size))
+            self._maps.append(mmap.mmap(descriptor, size))
+        except OSError as error:
+            raise UserError(f"{self.path(name)}: {error.strerror}", "make room on the disk; nothing was lost") from None
+        finally:
+            os.close(descriptor)
+        return np.frombuffer(self._maps[-1], dtype)
+
+    def close(self) -> None:
+        """Cut the files to what was used and make them durable."""
+        self.head[0]["is_closed"] = 1
+        used = {"packets": int(self.head[0]["packets"]), "rows": int(self.head[0]["rows"]), "head": 1}
+        for mapped in self._maps:
+            mapped.flush()
+        for name, dtype, _ in PARTS:
+            os.truncate(self.path(name), used[name] * dtype.itemsize)
+
+
+class Journal:
+    """Writes a run's events; `begin`, fill, `commit`."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True)
+        self.folder = folder
+        self.count = 0  # events committed
+        self._chain, self._chained = hashlib.sha256(), 0
+        self._segment = _Segment(folder, 0)
+        self._commands = (folder / "commands.bin").open("ab", buffering=0)
+
+    @property
+    def packets(self) -> Array:
+        """The running segment's events, committed or not; and `rows`, its rows."""
+        return self._segment.packets
+
+    @property
+    def rows(self) -> Array:
+        return self._segment.rows
+
+    @property
+    def position(self) -> int:
+        """Where in the running segment the next event goes."""
+        return int(self._segment.head[0]["packets"])
+
+    def begin(self, row_count: int) -> Entry:
+        """Room for the next event with so many rows; nothing counts until `commit`."""
+        head = self._segment.head[0]
+        if head["packets"] == SEGMENT_PACKETS or head["rows"] + row_count > SEGMENT_ROWS:
+            assert row_count <= SEGMENT_ROWS, row_count
+            self._rotate()
+            head = self._segment.head[0]
+        n, begin = int(head["packets"]), int(head["rows"])
+        packet = self._segment.packets[n]
+        packet["level_begin"] = begin
+        return Entry(packet, self._segment.rows[begin : begin + row_count])
+
+    def commit(self, entry: Entry) -> int:
+        """The event counts from here on; returns its place in the segment."""
+        head = self._segment.head[0]
+        n = int(head["packets"])
+        head["rows"] += len(entry.rows)
+        head["packets"] = n + 1
+        self.count += 1
+        return n
+
+    def log_commands(self, commands: Array) -> None:
+        """What was decided: to be compared with what a replay decides."""
+        self._commands.write(commands.tobytes())
+
+    def seal(self) -> None:
+        """Chain the blocks that are full. Off the hot path."""
+        while self.position - self._chained >= BLOCK_PACKETS:
+            self._seal_to(self._chained + BLOCK_PACKETS)
+
+    def _seal_to(self, end: int) -> None:
+        packets = self._segment.packets[self._chained : end]
+        first, last = packets[0], packets[-1]
+        row_end = int(last["level_begin"] + last["buy_count"] + last["sell_count"])
+        self._chain.update(packets.tobytes() + self._segment.rows[int(first["level_begin"]) : row_end].tobytes())
+        self._chained = end
+        with (self.folder / "chain.jsonl").open("a") as file:
+            entry = {"segment": self._segment.number, "end": end, "sha256": self._chain.hexdigest()}
+            file.write(json.dumps(entry) + "\n")
+
+    def _rotate(self) -> None:
+        following = _Segment(self.folder, self._segment.number + 1)  # first: if the disk is full, nothing is closed
+        self._finish_segment()
+        self._segment, self._chained = following, 0
+
+    def _finish_segment(self) -> None:
+        if self.position > self._chained:
+            self._seal_to(self.position)
+        self._segment.close()
+
+    def close(self) -> str:
+        """Everything is on the disk; returns the chain's last digest."""
+        self._finish_segment()
+        self._commands.close()
+        return self._chain.hexdigest()
+
+
+# --- reading --------------------------------------------------------------------------------------------------
+def read(folder: Path) -> Iterator[tuple[Array, Array]]:
+    """(packets, rows) of each segment, as far as they were committed: after a crash as well."""
+    numbers = [int(path.stem.rpartition("-")[2]) for path in sorted(folder.glob("head-*.bin"))]
+    if not numbers:
+        raise UserError(f"{folder} is no journal: it has no segment", "a live run's folder holds one in journal/")
+    for number in numbers:
+        found = {name: np.fromfile(folder / f"{name}-{number:05d}.bin", dtype) for name, dtype, _ in PARTS}
+        if len(found["head"]) == 0 or found["head"][0]["schema_version"] not in (0, SCHEMA_VERSION):
+            raise UserError(f"{folder}: segment {number} has another schema", "use the version that wrote it")
+        head = found["head"][0]
+        if len(found["packets"]) < head["packets"] or len(found["rows"]) < head["rows"]:
+            raise UserError(f"{folder}: segment {number} is shorter than its head says", "the files were damaged")
+        yield found["packets"][: head["packets"]], found["rows"][: head["rows"]]
+
+
+def check_chain(folder: Path) -> str:
+    """Recompute the chain over what was sealed; returns the last digest. Raises UserError where it breaks."""
+    chain, ends = hashlib.sha256(), list[dict[str, Any]]()
+    if (folder / "chain.jsonl").exists():
+        ends = [json.loads(line) for line in (folder / "chain.jsonl").read_text().splitlines()]
+    for number, (packets, rows) in enumerate(read(folder)):
+        begin = 0
+        for end in (entry for entry in ends if entry["segment"] == number):
+            block = packets[begin : end["end"]]
+            last = block[-1]
+            row_end = int(last["level_begin"] + last["buy_count"] + last["sell_count"])
+            chain.update(block.tobytes() + rows[int(block[0]["level_begin"]) : row_end].tobytes())
+            if chain.hexdigest() != end["sha256"]:
+                raise UserError(
+                    f"{folder}: events {begin} to {end['end']} of segment {number} were changed after they were sealed"
+                )
+            begin = end["end"]
+    return chain.hexdigest()
+
+
+def read_commands(folder: Path) -> Array:
+    """Whole commands only: the last may have been cut off by a crash."""
+    data = (folder / "commands.bin").read_bytes()
+    return np.frombuffer(data[: len(data) // COMMAND.itemsize * COMMAND.itemsize], COMMAND)

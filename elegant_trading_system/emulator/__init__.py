@@ -1,0 +1,1 @@
+"""Venues on this machine that speak the real ones' protocols."""

@@ -1,0 +1,65 @@
+"""What a request to Binance says: its parameters read, its signature checked."""
+
+import base64
+import hashlib
+import hmac
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from ..core.kinds import Side
+from .binance_wire import ApiError
+from .exchange import TimeInForce
+
+
+def is_signed(secret: str, payload: str, signature: str) -> bool:
+    """HMAC-SHA256 in hexadecimal, or Ed25519 in base64 when the secret is a public key in PEM."""
+    if "PUBLIC KEY" not in secret:
+        expected = hmac.new(secret.encode(), payload.encode(), hashlib.sha256).hexdigest()
+        return hmac.compare_digest(expected, signature.lower())
+    from cryptography.exceptions import InvalidSignature
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+    key = load_pem_public_key(secret.encode())
+    assert isinstance(key, Ed25519PublicKey)
+    try:
+        key.verify(base64.b64decode(signature, validate=True), payload.encode())
+    except (InvalidSignature, ValueError):
+        return False
+    return True
+
+
+def plain(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def integer(params: dict[str, Any], name: str, default: int) -> int:
+    try:
+        return int(params.get(name, default))
+    except (ValueError, TypeError):
+        raise ApiError(-1100, f"Illegal characters found in parameter '{name}'.") from None
+
+
+def side_of(params: dict[str, Any]) -> Side:
+    try:
+        return Side[params.get("side", "")]
+    except KeyError:
+        raise ApiError(-1117, "Invalid side.") from None
+
+
+def time_in_force_of(params: dict[str, Any]) -> TimeInForce:
+    try:
+        return TimeInForce(params.get("timeInForce", ""))
+    except ValueError:
+        raise ApiError(-1115, "Invalid timeInForce.") from None
+
+
+def steps_of(params: dict[str, Any], name: str, step: Decimal, rule: str) -> int:
+    """A positive decimal as a whole number of steps."""
+    try:
+        steps = Decimal(str(params.get(name, ""))) / step
+    except InvalidOperation:
+        raise ApiError(-1102, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed.") from None
+    if not steps.is_finite() or steps != int(steps) or steps < 1:
+        raise ApiError(-1013, f"Filter failure: {rule}")
+    return int(steps)

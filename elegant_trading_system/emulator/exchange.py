@@ -1,0 +1,352 @@
+"""A venue's matching engine: books that follow a market, orders of several accounts, balances to the last decimal.
+
+It knows no protocol and no clock of its own: requests in, events out. What our orders take is gone from the book until
+the market renews the level.
+"""
+
+import itertools
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from decimal import ROUND_UP, Decimal
+from enum import StrEnum
+from typing import NamedTuple
+
+from ..core.kinds import Side
+from ..core.units import ASK, BID
+
+ATOM = Decimal("0.00000001")
+Rows = Iterable[tuple[int, int]]  # ticks, lots
+
+
+class Status(StrEnum):
+    NEW = "NEW"
+    PARTIALLY_FILLED = "PARTIALLY_FILLED"
+    FILLED = "FILLED"
+    CANCELED = "CANCELED"
+    EXPIRED = "EXPIRED"
+
+
+FINAL = (Status.FILLED, Status.CANCELED, Status.EXPIRED)
+
+
+class TimeInForce(StrEnum):
+    GTC = "GTC"
+    IOC = "IOC"
+    FOK = "FOK"
+
+
+class Refusal(Exception):
+    """Why the venue will not do it."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+@dataclass(frozen=True)
+class Instrument:
+    symbol: str
+    base: str
+    quote: str
+    tick: Decimal
+    lot: Decimal
+    notional_min: Decimal
+
+    def price(self, ticks: int) -> Decimal:
+        return ticks * self.tick
+
+    def quantity(self, lots: int) -> Decimal:
+        return lots * self.lot
+
+
+class Fill(NamedTuple):
+    trade_id: int
+    ticks: int
+    lots: int
+    fee: Decimal
+    fee_asset: str
+    is_maker: bool
+
+
+@dataclass
+class Order:
+    order_id: int
+    client_id: str
+    account: "Account"
+    instrument: Instrument
+    side: Side
+    kind: str  # LIMIT or MARKET
+    time_in_force: TimeInForce
+    ticks: int
+    lots: int
+    ts_ms: int
+    status: Status = Status.NEW
+    filled_lots: int = 0
+    quote_filled: Decimal = Decimal(0)
+    locked: Decimal = Decimal(0)
+    fills: list[Fill] = field(default_factory=list)
+
+    @property
+    def left(self) -> int:
+        return self.lots - self.filled_lots
+
+
+@dataclass
+class Balance:
+    free: Decimal = Decimal(0)
+    locked: Decimal = Decimal(0)
+
+
+class Account:
+    """One customer: balances by asset, orders by id and by their own name for them."""
+
+    def __init__(self, name: str, balances: dict[str, Decimal]) -> None:
+        self.name = name
+        self.balances = {asset: Balance(amount) for asset, amount in balances.items()}
+        self.orders: dict[int, Order] = {}
+        self.by_client_id: dict[tuple[str, str], Order] = {}
+
+    def balance(self, asset: str) -> Balance:
+        return self.balances.setdefault(asset, Balance())
+
+    def open_orders(self, symbol: str | None = None) -> list[Order]:
+        return [
+            order
+            for order in self.orders.values()
+            if order.status not in FINAL and symbol in (None, order.instrument.symbol)
+        ]
+
+
+# --- what the venue tells ---------------------------------------------------------------------------------
+class Depth(NamedTuple):
+    """Levels that changed, absolute; 0 lots removes."""
+
+    instrument: Instrument
+    first_id: int
+    last_id: int
+    bids: list[tuple[int, int]]
+    asks: list[tuple[int, int]]
+
+
+class Trade(NamedTuple):
+    instrument: Instrument
+    trade_id: int
+    ticks: int
+    lots: int
+    aggressor: Side
+
+
+class Report(NamedTuple):
+    """A step in the life of an order: NEW, TRADE (with its fill), CANCELED or EXPIRED."""
+
+    order: Order
+    step: str
+    fill: Fill | None
+    status: Status  # after this step, with what had been filled by then
+    filled_lots: int
+    quote_filled: Decimal
+
+
+Event = Depth | Trade | Report
+
+
+@dataclass
+class Book:
+    """Lots by price in ticks, a dict a side."""
+
+    sides: tuple[dict[int, int], dict[int, int]] = field(default_factory=lambda: ({}, {}))
+    last_id: int = 0
+    last_ticks: int = 0
+
+    def best(self, s: int) -> int | None:
+        side = self.sides[s]
+        return (max(side) if s == BID else min(side)) if side else None
+
+    def top(self, s: int, count: int) -> list[tuple[int, int]]:
+        return sorted(self.sides[s].items(), reverse=s == BID)[:count]
+
+
+class Exchange:
+    """All instruments and accounts of a venue."""
+
+    def __init__(self, instruments: Iterable[Instrument], fee_rate: Decimal = Decimal("0.001")) -> None:
+        self.instruments = {instrument.symbol: instrument for instrument in instruments}
+        self.books = {symbol: Book() for symbol in self.instruments}
+        self.accounts: dict[str, Account] = {}
+        self.fee_rate = fee_rate
+        self._order_ids, self._trade_ids = itertools.count(1), itertools.count(1)
+
+    # --- the market moves -------------------------------------------------------------------------------------
+    def apply_depth(self, symbol: str, bids: Rows, asks: Rows, *, is_whole: bool = False) -> list[Event]:
+        """Levels of the market as they are now; resting orders of ours are met where they cross."""
+        book = self.books[symbol]
+        changed: tuple[dict[int, int], dict[int, int]] = ({}, {})
+        for s, rows in ((BID, bids), (ASK, asks)):
+            if is_whole:
+                changed[s].update(dict.fromkeys(book.sides[s], 0))
+            changed[s].update(rows)
+        events: list[Event] = [*self._change(symbol, changed)]
+        for account in self.accounts.values():
+            for order in account.open_orders(symbol):
+                events += self._meet(order, is_maker=True)
+        return events
+
+    def apply_trade(self, symbol: str, ticks: int, lots: int, aggressor: Side) -> list[Event]:
+        self.books[symbol].last_ticks = ticks
+        return [Trade(self.instruments[symbol], next(self._trade_ids), ticks, lots, aggressor)]
+
+    def _change(self, symbol: str, changed: tuple[dict[int, int], dict[int, int]]) -> Iterator[Depth]:
+        book = self.books[symbol]
+        for s in (BID, ASK):
+            for ticks, lots in changed[s].items():
+                if lots > 0:
+                    book.sides[s][ticks] = lots
+                else:
+                    book.sides[s].pop(ticks, None)
+        count = len(changed[BID]) + len(changed[ASK])
+        if count:
+            first_id, book.last_id = book.last_id + 1, book.last_id + count
+            rows = [sorted(changed[s].items(), reverse=s == BID) for s in (BID, ASK)]
+            yield Depth(self.instruments[symbol], first_id, book.last_id, rows[BID], rows[ASK])
+
+    # --- orders -----------------------------------------------------------------------------------------------
+    def place(
+        self,
+        account: Account,
+        instrument: Instrument,
+        side: Side,
+        kind: str,
+        time_in_force: TimeInForce,
+        ticks: int,
+        lots: int,
+        client_id: str,
+        ts_ms: int,
+        *,
+        is_post_only: bool = False,
+    ) -> tuple[Order, list[Event]]:
+        """A new order and what became of it at once; Refusal when it breaks a rule or cannot be paid."""
+        self._check(account, instrument, side, kind, ticks, lots, client_id, is_post_only=is_post_only)
+        order_id = next(self._order_ids)
+        order = Order(
+            order_id, client_id or f"x-{order_id}", account, instrument, side, kind, time_in_force, ticks, lots, ts_ms
+        )
+        self._lock(order)
+        account.orders[order.order_id] = order
+        account.by_client_id[instrument.symbol, order.client_id] = order
+        events: list[Event] = [_report(order, "NEW")]
+        is_hopeless = time_in_force is TimeInForce.FOK and self._takeable(order) < lots
+        if not is_hopeless:
+            events += self._meet(order, is_maker=False)
+        if order.status not in FINAL and (kind == "MARKET" or time_in_force is not TimeInForce.GTC):
+            events.append(self._finish(order, Status.EXPIRED))
+        return order, events
+
+    def cancel(self, order: Order) -> list[Event]:
+        if order.status in FINAL:
+            raise Refusal("Unknown order sent.")
+        return [self._finish(order, Status.CANCELED)]
+
+    def _check(
+        self,
+        account: Account,
+        instrument: Instrument,
+        side: Side,
+        kind: str,
+        ticks: int,
+        lots: int,
+        client_id: str,
+        *,
+        is_post_only: bool,
+    ) -> None:
+        book = self.books[instrument.symbol]
+        before = account.by_client_id.get((instrument.symbol, client_id))
+        if before is not None and before.status not in FINAL:
+            raise Refusal("Duplicate order sent.")
+        opposite = book.best(ASK if side is Side.BUY else BID)
+        if is_post_only and opposite is not None and (ticks - opposite) * side >= 0:
+            raise Refusal("Order would immediately match and take.")
+        price = self._worst_price(instrument, side, kind, ticks)
+        if side is Side.BUY:
+            free, needed = account.balance(instrument.quote).free, price * instrument.quantity(lots)
+        else:
+            free, needed = account.balance(instrument.base).free, instrument.quantity(lots)
+        if needed > free:
+            raise Refusal("Account has insufficient balance for requested action.")
+
+    def _worst_price(self, instrument: Instrument, side: Side, kind: str, ticks: int) -> Decimal:
+        """What a unit may cost at most: a market order's price is whatever rests on the other side."""
+        if kind != "MARKET":
+            return instrument.price(ticks)
+        other = self.books[instrument.symbol].sides[ASK if side is Side.BUY else BID]
+        return instrument.price(max(other, default=0))
+
+    def _lock(self, order: Order) -> None:
+        instrument, side = order.instrument, order.side
+        is_buy = side is Side.BUY
+        asset = instrument.quote if is_buy else instrument.base
+        price = self._worst_price(instrument, side, order.kind, order.ticks)
+        order.locked = instrument.quantity(order.lots) * (price if is_buy else 1)
+        balance = order.account.balance(asset)
+        balance.free -= order.locked
+        balance.locked += order.locked
+
+    def _takeable(self, order: Order) -> int:
+        s = ASK if order.side is Side.BUY else BID
+        rows = self.books[order.instrument.symbol].sides[s].items()
+        return sum(lots for ticks, lots in rows if order.kind == "MARKET" or (order.ticks - ticks) * order.side >= 0)
+
+    def _meet(self, order: Order, *, is_maker: bool) -> list[Event]:
+        """Fill from the best opposite levels as far as the limit reaches."""
+        symbol, s = order.instrument.symbol, ASK if order.side is Side.BUY else BID
+        book, events = self.books[symbol], list[Event]()
+        while order.left > 0:
+            best = book.best(s)
+            if best is None or (order.kind != "MARKET" and (order.ticks - best) * order.side < 0):
+                break
+            lots = min(order.left, book.sides[s][best])
+            events += self._fill(order, order.ticks if is_maker else best, lots, is_maker=is_maker)
+            changed: tuple[dict[int, int], dict[int, int]] = ({}, {})
+            changed[s][best] = book.sides[s][best] - lots
+            events += self._change(symbol, changed)
+        return events
+
+    def _fill(self, order: Order, ticks: int, lots: int, *, is_maker: bool) -> list[Event]:
+        """Money and coin change hands; the fee is taken from what is received, rounded up."""
+        instrument = order.instrument
+        base, quote = instrument.quantity(lots), instrument.price(ticks) * instrument.quantity(lots)
+        is_buy = order.side is Side.BUY
+        paid, received = (quote, base) if is_buy else (base, quote)
+        paid_asset, received_asset = (
+            (instrument.quote, instrument.base) if is_buy else (instrument.base, instrument.quote)
+        )
+        fee = (received * self.fee_rate).quantize(ATOM, ROUND_UP)
+        order.account.balance(paid_asset).locked -= paid
+        order.locked -= paid
+        order.account.balance(received_asset).free += received - fee
+        fill = Fill(next(self._trade_ids), ticks, lots, fee, received_asset, is_maker)
+        order.fills.append(fill)
+        order.filled_lots += lots
+        order.quote_filled += quote
+        order.status = Status.FILLED if order.left == 0 else Status.PARTIALLY_FILLED
+        self.books[instrument.symbol].last_ticks = ticks
+        aggressor = order.side if not is_maker else Side(-order.side)
+        events: list[Event] = [Trade(instrument, fill.trade_id, ticks, lots, aggressor), _report(order, "TRADE", fill)]
+        if order.status is Status.FILLED:
+            self._release(order)
+        return events
+
+    def _finish(self, order: Order, status: Status) -> Report:
+        order.status = status
+        self._release(order)
+        return _report(order, status.value)
+
+    def _release(self, order: Order) -> None:
+        instrument = order.instrument
+        balance = order.account.balance(instrument.quote if order.side is Side.BUY else instrument.base)
+        balance.locked -= order.locked
+        balance.free += order.locked
+        order.locked = Decimal(0)
+
+
+def _report(order: Order, step: str, fill: Fill | None = None) -> Report:
+    return Report(order, step, fill, order.status, order.filled_lots, order.quote_filled)

@@ -1,0 +1,109 @@
+"""The emulated venues on a loopback port: bytes in, bytes out; what they mean is said in `binance.py`."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from aiohttp import WSMsgType, web
+
+from .binance import BinanceSpot
+from .binance_streams import ApiSession, MarketSession
+from .market import SimulatedMarket
+
+LOOPBACK = "127.0.0.1"
+STEP_S = 0.01  # how often the market is looked at
+STEPS_PER_FLUSH = 10  # depth goes out every tenth of a second
+QUEUE_MAX = 10_000  # frames a slow client may owe us before it is let go
+FRAME_BYTES_MAX = 1 << 20
+
+
+class VenueServer:
+    """Serves one venue until it is closed; `port` 0 lets the system choose."""
+
+    def __init__(self, venue: BinanceSpot, market: SimulatedMarket, now_ns: Callable[[], int]) -> None:
+        self.venue = venue
+        self.market = market
+        self.now_ns = now_ns
+        self.steps = 0
+
+    @contextlib.asynccontextmanager
+    async def serve(self, port: int = 0) -> AsyncIterator[int]:
+        app = web.Application(client_max_size=FRAME_BYTES_MAX)
+        app.router.add_get("/ws-api/v3", self._api)
+        for path in ("/ws", "/ws/{tail:.*}", "/stream", "/stream/{tail:.*}"):
+            app.router.add_get(path, self._streams)
+        app.router.add_route("*", "/api/v3/{tail:.*}", self._rest)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
+        await runner.setup()
+        site = web.TCPSite(runner, LOOPBACK, port)
+        await site.start()
+        assert site._server is not None  # noqa: SLF001 - aiohttp has no other way to tell the port it was given
+        bound = int(site._server.sockets[0].getsockname()[1])  # type: ignore[attr-defined] # noqa: SLF001
+        moving = asyncio.create_task(self._move())
+        try:
+            yield bound
+        finally:
+            moving.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await moving
+            await runner.cleanup()
+
+    async def _move(self) -> None:
+        while True:
+            self.step()
+            await asyncio.sleep(STEP_S)
+
+    def step(self) -> None:
+        """What has happened at the market since the last step; depth every tenth of a second."""
+        self.venue.streams.publish(self.market.advance(self.now_ns()))
+        self.steps += 1
+        if self.steps % STEPS_PER_FLUSH == 0:
+            self.venue.streams.flush_depth()
+
+    async def _rest(self, request: web.Request) -> web.Response:
+        reply = self.venue.http(
+            request.method, request.path, request.query_string, await request.text(), dict(request.headers)
+        )
+        return web.Response(status=reply.status, headers=reply.headers, body=reply.body)
+
+    async def _streams(self, request: web.Request) -> web.WebSocketResponse:
+        def opened(send: Callable[[str], None]) -> MarketSession:
+            return self.venue.streams.open_market(send, request.path, request.query.get("streams", ""))
+
+        return await self._converse(request, opened, lambda session, text: session.receive(text))
+
+    async def _api(self, request: web.Request) -> web.WebSocketResponse:
+        return await self._converse(request, self.venue.streams.open_api, self.venue.api)
+
+    async def _converse(
+        self, request: web.Request, opened: Callable[[Callable[[str], None]], Any], heard: Callable[[Any, str], None]
+    ) -> web.WebSocketResponse:
+        """One connection: frames in are answered at once, frames out wait in a queue of limited length."""
+        socket = web.WebSocketResponse(max_msg_size=FRAME_BYTES_MAX, heartbeat=20.0, compress=False)
+        await socket.prepare(request)
+        queue: asyncio.Queue[str] = asyncio.Queue(QUEUE_MAX)
+        closing: list[asyncio.Task[bool]] = []
+
+        def send(text: str) -> None:
+            try:
+                queue.put_nowait(text)
+            except asyncio.QueueFull:  # too slow: let go, as a real venue would
+                closing.append(asyncio.create_task(socket.close()))
+
+        async def drain() -> None:
+            while True:
+                await socket.send_str(await queue.get())
+
+        sending = asyncio.create_task(drain())
+        session: MarketSession | ApiSession = opened(send)
+        try:
+            async for message in socket:
+                if message.type is WSMsgType.TEXT:
+                    heard(session, message.data)
+        finally:
+            self.venue.streams.close(session)
+            sending.cancel()
+            with contextlib.suppress(asyncio.CancelledError, ConnectionError):
+                await sending
+        return socket

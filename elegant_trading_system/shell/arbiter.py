@@ -1,0 +1,102 @@
+"""Two connections, one stream: the first copy of each message wins, what one lost the other brings.
+
+Messages are numbered [first, last]. One that leaves a hole waits for the twin; the hole is a loss only when every
+connection that is up has gone past it, or when it has lasted too long.
+"""
+
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import Generic, NamedTuple, TypeVar
+
+PENDING_MAX = 1000
+Payload = TypeVar("Payload")
+
+
+class Verdict(Enum):
+    """What a message did to the stream."""
+
+    MOVED = auto()  # it, and perhaps what waited for it, is to be applied
+    REPEATED = auto()  # the other copy was first
+    WAITING = auto()  # something before it is missing
+    LOST = auto()  # nobody can bring what is missing: a snapshot is needed
+
+
+class Message(NamedTuple, Generic[Payload]):
+    first: int
+    last: int
+    payload: Payload
+
+
+@dataclass
+class Arbiter(Generic[Payload]):
+    """The place of one instrument's stream; -1 until a snapshot says where it is."""
+
+    last_id: int = -1
+    pending: dict[int, Message[Payload]] = field(default_factory=dict)
+    heard: dict[int, int] = field(default_factory=dict)  # connection -> the last id it has brought
+    repeated: int = 0
+    repaired: int = 0  # holes of one connection that the other filled
+    lost: int = 0
+
+    def take(self, connection: int, message: Message[Payload]) -> tuple[Verdict, list[Payload]]:
+        """Judge a message; returns what is to be applied now, in order."""
+        if self.is_known(connection, message.last):
+            return Verdict.REPEATED, []
+        had_hole = bool(self.pending) and self.last_id >= 0
+        if len(self.pending) < PENDING_MAX:
+            self.pending.setdefault(message.first, message)
+        if self.last_id < 0:
+            return Verdict.WAITING, []
+        moved = self._drain()
+        if moved:
+            self.repaired += had_hole and not self.pending
+            return Verdict.MOVED, moved
+        return (Verdict.LOST if self.is_lost() else Verdict.WAITING), []
+
+    def is_known(self, connection: int, last: int) -> bool:
+        """Note what a connection has brought: is it contained in the stream already?"""
+        self.heard[connection] = max(self.heard.get(connection, -1), last)
+        is_known = self.last_id >= max(last, 0)
+        self.repeated += is_known
+        return is_known
+
+    def join(self, connection: int) -> None:
+        """A connection is up: a hole may be filled by it until it has gone past."""
+        self.heard[connection] = -1
+
+    def forget(self, connection: int) -> bool:
+        """A connection went down: it brings nothing more. Returns whether something is lost by that."""
+        self.heard.pop(connection, None)
+        return self.last_id >= 0 and self.is_lost()
+
+    def is_lost(self) -> bool:
+        """Is there a hole that no connection will fill?"""
+        if not self.pending:
+            return False
+        hole = self.last_id + 1
+        return all(last >= hole for last in self.heard.values()) or len(self.pending) >= PENDING_MAX
+
+    def drop(self) -> None:
+        """The stream's place is lost: wait for a snapshot, keeping what comes behind the hole."""
+        self.last_id = -1
+        self.lost += 1
+
+    def restart(self, last_id: int) -> list[Payload] | None:
+        """A snapshot holds everything up to last_id: what to apply on top, or None when it is too old."""
+        kept = {first: message for first, message in self.pending.items() if message.last > last_id}
+        if kept and min(kept) > last_id + 1:
+            return None
+        self.pending, self.last_id = kept, last_id
+        return self._drain()
+
+    def _drain(self) -> list[Payload]:
+        moved: list[Payload] = []
+        while self.pending:
+            first = min(self.pending)
+            if first > self.last_id + 1:
+                break
+            message = self.pending.pop(first)
+            if message.last > self.last_id:
+                moved.append(message.payload)
+                self.last_id = message.last
+        return moved

@@ -1,0 +1,194 @@
+"""Binance Spot market streams into events: two connections arbitrated, books and prints numbered without a hole.
+
+Nothing here waits or opens a connection: frames and snapshots are handed in, what is to be fetched is asked for.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+
+from ..core.kinds import BookState, Kind
+from ..data.decimals import Grid, LevelError, parse_levels
+from .arbiter import Arbiter, Message, Verdict
+from .sequencer import NO_ROWS, Sequencer
+
+Array = np.ndarray[Any, Any]
+NS_PER_MS = 1_000_000
+HOLE_NS = 500 * NS_PER_MS
+
+
+class Data(msgspec.Struct, gc=False):
+    """A depth diff or a trade."""
+
+    s: str
+    E: int
+    e: str = ""
+    U: int = -1
+    u: int = -1
+    t: int = -1
+    T: int = 0
+    m: bool = False
+    p: str = ""
+    q: str = ""
+    b: msgspec.Raw = msgspec.Raw(b"[]")
+    a: msgspec.Raw = msgspec.Raw(b"[]")
+
+
+class Frame(msgspec.Struct, gc=False):
+    """A message of a combined connection; answers to subscriptions have no data."""
+
+    data: Data | None = None
+
+
+class Snapshot(msgspec.Struct, gc=False):
+    last_id: int = msgspec.field(name="lastUpdateId")
+    bids: msgspec.Raw = msgspec.Raw(b"[]")
+    asks: msgspec.Raw = msgspec.Raw(b"[]")
+
+
+class Rows(NamedTuple):
+    """What an event holds, decoded."""
+
+    buys: Array
+    sells: Array
+    ts_venue_ns: int
+
+
+class Listing:
+    """One instrument: its grid, and where its two streams stand."""
+
+    def __init__(self, listing_id: int, symbol: str, grid: Grid) -> None:
+        self.listing_id, self.symbol, self.grid = listing_id, symbol, grid
+        self.depth, self.trades = Arbiter[Rows](), Arbiter[Rows]()
+        self.is_snapshot_wanted = False
+        self.ts_hole_ns = 0  # since when something is missing; 0: nothing is
+
+
+class BinanceFeed:
+    """All instruments of the venue over however many connections."""
+
+    def __init__(self, sequencer: Sequencer, listings: list[Listing], want_snapshot: Callable[[str], None]) -> None:
+        self.sequencer = sequencer
+        self.listings = {listing.symbol: listing for listing in listings}
+        self.want_snapshot = want_snapshot
+        self.counts = Counter[str]()
+        self._decode = msgspec.json.Decoder(Frame).decode
+        self._decode_snapshot = msgspec.json.Decoder(Snapshot).decode
+
+    def streams(self) -> str:
+        return "/".join(f"{symbol.lower()}@{kind}" for symbol in self.listings for kind in ("depth@100ms", "trade"))
+
+    def hear(self, connection: int, frame: str | bytes) -> None:
+        """One frame; what cannot be read or is not ours is counted and changes nothing."""
+        self.counts["frames"] += 1
+        try:
+            data = self._decode(frame).data
+            if data is None:
+                return
+            listing = self.listings[data.s]
+            if data.e == "depthUpdate" and 0 <= data.U <= data.u:
+                self._apply_depth(connection, listing, data)
+            elif data.e == "trade" and data.t >= 0:
+                self._apply_trade(connection, listing, data)
+            else:
+                self.counts["refused"] += 1
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError, LevelError):
+            self.counts["refused"] += 1
+
+    def _apply_depth(self, connection: int, listing: Listing, data: Data) -> None:
+        if listing.depth.is_known(connection, data.u):  # the other copy was first: its rows are not even read
+            return
+        parsed = parse_levels([bytes(data.b), bytes(data.a)], listing.grid)
+        self.counts["rounded"] += parsed.rounded
+        bids = int(parsed.counts[0])
+        rows = Rows(parsed.rows[:bids], parsed.rows[bids:], data.E * NS_PER_MS)
+        verdict, moved = listing.depth.take(connection, Message(data.U, data.u, rows))
+        self._publish(Kind.DEPTH, listing, moved)
+        if verdict is Verdict.LOST:
+            self._lose(listing)
+        elif listing.depth.last_id < 0:
+            self._want(listing)
+
+    def _apply_trade(self, connection: int, listing: Listing, data: Data) -> None:
+        stream = listing.trades
+        if stream.last_id < 0:
+            stream.last_id = data.t - 1
+        parsed = parse_levels([f'[["{data.p}","{data.q}"]]'.encode()], listing.grid).rows
+        buys, sells = (NO_ROWS, parsed) if data.m else (parsed, NO_ROWS)
+        verdict, moved = stream.take(connection, Message(data.t, data.t, Rows(buys, sells, data.T * NS_PER_MS)))
+        self._publish(Kind.TRADE, listing, moved)
+        if verdict is Verdict.LOST:
+            self._skip_trades(listing)
+
+    def _skip_trades(self, listing: Listing) -> None:
+        """A print lost by both is gone for good: go on behind the hole."""
+        stream = listing.trades
+        if stream.pending:
+            self.counts["lost_trades"] += min(stream.pending) - stream.last_id - 1
+            self._publish(Kind.TRADE, listing, stream.restart(min(stream.pending) - 1) or [])
+
+    def _publish(self, kind: Kind, listing: Listing, moved: list[Rows]) -> None:
+        for buys, sells, ts_venue_ns in moved:
+            self.sequencer.hear(kind, listing.listing_id, buys, sells, ts_venue_ns=ts_venue_ns)
+
+    def _lose(self, listing: Listing) -> None:
+        """Both connections have lost the same message: no entry on this book until a snapshot has mended it."""
+        self.counts["gaps"] += 1
+        listing.depth.drop()
+        self.sequencer.hear(Kind.STATUS, listing.listing_id, code=BookState.GAP)
+        self._want(listing)
+
+    def _want(self, listing: Listing) -> None:
+        if not listing.is_snapshot_wanted:
+            listing.is_snapshot_wanted = True
+            self.want_snapshot(listing.symbol)
+
+    def hear_snapshot(self, symbol: str, body: bytes) -> bool:
+        """A REST book; False when it is too old or unreadable: fetch another."""
+        listing = self.listings[symbol]
+        try:
+            snapshot = self._decode_snapshot(body)
+            parsed = parse_levels([bytes(snapshot.bids), bytes(snapshot.asks)], listing.grid)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, LevelError):
+            self.counts["refused"] += 1
+            return False
+        moved = listing.depth.restart(snapshot.last_id)
+        if moved is None:
+            self.counts["old_snapshots"] += 1
+            return False
+        self.counts["snapshots"] += 1
+        listing.is_snapshot_wanted = False
+        bids = int(parsed.counts[0])
+        self.sequencer.hear(Kind.SNAPSHOT, listing.listing_id, parsed.rows[:bids], parsed.rows[bids:])
+        self._publish(Kind.DEPTH, listing, moved)
+        return True
+
+    def hear_up(self, connection: int) -> None:
+        """A connection is open and will bring what comes from now on."""
+        for listing in self.listings.values():
+            listing.depth.join(connection)
+            listing.trades.join(connection)
+
+    def check_holes(self, now_ns: int) -> None:
+        """A hole that a silent connection does not fill in time is a loss."""
+        for listing in self.listings.values():
+            has_hole = listing.depth.last_id >= 0 and bool(listing.depth.pending)
+            if not (has_hole or listing.trades.pending):
+                listing.ts_hole_ns = 0
+            elif listing.ts_hole_ns == 0:
+                listing.ts_hole_ns = now_ns
+            elif now_ns - listing.ts_hole_ns > HOLE_NS:
+                if has_hole:
+                    self._lose(listing)
+                self._skip_trades(listing)
+
+    def hear_down(self, connection: int) -> None:
+        """A connection is gone: what it alone could have brought is lost."""
+        for listing in self.listings.values():
+            if listing.depth.forget(connection):
+                self._lose(listing)
+            if listing.trades.forget(connection):
+                self._skip_trades(listing)

@@ -1,0 +1,109 @@
+"""The sequencer: the only one that stamps events, writes them down and hands them to the core, in that order."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..config import Config
+from ..core import engine
+from ..core.kinds import Kind
+from ..core.schema import COMMAND, EQUITY, EVALUATION, GROUPS, LEVEL, MARK, TRADER
+from ..data.journal import Journal
+from ..data.universe import Universe
+from ..sim.session import decisions_digest, new_market
+
+Array = np.ndarray[Any, Any]
+COMMAND_ROOM = 256
+NO_ROWS = np.zeros(0, LEVEL)
+
+
+class Sequencer:
+    """One live trader: the market as it was heard, and what was decided."""
+
+    def __init__(
+        self,
+        universe: Universe,
+        config: Config,
+        journal: Journal,
+        now_ns: Callable[[], int],
+        send: Callable[[Any], None],
+    ) -> None:
+        self.universe = universe
+        self.journal = journal
+        self.now_ns = now_ns
+        self.send = send
+        self.market, self.books = new_market()
+        self.traders = np.zeros(1, TRADER)
+        self.commands_sent = 0
+        self._ts_ns = 0
+        self._memory = np.zeros(1, np.int64)
+        self._params = (config.market_params(), config.params())
+        self._counts = np.zeros(5, np.int64)
+        self._logs = (np.zeros(64 * 2 * GROUPS, EVALUATION), np.zeros(1024, EQUITY), np.zeros(4096, MARK), self._counts)
+        self._commands = np.zeros(COMMAND_ROOM, COMMAND)
+
+    @property
+    def trader(self) -> Any:
+        return self.traders[0]
+
+    def hear(
+        self,
+        kind: Kind,
+        listing_id: int,
+        buys: Array = NO_ROWS,
+        sells: Array = NO_ROWS,
+        *,
+        ts_venue_ns: int = 0,
+        ts_local_ns: int = 0,
+        order_id: int = 0,
+        atoms: int = 0,
+        asset_id: int = 0,
+        code: int = 0,
+    ) -> None:
+        """One event, stamped now unless it says when it became known; its commands leave at once."""
+        entry = self.journal.begin(len(buys) + len(sells))
+        entry.rows[: len(buys)] = buys
+        entry.rows[len(buys) :] = sells
+        self._ts_ns = max(self._ts_ns, ts_local_ns or self.now_ns())
+        packet = entry.packet
+        packet["seq"] = self.journal.count
+        packet["ts_local_ns"] = self._ts_ns
+        packet["ts_venue_ns"] = ts_venue_ns or self._ts_ns
+        packet["order_id"], packet["atoms"], packet["asset_id"] = order_id, atoms, asset_id
+        packet["buy_count"], packet["sell_count"] = len(buys), len(sells)
+        packet["listing_id"], packet["kind"], packet["code"] = listing_id, kind, code
+        self._step(self.journal.commit(entry))
+
+    def tick(self) -> None:
+        """Time has passed and nothing else: the boundaries that are due are decided."""
+        due_ns = int(self.market[0]["next_boundary_ns"])
+        if 0 < due_ns <= self.now_ns():
+            self.hear(Kind.TICK, 0)
+
+    def _step(self, n: int) -> None:
+        """Advance the core by event n of the running segment."""
+        packets = self.journal.packets[n : n + 1]
+        while True:
+            consumed, count = engine.advance(
+                (self.universe.record, self.market, self.books),
+                self.traders,
+                self._memory,
+                *self._params,
+                self._logs,
+                packets,
+                self.journal.rows,
+                self._commands,
+            )
+            self._counts[:] = 0  # evaluations and equity are made again from the journal when somebody asks
+            if count:
+                made = self._commands[:count].copy()
+                self.journal.log_commands(made)
+                self.commands_sent += count
+                for command in made:
+                    self.send(command)
+            if consumed == 1:
+                return
+
+    def decisions_digest(self, commands: Array) -> str:
+        return decisions_digest(commands, self.trader)

@@ -1,0 +1,126 @@
+"""An emulated venue and a trader's outside, joined by function calls instead of sockets, in time that the test moves."""
+
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from elegant_trading_system.config import Config
+from elegant_trading_system.core.kinds import CommandKind, Side
+from elegant_trading_system.core.schema import COMMAND, NS_PER_S
+from elegant_trading_system.data.decimals import Grid
+from elegant_trading_system.data.journal import Journal
+from elegant_trading_system.data.tape import ListingSpec
+from elegant_trading_system.data.universe import build
+from elegant_trading_system.emulator.binance import BinanceSpot, Key
+from elegant_trading_system.emulator.exchange import Account, Exchange, Instrument
+from elegant_trading_system.shell.binance_feed import BinanceFeed, Listing
+from elegant_trading_system.shell.binance_gateway import BinanceGateway
+from elegant_trading_system.shell.live import spec_of
+from elegant_trading_system.shell.sequencer import Sequencer
+
+START_NS = 1_760_000_000 * NS_PER_S
+KEY, SECRET = "vmPUZE6mv9SD5VNHk4HlWFsOr6aKE2zvsw0MuIgwCIPy6utIco14y7Ju91duEh8A", "a secret"
+BTC = Instrument("BTCUSDT", "BTC", "USDT", Decimal("0.1"), Decimal("0.001"), Decimal(5))
+BIDS = [(600_000 - k, 100 + k) for k in range(20)]
+ASKS = [(600_001 + k, 100 + k) for k in range(20)]
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.ns = START_NS
+
+    def __call__(self) -> int:
+        return self.ns
+
+    def pass_ms(self, ms: float) -> None:
+        self.ns += round(ms * 1_000_000)
+
+
+class Venue:
+    """Binance Spot with one customer and one book."""
+
+    def __init__(self, clock: Clock, **balances: str) -> None:
+        self.clock = clock
+        self.exchange = Exchange([BTC])
+        self.account = Account(
+            "one", {asset: Decimal(amount) for asset, amount in (balances or {"USDT": "100000"}).items()}
+        )
+        self.exchange.accounts["one"] = self.account
+        self.binance = BinanceSpot(self.exchange, {KEY: Key(SECRET, self.account)}, clock)
+        self.depth(BIDS, ASKS, is_whole=True)
+
+    def depth(self, bids: Any = (), asks: Any = (), *, is_whole: bool = False) -> None:
+        self.binance.streams.publish(self.exchange.apply_depth("BTCUSDT", bids, asks, is_whole=is_whole))
+
+    def trade(self, ticks: int, lots: int, side: Side) -> None:
+        self.binance.streams.publish(self.exchange.apply_trade("BTCUSDT", ticks, lots, side))
+
+    def flush(self) -> None:
+        self.binance.streams.flush_depth()
+
+    def get(self, path: str, query: str = "") -> Any:
+        return msgspec.json.decode(self.binance.http("GET", f"/api/v3/{path}", query, "", {}).body)
+
+    @property
+    def spec(self) -> ListingSpec:
+        return spec_of("binance", self.get("exchangeInfo")["symbols"][0])
+
+
+class Outside:
+    """Feed, gateway and sequencer of one trader, not yet connected to anything."""
+
+    def __init__(self, venue: Venue, config: Config, folder: Path) -> None:
+        self.venue = venue
+        self.spec = venue.spec
+        self.journal = Journal(folder / "journal")
+        self.universe = build([self.spec], config)
+        self.decided: list[Any] = []
+        self.wanted: list[str] = []
+        self.sent: list[str] = []
+        self.sequencer = Sequencer(self.universe, config, self.journal, venue.clock, self.decided.append)
+        listing = Listing(0, "BTCUSDT", Grid.of(self.spec.tick_size, self.spec.lot_size))
+        self.listing = listing
+        self.feed = BinanceFeed(self.sequencer, [listing], self.wanted.append)
+        self.gateway = BinanceGateway(
+            self.sequencer, {0: self.spec}, KEY, SECRET, "e1", self.sent.append, lambda: venue.clock() // 1_000_000
+        )
+
+    def snapshot(self) -> bool:
+        body = self.venue.binance.http("GET", "/api/v3/depth", "symbol=BTCUSDT&limit=1000", "", {}).body
+        return self.feed.hear_snapshot("BTCUSDT", body)
+
+    def listen(self, connection: int, passes: Callable[[str], bool] = lambda _frame: True) -> None:
+        """A market connection that loses what `passes` does not let through."""
+
+        def hear(frame: str) -> None:
+            if passes(frame):
+                self.feed.hear(connection, frame)
+
+        session = self.venue.binance.streams.open_market(hear, "/stream", self.feed.streams())
+        assert session.streams
+        self.feed.hear_up(connection)
+
+    def book(self) -> tuple[dict[int, int], dict[int, int]]:
+        """Our copy of the book, from the engine's ladder."""
+        sides: list[dict[int, int]] = []
+        for s, sign in ((0, 1), (1, -1)):
+            low_x, best_x = (int(self.sequencer.market[0]["books"][0][name][s]) for name in ("low_x", "best_x"))
+            lots = self.sequencer.books[0]["lots"][0, s]
+            sides.append({sign * x: int(lots[x % len(lots)]) for x in range(low_x, best_x + 1) if lots[x % len(lots)]})
+        return sides[0], sides[1]
+
+    def command(self, order_id: int, side: Side, ticks: int, lots: int, kind: CommandKind = CommandKind.SEND) -> None:
+        """As the core would have decided it: its own order table knows nothing of it."""
+        made = np.zeros(1, COMMAND)[0]
+        made["order_id"], made["side"], made["price_ticks"], made["lots"], made["kind"] = (
+            order_id,
+            side,
+            ticks,
+            lots,
+            kind,
+        )
+        self.gateway.command(made)

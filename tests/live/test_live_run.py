@@ -1,0 +1,117 @@
+"""`ets run` and `ets emulator` over real sockets of this machine."""
+
+import asyncio
+import hashlib
+import hmac
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from decimal import Decimal
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from elegant_trading_system.cli_live import embedded
+from elegant_trading_system.data import journal
+from elegant_trading_system.errors import UserError
+from elegant_trading_system.shell import run_folder
+from elegant_trading_system.shell.live import LiveRun, Venue
+from elegant_trading_system.sim.replay import verify
+
+from ..builders import LOOSE, loose
+
+ROOT = Path(__file__).parents[2]
+ETS = [sys.executable, "-m", "elegant_trading_system"]
+PATIENCE_S = 300.0  # a first start compiles
+SETS = [argument for setting in LOOSE for argument in ("--set", setting)]
+
+
+def balances(venue: Venue) -> dict[str, Decimal]:
+    """What the venue says the account holds."""
+    query = f"timestamp={time.time_ns() // 1_000_000}"
+    signature = hmac.new(venue.secret.encode(), query.encode(), hashlib.sha256).hexdigest()
+    url = f"{venue.rest}/api/v3/account?{query}&signature={signature}"
+    answer = httpx.get(url, headers={"X-MBX-APIKEY": venue.api_key}).json()
+    return {row["asset"]: Decimal(row["free"]) + Decimal(row["locked"]) for row in answer["balances"]}
+
+
+async def trade(folder: Path, orders: int) -> tuple[LiveRun, dict[str, Decimal]]:
+    """Trade on an embedded venue until so many orders have been sent and answered."""
+    config = loose()
+    async with embedded("BTC", 1, 0.3, 30) as (venue, symbols):
+        live = LiveRun(venue, config, folder, symbols)
+        running = asyncio.create_task(
+            live.run(PATIENCE_S, lambda run: run_folder.begin(folder, config, run.known, "test"))
+        )
+        while not running.done() and (live.universe is None or live.sequencer.trader["next_order_id"] < orders):
+            await asyncio.wait([running], timeout=0.1)
+        live.stop()
+        await running
+        return live, await asyncio.to_thread(balances, venue)
+
+
+@pytest.mark.spec("X1", "P1", "E4", "M2")
+def test_what_was_traded_over_sockets_is_the_venue_s_account_and_replays_to_the_same_decisions(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    live, held = asyncio.run(trade(folder, orders=6))
+    summary = run_folder.finish(folder, 1.0)
+    assert summary["orders"] >= 6
+    assert summary["fills"] > 0
+    assert summary["lots"]["sent"] == sum(summary["lots"][name] for name in ("filled", "expired"))
+    assert (summary["refused_reports"], summary["refused_rows"], live.feed.counts["refused"]) == (0, 0, 0)
+    ours = {asset: Decimal(entry["balance"]).scaleb(-entry["decimals"]) for asset, entry in summary["assets"].items()}
+    assert ours == held, "to the last decimal"
+    assert live.feed.counts["gaps"] == 0
+    assert live.listing_of("BTCUSDT").depth.repeated > 0, "two connections brought everything twice"
+    verified = verify(folder)
+    assert verified["identical"], verified["first_difference"]
+    assert verified["commands"] >= 6
+    assert (folder / "trades.parquet").exists()
+
+
+@pytest.mark.spec("X1")
+def test_a_run_killed_in_the_middle_replays_to_every_command_it_sent(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    command = [*ETS, "run", "--out", str(folder), "--history", "30", "--edge", "0.3", *SETS]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
+        commands, deadline = folder / "journal" / "commands.bin", time.monotonic() + PATIENCE_S
+        while (
+            time.monotonic() < deadline
+            and running.poll() is None
+            and not (commands.exists() and commands.stat().st_size)
+        ):
+            time.sleep(0.05)
+        time.sleep(1.0)
+        os.kill(running.pid, signal.SIGKILL)
+    assert len(journal.read_commands(folder / "journal")) > 0
+    verified = verify(folder)
+    assert verified["identical"], verified["first_difference"]
+
+
+@pytest.mark.spec("X1")
+def test_the_emulator_says_where_it_is_and_stops_when_told() -> None:
+    command = [*ETS, "emulator", "--instruments", "ETH", "--history", "5"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as running:
+        assert running.stdout is not None
+        where: dict[str, Any] = json.loads(running.stdout.readline())
+        assert where["symbols"] == ["ETHUSDT"]
+        assert where["rest"].startswith("http://127.0.0.1:")
+        klines = httpx.get(f"{where['rest']}/klines", params={"symbol": "ETHUSDT", "interval": "1m"}).json()
+        assert 5 <= len(klines) <= 7
+        assert all(later[0] == earlier[0] + 60_000 for earlier, later in pairwise(klines))
+        assert httpx.get(f"{where['rest']}/nothing").status_code == 404
+        running.send_signal(signal.SIGINT)
+        assert running.wait(30) == 0
+
+
+def test_a_venue_that_is_not_there_is_said_in_a_sentence(tmp_path: Path) -> None:
+    nowhere = Venue("binance", "http://127.0.0.1:9", "ws://127.0.0.1:9", "ws://127.0.0.1:9/ws-api/v3", "key", "secret")
+    with pytest.raises(UserError, match=r"binance: exchangeInfo at http://127\.0\.0\.1:9"):
+        asyncio.run(LiveRun(nowhere, loose(), tmp_path, ["BTCUSDT"]).run(1.0))
