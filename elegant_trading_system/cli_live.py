@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from .shell.live import LiveRun, Venue
 
 HISTORY_MINUTES = 300
-CAPITAL = Decimal(100_000)
+CAPITAL = 100_000.0
 STATUS_S = 5.0
 FOREVER_S = 1e9
 InstrumentsOption = Annotated[str, typer.Option("--instruments", help="Base assets to simulate: BTC,ETH.")]
@@ -33,7 +33,7 @@ HistoryOption = Annotated[int, typer.Option("--history", help="Minutes of past t
 
 @contextlib.asynccontextmanager
 async def embedded(
-    instruments: str, seed: int, edge: float, history_minutes: int, port: int = 0
+    instruments: str, seed: int, edge: float, history_minutes: int, port: int = 0, capital: float = CAPITAL
 ) -> AsyncIterator[tuple["Venue", list[str]]]:
     """A Binance Spot on a loopback port and a customer with money; (where it is, its symbols)."""
     from .emulator.binance import BinanceSpot, Key
@@ -46,7 +46,7 @@ async def embedded(
     with progress_bar() as progress:
         market.live_through(history_minutes, progress)
     api_key, secret = f"emulated-{secrets.token_hex(8)}", secrets.token_hex(32)
-    account = Account("trader", {"USDT": CAPITAL})
+    account = Account("trader", {"USDT": Decimal(str(capital))})
     market.exchange.accounts[account.name] = account
     market.begin(wall_ns())
     venue = BinanceSpot(market.exchange, {api_key: Key(secret, account)}, wall_ns)
@@ -65,6 +65,7 @@ def emulator(
     edge: EdgeOption = 0.0,
     instruments: InstrumentsOption = "BTC,ETH",
     history: HistoryOption = HISTORY_MINUTES,
+    capital: Annotated[float, typer.Option("--capital", help="USDT the customer has.", min=0)] = CAPITAL,
 ) -> None:
     """Serve a simulated Binance Spot on this machine until stopped; one JSON line says where and with which key.
 
@@ -74,7 +75,7 @@ def emulator(
     """
 
     async def serve() -> None:
-        async with embedded(instruments, seed, edge, history, port) as (venue, symbols):
+        async with embedded(instruments, seed, edge, history, port, capital) as (venue, symbols):
             print_line({"venue": venue.name, "simulated": True, "edge": edge, "symbols": symbols} | where(venue))
             with stopping() as stopped:
                 await stopped.wait()
@@ -144,7 +145,16 @@ def run(
     source = f"SIMULATED binance seed={seed} edge={edge:g}"
 
     began = time.perf_counter()
-    asyncio.run(trade(embedded(instruments, seed, edge, history), resolved, folder, source, minutes * 60, say))
+    asyncio.run(
+        trade(
+            embedded(instruments, seed, edge, history, capital=resolved.account.capital),
+            resolved,
+            folder,
+            source,
+            minutes * 60,
+            say,
+        )
+    )
     summary = run_folder.finish(folder, time.perf_counter() - began)
     if as_json:
         print_json({"run": str(folder), **summary})

@@ -82,6 +82,8 @@ class BinanceSpot:
     def _route(self, method: str, name: str, params: dict[str, str], signed: str, api_key: str) -> Any:
         public: dict[str, Callable[[], Any]] = {
             "ping": dict,
+            "/sapi/v1/margin/allPairs": list,  # clients ask; there is no margin here
+            "/sapi/v1/margin/isolated/allPairs": list,
             "time": lambda: {"serverTime": self.now_ms},
             "exchangeInfo": lambda: self.exchange_info(params),
             "depth": lambda: self.depth(params),

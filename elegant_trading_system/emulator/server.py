@@ -33,7 +33,8 @@ class VenueServer:
         app.router.add_get("/ws-api/v3", self._api)
         for path in ("/ws", "/ws/{tail:.*}", "/stream", "/stream/{tail:.*}"):
             app.router.add_get(path, self._streams)
-        app.router.add_route("*", "/api/v3/{tail:.*}", self._rest)
+        for path in ("/api/v3/{tail:.*}", "/sapi/v1/{tail:.*}"):
+            app.router.add_route("*", path, self._rest)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
         await runner.setup()
         site = web.TCPSite(runner, LOOPBACK, port)

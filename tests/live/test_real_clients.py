@@ -1,0 +1,107 @@
+"""Clients that nobody here wrote, each in an environment of its own, on the emulated Binance Spot."""
+
+import hashlib
+import json
+import signal
+import subprocess
+import sys
+import venv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from filelock import FileLock
+from platformdirs import user_cache_path
+
+HERE = Path(__file__).parent / "clients"
+ROOT = Path(__file__).parents[2]
+INSTALL_S, TALK_S = 600, 180
+
+
+def python_of(client: str) -> Path:
+    """The interpreter of the client's environment, made from its hashed lock the first time."""
+    lock = HERE / f"{client}.txt"
+    digest = hashlib.sha256(lock.read_bytes() + sys.version.encode()).hexdigest()[:16]
+    folder = user_cache_path("elegant-trading-system") / "clients" / f"{client}-{digest}"
+    python = folder / ("Scripts" if sys.platform == "win32" else "bin") / "python"
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        if not (folder / "made").exists():
+            venv.create(folder, with_pip=True, clear=True)
+            pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
+            made = subprocess.run(
+                [*pip, "-r", str(lock)], capture_output=True, text=True, timeout=INSTALL_S, check=False
+            )
+            if made.returncode:
+                pytest.skip(f"{client} cannot be installed here: {made.stderr[-300:]}")
+            (folder / "made").touch()
+    return python
+
+
+@pytest.fixture(scope="module")
+def where() -> Iterator[str]:
+    command = [sys.executable, "-m", "elegant_trading_system", "emulator"]
+    command += ["--instruments", "BTC,ETH", "--history", "30", "--capital", "50000000"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as running:
+        assert running.stdout is not None
+        yield running.stdout.readline()
+        running.send_signal(signal.SIGINT)
+        assert running.wait(30) == 0
+
+
+def talk(client: str, script: str, where: str) -> dict[str, Any]:
+    """What the client saw; its own complaint when it failed."""
+    command = [str(python_of(client)), str(HERE / script), where]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=TALK_S, check=False)
+    assert said.returncode == 0, said.stderr[-3000:]
+    found: dict[str, Any] = json.loads(said.stdout.splitlines()[-1])
+    return found
+
+
+@pytest.mark.spec("X2", "M1", "E2")
+def test_ccxt_keeps_the_book_in_step_trades_and_calls_refusals_by_their_types(where: str) -> None:
+    found = talk("ccxt", "with_ccxt.py", where)
+    assert found["precision"]["price"] == 4.0
+    assert found["crossed"] == 0
+    assert found["nonces"] == sorted(set(found["nonces"])), "no gap: it would have raised ChecksumError"
+    assert found["filled"] == ["closed", 0.01, True, 1]
+    assert found["partly"] == ["expired", True]
+    assert found["missed"] == ["expired", 0.0]
+    assert (found["open"], found["cancelled"], found["fetched"], found["by_socket"]) == (
+        ["resting"],
+        "canceled",
+        "closed",
+        "closed",
+    )
+    assert found["trades"] == 2
+    assert found["errors"] == {
+        "funds": "InsufficientFunds",
+        "unknown": "OrderNotFound",
+        "notional": "BadRequest",
+        "taking": "OrderImmediatelyFillable",
+        "signature": "AuthenticationError",
+    }
+    told = [(name, status) for name, status, _ in found["events"] if name in ("whole", "partly", "missed", "resting")]
+    assert told[0] == ("whole", "open")
+    assert {("whole", "closed"), ("partly", "expired"), ("missed", "expired"), ("resting", "canceled")} <= set(told)
+
+
+@pytest.mark.spec("X2", "M1", "E2")
+def test_python_binance_keeps_the_book_trades_and_hears_of_its_orders(where: str) -> None:
+    found = talk("python-binance", "with_python_binance.py", where)
+    assert found["crossed"] == 0
+    assert min(found["depth"]) > 10
+    assert found["filters"] == ["LOT_SIZE", "MAX_NUM_ORDERS", "NOTIONAL", "PRICE_FILTER"]
+    assert found["filled"] == ["FILLED", "0.01000000", "BTC"]
+    assert (found["partly"], found["missed"], found["resting"]) == (["EXPIRED", True], "EXPIRED", ["NEW", 1])
+    assert (found["cancelled"], found["by_socket"]) == ("CANCELED", "FILLED")
+    assert found["klines"] > 30
+    assert found["codes"] == {"funds": -2010, "lot": -1013, "unknown": -2011, "missing": -2013, "symbol": -1121}
+    steps = [(name, step, status) for name, step, status in found["events"]]
+    assert [step for step in steps if step[0] == "whole"] == [("whole", "NEW", "NEW"), ("whole", "TRADE", "FILLED")]
+    assert [step for name, *step in steps if name == "partly"] == [
+        ["NEW", "NEW"],
+        ["TRADE", "PARTIALLY_FILLED"],
+        ["EXPIRED", "EXPIRED"],
+    ]
