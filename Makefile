@@ -5,9 +5,10 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip install --disable-pip-version-check --require-hashes --progress-bar=on
 TESTS ?= -n 2
+SEEDS ?= 1000
 .DEFAULT_GOAL := help
 
-.PHONY: help run setup test lint format check bench spec lock clean
+.PHONY: help run setup test lint format check drill bench spec lock clean
 
 help:  ## list these words
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -32,6 +33,9 @@ format: $(VENV)/.dev  ## put the code into its form
 
 check: test  ## the long drills as well
 	$(PY) -m pytest $(TESTS) -m drill
+
+drill: $(VENV)/.dev  ## a trader and a venue with everything going wrong between them: make drill SEEDS=1000
+	$(PY) -m tests.live.drill 0 $(SEEDS)
 
 bench: $(VENV)/.runtime  ## measure; results go to bench/
 	$(PY) -m bench

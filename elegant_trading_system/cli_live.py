@@ -21,6 +21,7 @@ from .terminal import print_json, print_summary, progress_bar
 
 if TYPE_CHECKING:
     from .config import Config
+    from .emulator.faults import Faults
     from .shell.live import LiveRun, Venue
 
 HISTORY_MINUTES = 300
@@ -28,12 +29,23 @@ CAPITAL = 100_000.0
 STATUS_S = 5.0
 FOREVER_S = 1e9
 InstrumentsOption = Annotated[str, typer.Option("--instruments", help="Base assets to simulate: BTC,ETH.")]
+FaultOption = Annotated[
+    list[str] | None,
+    typer.Option("--fault", help="NAME:SHARE of what goes wrong; a wrong name prints them all. May be repeated."),
+]
 HistoryOption = Annotated[int, typer.Option("--history", help="Minutes of past that the venue can tell.", min=0)]
 
 
 @contextlib.asynccontextmanager
 async def embedded(
-    instruments: str, seed: int, edge: float, history_minutes: int, port: int = 0, capital: float = CAPITAL
+    instruments: str,
+    seed: int,
+    edge: float,
+    history_minutes: int,
+    *,
+    port: int = 0,
+    capital: float = CAPITAL,
+    faults: "Faults | None" = None,
 ) -> AsyncIterator[tuple["Venue", list[str]]]:
     """A Binance Spot on a loopback port and a customer with money; (where it is, its symbols)."""
     from .emulator.binance import BinanceSpot, Key
@@ -51,7 +63,7 @@ async def embedded(
     market.begin(wall_ns())
     venue = BinanceSpot(market.exchange, {api_key: Key(secret, account)}, wall_ns)
     venue.klines = market.klines
-    async with VenueServer(venue, market, wall_ns).serve(port) as bound:
+    async with VenueServer(venue, market, wall_ns, faults).serve(port) as bound:
         host = f"127.0.0.1:{bound}"
         yield (
             Venue("binance", f"http://{host}", f"ws://{host}", f"ws://{host}/ws-api/v3", api_key, secret),
@@ -66,16 +78,22 @@ def emulator(
     instruments: InstrumentsOption = "BTC,ETH",
     history: HistoryOption = HISTORY_MINUTES,
     capital: Annotated[float, typer.Option("--capital", help="USDT the customer has.", min=0)] = CAPITAL,
+    fault: FaultOption = None,
 ) -> None:
     """Serve a simulated Binance Spot on this machine until stopped; one JSON line says where and with which key.
 
     Examples:
       ets emulator --port 9000 --seed 7
       ets emulator --instruments SOL --edge 0.2
+      ets emulator --fault drop:0.01 --fault lost-report:0.1
     """
+    from .emulator.faults import parse
+
+    faults = parse(fault or [], seed)
 
     async def serve() -> None:
-        async with embedded(instruments, seed, edge, history, port, capital) as (venue, symbols):
+        place = embedded(instruments, seed, edge, history, port=port, capital=capital, faults=faults)
+        async with place as (venue, symbols):
             print_line({"venue": venue.name, "simulated": True, "edge": edge, "symbols": symbols} | where(venue))
             with stopping() as stopped:
                 await stopped.wait()
@@ -116,6 +134,7 @@ def run(
     edge: EdgeOption = 0.0,
     instruments: InstrumentsOption = "BTC",
     history: HistoryOption = HISTORY_MINUTES,
+    fault: FaultOption = None,
     config: ConfigOption = None,
     sets: SetOption = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder of the run; by default named by the time.")] = None,
@@ -131,6 +150,7 @@ def run(
         raise UserError(f"--venues {venues}: only sim is there yet", "real venues come later", ExitCode.USAGE)
     resolved = load_config(config, sets)
     folder = out or RUNS / datetime.now(UTC).strftime("live-%Y%m%dT%H%M%SZ")
+    from .emulator.faults import parse
     from .shell import run_folder
     from .sim.backtest import check_out
 
@@ -145,16 +165,9 @@ def run(
     source = f"SIMULATED binance seed={seed} edge={edge:g}"
 
     began = time.perf_counter()
-    asyncio.run(
-        trade(
-            embedded(instruments, seed, edge, history, capital=resolved.account.capital),
-            resolved,
-            folder,
-            source,
-            minutes * 60,
-            say,
-        )
-    )
+    faults = parse(fault or [], seed)
+    place = embedded(instruments, seed, edge, history, capital=resolved.account.capital, faults=faults)
+    asyncio.run(trade(place, resolved, folder, source, minutes * 60, say))
     summary = run_folder.finish(folder, time.perf_counter() - began)
     if as_json:
         print_json({"run": str(folder), **summary})

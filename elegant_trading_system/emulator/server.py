@@ -9,6 +9,7 @@ from aiohttp import WSMsgType, web
 
 from .binance import BinanceSpot
 from .binance_streams import ApiSession, MarketSession
+from .faults import Faults, Passage
 from .market import SimulatedMarket
 
 LOOPBACK = "127.0.0.1"
@@ -21,10 +22,13 @@ FRAME_BYTES_MAX = 1 << 20
 class VenueServer:
     """Serves one venue until it is closed; `port` 0 lets the system choose."""
 
-    def __init__(self, venue: BinanceSpot, market: SimulatedMarket, now_ns: Callable[[], int]) -> None:
+    def __init__(
+        self, venue: BinanceSpot, market: SimulatedMarket, now_ns: Callable[[], int], faults: Faults | None = None
+    ) -> None:
         self.venue = venue
         self.market = market
         self.now_ns = now_ns
+        self.faults = faults or Faults({}, 0)
         self.steps = 0
 
     @contextlib.asynccontextmanager
@@ -72,39 +76,78 @@ class VenueServer:
         def opened(send: Callable[[str], None]) -> MarketSession:
             return self.venue.streams.open_market(send, request.path, request.query.get("streams", ""))
 
-        return await self._converse(request, opened, lambda session, text: session.receive(text))
+        line = _Line(lambda text: (self.faults.market(), text))
+        return await line.converse(
+            request, opened, lambda session, text: session.receive(text), self.venue.streams.close
+        )
 
     async def _api(self, request: web.Request) -> web.WebSocketResponse:
-        return await self._converse(request, self.venue.streams.open_api, self.venue.api)
+        def heard(session: ApiSession, text: str) -> None:
+            refusal = self.faults.refusal(text)
+            if refusal:
+                session.send(refusal)
+            else:
+                line.later(self.faults.request_delay_s(), lambda: self.venue.api(session, text))
 
-    async def _converse(
-        self, request: web.Request, opened: Callable[[Callable[[str], None]], Any], heard: Callable[[Any, str], None]
-    ) -> web.WebSocketResponse:
-        """One connection: frames in are answered at once, frames out wait in a queue of limited length."""
-        socket = web.WebSocketResponse(max_msg_size=FRAME_BYTES_MAX, heartbeat=20.0, compress=False)
-        await socket.prepare(request)
-        queue: asyncio.Queue[str] = asyncio.Queue(QUEUE_MAX)
-        closing: list[asyncio.Task[bool]] = []
+        line = _Line(self.faults.answer)
+        return await line.converse(request, self.venue.streams.open_api, heard, self.venue.streams.close)
 
-        def send(text: str) -> None:
-            try:
-                queue.put_nowait(text)
-            except asyncio.QueueFull:  # too slow: let go, as a real venue would
-                closing.append(asyncio.create_task(socket.close()))
 
-        async def drain() -> None:
-            while True:
-                await socket.send_str(await queue.get())
+class _Line:
+    """One connection: frames in are heard as they come, frames out wait in a queue of limited length."""
 
-        sending = asyncio.create_task(drain())
-        session: MarketSession | ApiSession = opened(send)
+    def __init__(self, passage_of: Callable[[str], tuple[Passage, str]]) -> None:
+        self.passage_of = passage_of
+        self.queue: asyncio.Queue[str] = asyncio.Queue(QUEUE_MAX)
+        self.socket = web.WebSocketResponse(max_msg_size=FRAME_BYTES_MAX, heartbeat=20.0, compress=False)
+        self.is_open = True
+        self._closing: asyncio.Task[bool] | None = None
+
+    def send(self, text: str) -> None:
+        passage, text = self.passage_of(text)
+        if passage.is_broken:
+            self.break_off()
+        for delay_s in passage.delays_s:
+            self.later(delay_s, lambda: self._put(text))
+
+    def later(self, delay_s: float, action: Callable[[], None]) -> None:
+        if delay_s == 0.0:
+            action()
+        else:
+            asyncio.get_running_loop().call_later(delay_s, lambda: action() if self.is_open else None)
+
+    def _put(self, text: str) -> None:
         try:
-            async for message in socket:
+            self.queue.put_nowait(text)
+        except asyncio.QueueFull:  # too slow: let go, as a real venue would
+            self.break_off()
+
+    def break_off(self) -> None:
+        self._closing = self._closing or asyncio.create_task(self.socket.close())
+
+    async def _drain(self) -> None:
+        while True:
+            await self.socket.send_str(await self.queue.get())
+
+    async def converse(
+        self,
+        request: web.Request,
+        opened: Callable[[Callable[[str], None]], Any],
+        heard: Callable[[Any, str], None],
+        closed: Callable[[Any], None],
+    ) -> web.WebSocketResponse:
+        """Until either side ends it."""
+        await self.socket.prepare(request)
+        sending = asyncio.create_task(self._drain())
+        session = opened(self.send)
+        try:
+            async for message in self.socket:
                 if message.type is WSMsgType.TEXT:
                     heard(session, message.data)
         finally:
-            self.venue.streams.close(session)
+            self.is_open = False
+            closed(session)
             sending.cancel()
             with contextlib.suppress(asyncio.CancelledError, ConnectionError):
                 await sending
-        return socket
+        return self.socket

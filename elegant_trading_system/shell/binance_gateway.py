@@ -66,23 +66,40 @@ class BinanceGateway:
         self.orders: dict[int, Sent] = {}
         self.counts = Counter[str]()
         self.is_subscribed = False
+        self.is_connected = False
+        self._unsent: list[Sent] = []  # decided while there was no connection: certain never to have left
         self._api_key, self._secret = api_key, secret
         self._send, self._now_ms = send, now_ms
 
     # --- asking -----------------------------------------------------------------------------------------------
-    def subscribe(self) -> None:
-        """Hear of our orders and balances on this connection."""
+    def hear_up(self) -> None:
+        """A connection is open: hear of our orders and balances on it."""
+        self.is_connected = True
         self._ask("subscribe", "userDataStream.subscribe.signature", {})
+
+    def hear_down(self) -> None:
+        """The connection is gone. What was on its way is unknown, and is asked about in time."""
+        self.is_connected = self.is_subscribed = False
+
+    def check_unsent(self) -> None:
+        """Orders that never left are refused by us. Not at once: they were decided inside a step of the core."""
+        while self._unsent:
+            self._end(self._unsent.pop(0), Kind.REJECTED, RejectReason.VENUE)
 
     def command(self, command: Any) -> None:
         """What the core has decided leaves for the venue."""
         listing_id, order_id = int(command["listing_id"]), int(command["order_id"])
         spec = self.specs[listing_id]
         if int(command["kind"]) == CommandKind.QUERY:
-            self._ask(f"status {order_id}", "order.status", self._named(order_id))
+            if self.is_connected:
+                self._ask(f"status {order_id}", "order.status", self._named(order_id))
             return
         lots, side = int(command["lots"]), int(command["side"])
-        self.orders[order_id] = Sent(order_id, listing_id, side, lots, self._now_ms())
+        sent = self.orders[order_id] = Sent(order_id, listing_id, side, lots, self._now_ms())
+        if not self.is_connected:  # sent later, it would meet another market
+            self.counts["unsent"] += 1
+            self._unsent.append(sent)
+            return
         params = {
             "symbol": symbol_of(spec),
             "side": "BUY" if side > 0 else "SELL",

@@ -227,10 +227,13 @@ class LiveRun:
         sending: list[asyncio.Task[None]] = []
 
         def opened(socket: aiohttp.ClientWebSocketResponse) -> None:
+            while not self._outgoing.empty():  # for the connection before
+                self._outgoing.get_nowait()
             sending.append(asyncio.create_task(self._send_all(socket)))
-            self.gateway.subscribe()
+            self.gateway.hear_up()
 
         def ended() -> None:
+            self.gateway.hear_down()
             for task in sending:
                 task.cancel()
             sending.clear()
@@ -279,6 +282,7 @@ class LiveRun:
             await asyncio.sleep(TICK_S)
             self.sequencer.tick()
             self.feed.check_holes(self.now_ns())
+            self.gateway.check_unsent()
             self.journal.seal()
 
 

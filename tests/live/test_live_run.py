@@ -19,6 +19,7 @@ import pytest
 
 from elegant_trading_system.cli_live import embedded
 from elegant_trading_system.data import journal
+from elegant_trading_system.emulator.faults import Faults, parse
 from elegant_trading_system.errors import UserError
 from elegant_trading_system.shell import run_folder
 from elegant_trading_system.shell.live import LiveRun, Venue
@@ -41,16 +42,19 @@ def balances(venue: Venue) -> dict[str, Decimal]:
     return {row["asset"]: Decimal(row["free"]) + Decimal(row["locked"]) for row in answer["balances"]}
 
 
-async def trade(folder: Path, orders: int) -> tuple[LiveRun, dict[str, Decimal]]:
-    """Trade on an embedded venue until so many orders have been sent and answered."""
+async def trade(folder: Path, orders: int, faults: Faults) -> tuple[LiveRun, dict[str, Decimal]]:
+    """Trade on an embedded venue until so many orders have been sent; then without faults until all are known."""
     config = loose()
-    async with embedded("BTC", 1, 0.3, 30) as (venue, symbols):
+    async with embedded("BTC", 1, 0.3, 30, faults=faults) as (venue, symbols):
         live = LiveRun(venue, config, folder, symbols)
         running = asyncio.create_task(
             live.run(PATIENCE_S, lambda run: run_folder.begin(folder, config, run.known, "test"))
         )
         while not running.done() and (live.universe is None or live.sequencer.trader["next_order_id"] < orders):
             await asyncio.wait([running], timeout=0.1)
+        faults.shares = {}
+        while not running.done() and live.sequencer.trader["order_count"]:
+            await asyncio.wait([running], timeout=0.01)
         live.stop()
         await running
         return live, await asyncio.to_thread(balances, venue)
@@ -60,7 +64,7 @@ async def trade(folder: Path, orders: int) -> tuple[LiveRun, dict[str, Decimal]]
 def test_what_was_traded_over_sockets_is_the_venue_s_account_and_replays_to_the_same_decisions(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
-    live, held = asyncio.run(trade(folder, orders=6))
+    live, held = asyncio.run(trade(folder, 6, Faults({}, 0)))
     summary = run_folder.finish(folder, 1.0)
     assert summary["orders"] >= 6
     assert summary["fills"] > 0
@@ -74,6 +78,27 @@ def test_what_was_traded_over_sockets_is_the_venue_s_account_and_replays_to_the_
     assert verified["identical"], verified["first_difference"]
     assert verified["commands"] >= 6
     assert (folder / "trades.parquet").exists()
+
+
+@pytest.mark.spec("E4", "M2", "P1")
+def test_what_goes_wrong_on_real_sockets_leaves_the_accounts_equal(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    shares = {
+        "drop": 0.02,
+        "duplicate": 0.1,
+        "disconnect": 0.003,
+        "lost-report": 0.1,
+        "duplicate-report": 0.3,
+        "lost-answer": 0.1,
+    }
+    live, held = asyncio.run(trade(folder, 20, Faults(shares, 3)))
+    summary = run_folder.finish(folder, 1.0)
+    ours = {asset: Decimal(entry["balance"]).scaleb(-entry["decimals"]) for asset, entry in summary["assets"].items()}
+    assert ours == held
+    assert summary["refused_reports"] == 0
+    assert live.gateway.counts["repeated_fills"] > 0
+    assert verify(folder)["identical"]
 
 
 @pytest.mark.spec("X1")
@@ -115,3 +140,12 @@ def test_a_venue_that_is_not_there_is_said_in_a_sentence(tmp_path: Path) -> None
     nowhere = Venue("binance", "http://127.0.0.1:9", "ws://127.0.0.1:9", "ws://127.0.0.1:9/ws-api/v3", "key", "secret")
     with pytest.raises(UserError, match=r"binance: exchangeInfo at http://127\.0\.0\.1:9"):
         asyncio.run(LiveRun(nowhere, loose(), tmp_path, ["BTCUSDT"]).run(1.0))
+
+
+def test_everything_wrong_with_the_faults_is_said_at_once() -> None:
+    with pytest.raises(UserError) as refused:
+        parse(["drop:0.5", "dropp:0.1", "delay:2", "reject:x"], 1)
+    assert [
+        word in refused.value.message for word in ("dropp:0.1: no such", "delay:2: a share", "reject:x: its share")
+    ] == [True] * 3
+    assert "lost-report" in refused.value.hint

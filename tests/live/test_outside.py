@@ -178,7 +178,7 @@ class Line:
         self.is_answering = True
         self.copies = 1
         self.session = venue.binance.streams.open_api(self._told)
-        outside.gateway.subscribe()
+        outside.gateway.hear_up()
         self.carry()
         assert outside.gateway.is_subscribed
 
@@ -241,6 +241,7 @@ def test_a_clear_refusal_ends_an_order_at_once(venue: Venue, outside: Outside) -
 @pytest.mark.spec("E4")
 @pytest.mark.parametrize("code, status", [(-1007, 408), (-1006, 500), (-1000, 503)])
 def test_an_unclear_refusal_leaves_the_order_open(venue: Venue, outside: Outside, code: int, status: int) -> None:
+    outside.gateway.hear_up()
     outside.command(1, Side.BUY, 600_001, 10)
     answer = {"id": "place 1", "status": status, "error": {"code": code, "msg": "Timeout waiting for response"}}
     outside.gateway.hear(json.dumps(answer))
