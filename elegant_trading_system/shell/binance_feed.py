@@ -24,7 +24,7 @@ class Data(msgspec.Struct, gc=False):
     """A depth diff or a trade."""
 
     s: str
-    E: int
+    E: int = 0
     e: str = ""
     U: int = -1
     u: int = -1
@@ -93,6 +93,8 @@ class BinanceFeed:
                 self._apply_depth(connection, listing, data)
             elif data.e == "trade" and data.t >= 0:
                 self._apply_trade(connection, listing, data)
+            elif data.e not in ("depthUpdate", "trade"):
+                self.counts["ignored"] += 1  # a stream we do not use
             else:
                 self.counts["refused"] += 1
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError, LevelError):
