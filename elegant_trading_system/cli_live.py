@@ -155,7 +155,6 @@ def run(
     from .sim.backtest import check_out
 
     check_out(folder)
-    folder.mkdir(parents=True, exist_ok=True)
 
     def say(text: str) -> None:
         if not as_json:

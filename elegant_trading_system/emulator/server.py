@@ -7,6 +7,7 @@ from typing import Any
 
 from aiohttp import WSMsgType, web
 
+from ..errors import UserError
 from .binance import BinanceSpot
 from .binance_streams import ApiSession, MarketSession
 from .faults import Faults, Passage
@@ -42,7 +43,11 @@ class VenueServer:
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
         await runner.setup()
         site = web.TCPSite(runner, LOOPBACK, port)
-        await site.start()
+        try:
+            await site.start()
+        except OSError as error:
+            await runner.cleanup()
+            raise UserError(f"port {port}: {error.strerror}", "choose another, or 0 for any free one") from None
         assert site._server is not None  # noqa: SLF001 - aiohttp has no other way to tell the port it was given
         bound = int(site._server.sockets[0].getsockname()[1])  # type: ignore[attr-defined] # noqa: SLF001
         moving = asyncio.create_task(self._move())

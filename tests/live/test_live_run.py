@@ -6,6 +6,7 @@ import hmac
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -17,10 +18,11 @@ from typing import Any
 import httpx
 import pytest
 
+from elegant_trading_system import cli
 from elegant_trading_system.cli_live import embedded
 from elegant_trading_system.data import journal
 from elegant_trading_system.emulator.faults import Faults, parse
-from elegant_trading_system.errors import UserError
+from elegant_trading_system.errors import ExitCode, UserError
 from elegant_trading_system.shell import run_folder
 from elegant_trading_system.shell.live import LiveRun, Venue
 from elegant_trading_system.sim.replay import verify
@@ -149,3 +151,26 @@ def test_everything_wrong_with_the_faults_is_said_at_once() -> None:
         word in refused.value.message for word in ("dropp:0.1: no such", "delay:2: a share", "reject:x: its share")
     ] == [True] * 3
     assert "lost-report" in refused.value.hint
+
+
+def test_a_port_that_is_taken_is_said_by_its_number() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+
+        async def serve() -> None:
+            async with embedded("BTC", 1, 0.0, 0, port=port):
+                pass
+
+        with pytest.raises(UserError, match=f"port {port}: "):
+            asyncio.run(serve())
+
+
+def test_a_run_that_cannot_begin_leaves_no_folder_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for words in (["--instruments", "NOPE"], ["--venues", "binance"], ["--fault", "nothing:1"]):
+        with pytest.raises(SystemExit) as left:
+            cli.main(["run", *words])
+        assert left.value.code == ExitCode.USAGE
+    assert not list(tmp_path.rglob("*"))
