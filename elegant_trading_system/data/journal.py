@@ -22,7 +22,7 @@ Array = np.ndarray[Any, Any]
 SEGMENT_PACKETS = 1 << 18  # 16 MB
 SEGMENT_ROWS = 1 << 20  # 16 MB
 BLOCK_PACKETS = 1 << 12
-HEAD = np.dtype([("schema_version", "i8"), ("packets", "i8"), ("rows", "i8"), ("is_closed", "i8")])
+HEAD = np.dtype([("schema_version", "i8"), ("packets", "i8"), ("rows", "i8")])
 PARTS = (("packets", PACKET, SEGMENT_PACKETS), ("rows", LEVEL, SEGMENT_ROWS), ("head", HEAD, 1))
 
 
@@ -63,7 +63,6 @@ class _Segment:
 
     def close(self) -> None:
         """Cut the files to what was used and make them durable."""
-        self.head[0]["is_closed"] = 1
         used = {"packets": int(self.head[0]["packets"]), "rows": int(self.head[0]["rows"]), "head": 1}
         for mapped in self._maps:
             mapped.flush()
@@ -127,10 +126,7 @@ class Journal:
             self._seal_to(self._chained + BLOCK_PACKETS)
 
     def _seal_to(self, end: int) -> None:
-        packets = self._segment.packets[self._chained : end]
-        first, last = packets[0], packets[-1]
-        row_end = int(last["level_begin"] + last["buy_count"] + last["sell_count"])
-        self._chain.update(packets.tobytes() + self._segment.rows[int(first["level_begin"]) : row_end].tobytes())
+        self._chain.update(_block(self._segment.packets[self._chained : end], self._segment.rows))
         self._chained = end
         with (self.folder / "chain.jsonl").open("a") as file:
             entry = {"segment": self._segment.number, "end": end, "sha256": self._chain.hexdigest()}
@@ -151,6 +147,13 @@ class Journal:
         self._finish_segment()
         self._commands.close()
         return self._chain.hexdigest()
+
+
+def _block(packets: Array, rows: Array) -> bytes:
+    """Events with their rows, as the chain takes them."""
+    first, last = packets[0], packets[-1]
+    row_end = int(last["level_begin"] + last["buy_count"] + last["sell_count"])
+    return packets.tobytes() + rows[int(first["level_begin"]) : row_end].tobytes()
 
 
 # --- reading --------------------------------------------------------------------------------------------------
@@ -177,10 +180,7 @@ def check_chain(folder: Path) -> str:
     for number, (packets, rows) in enumerate(read(folder)):
         begin = 0
         for end in (entry for entry in ends if entry["segment"] == number):
-            block = packets[begin : end["end"]]
-            last = block[-1]
-            row_end = int(last["level_begin"] + last["buy_count"] + last["sell_count"])
-            chain.update(block.tobytes() + rows[int(block[0]["level_begin"]) : row_end].tobytes())
+            chain.update(_block(packets[begin : end["end"]], rows))
             if chain.hexdigest() != end["sha256"]:
                 raise UserError(
                     f"{folder}: events {begin} to {end['end']} of segment {number} were changed after they were sealed"

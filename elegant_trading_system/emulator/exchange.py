@@ -104,17 +104,14 @@ class Account:
         self.name = name
         self.balances = {asset: Balance(amount) for asset, amount in balances.items()}
         self.orders: dict[int, Order] = {}
+        self.working: dict[int, Order] = {}  # those of them that are not final
         self.by_client_id: dict[tuple[str, str], Order] = {}
 
     def balance(self, asset: str) -> Balance:
         return self.balances.setdefault(asset, Balance())
 
     def open_orders(self, symbol: str | None = None) -> list[Order]:
-        return [
-            order
-            for order in self.orders.values()
-            if order.status not in FINAL and symbol in (None, order.instrument.symbol)
-        ]
+        return [order for order in self.working.values() if symbol in (None, order.instrument.symbol)]
 
 
 # --- what the venue tells ---------------------------------------------------------------------------------
@@ -231,7 +228,7 @@ class Exchange:
             order_id, client_id or f"x-{order_id}", account, instrument, side, kind, time_in_force, ticks, lots, ts_ms
         )
         self._lock(order)
-        account.orders[order.order_id] = order
+        account.orders[order.order_id] = account.working[order.order_id] = order
         account.by_client_id[instrument.symbol, order.client_id] = order
         events: list[Event] = [_report(order, "NEW")]
         is_hopeless = time_in_force is TimeInForce.FOK and self._takeable(order) < lots
@@ -346,6 +343,7 @@ class Exchange:
         balance.locked -= order.locked
         balance.free += order.locked
         order.locked = Decimal(0)
+        del order.account.working[order.order_id]
 
 
 def _report(order: Order, step: str, fill: Fill | None = None) -> Report:

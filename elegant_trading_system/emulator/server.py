@@ -48,8 +48,7 @@ class VenueServer:
         except OSError as error:
             await runner.cleanup()
             raise UserError(f"port {port}: {error.strerror}", "choose another, or 0 for any free one") from None
-        assert site._server is not None  # noqa: SLF001 - aiohttp has no other way to tell the port it was given
-        bound = int(site._server.sockets[0].getsockname()[1])  # type: ignore[attr-defined] # noqa: SLF001
+        bound = int(runner.addresses[0][1])
         moving = asyncio.create_task(self._move())
         try:
             yield bound

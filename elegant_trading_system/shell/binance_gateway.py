@@ -24,6 +24,7 @@ from .sequencer import NO_ROWS, Sequencer
 Json = dict[str, Any]
 NS_PER_MS = 1_000_000
 RECEIVE_WINDOW_MS = 5000
+ORDERS_MAX = 10_000  # remembered, so that a late copy of a report is known for one
 ABSENCE_MS = 20_000  # receive window, the engine's own ten seconds, and some: only then "no such order" is believed
 FINAL = ("FILLED", "CANCELED", "EXPIRED", "REJECTED", "EXPIRED_IN_MATCH")
 OK, UNCLEAR_STATUS = 200, 500  # from 500 on the venue does not know itself what became of the request
@@ -95,6 +96,9 @@ class BinanceGateway:
                 self._ask(f"status {order_id}", "order.status", self._named(order_id))
             return
         lots, side = int(command["lots"]), int(command["side"])
+        oldest = next(iter(self.orders.values()), None)
+        if len(self.orders) >= ORDERS_MAX and oldest is not None and oldest.is_done:
+            del self.orders[oldest.order_id]
         sent = self.orders[order_id] = Sent(order_id, listing_id, side, lots, self._now_ms())
         if not self.is_connected:  # sent later, it would meet another market
             self.counts["unsent"] += 1
@@ -123,7 +127,7 @@ class BinanceGateway:
     def _ask(self, request_id: str, method: str, params: Json) -> None:
         signed = params | {"apiKey": self._api_key, "timestamp": self._now_ms()}
         payload = "&".join(f"{name}={signed[name]}" for name in sorted(signed))
-        signed["signature"] = hmac.new(self._secret.encode(), payload.encode(), hashlib.sha256).hexdigest()
+        signed["signature"] = signature_of(self._secret, payload)
         self._send(msgspec.json.encode({"id": request_id, "method": method, "params": signed}).decode())
 
     # --- hearing ----------------------------------------------------------------------------------------------
@@ -234,6 +238,11 @@ class BinanceGateway:
     def _end(self, sent: Sent, kind: Kind, reason: RejectReason, ts_ns: int = 0) -> None:
         sent.is_done = True
         self.sequencer.hear(kind, sent.listing_id, ts_venue_ns=ts_ns, order_id=sent.order_id, code=reason)
+
+
+def signature_of(secret: str, payload: str) -> str:
+    """HMAC-SHA256 in hexadecimal."""
+    return hmac.new(secret.encode(), payload.encode(), hashlib.sha256).hexdigest()
 
 
 def symbol_of(spec: ListingSpec) -> str:

@@ -5,8 +5,6 @@ What it talks to stands behind `Venue`: addresses and a key. It cannot tell an e
 
 import asyncio
 import contextlib
-import hashlib
-import hmac
 import time
 from collections.abc import Callable
 from decimal import Decimal
@@ -24,7 +22,7 @@ from ..data.tape import ListingSpec
 from ..data.universe import Universe, build
 from ..errors import UserError
 from .binance_feed import BinanceFeed, Listing
-from .binance_gateway import BinanceGateway, symbol_of
+from .binance_gateway import BinanceGateway, signature_of, symbol_of
 from .sequencer import Sequencer
 
 NS_PER_MS = 1_000_000
@@ -180,8 +178,7 @@ class LiveRun:
         """What the account holds of the assets we settle in arrives as transfers."""
         assert self.universe is not None
         query = f"timestamp={self.now_ns() // NS_PER_MS}"
-        signature = hmac.new(self.venue.secret.encode(), query.encode(), hashlib.sha256).hexdigest()
-        url = f"{self.venue.rest}/api/v3/account?{query}&signature={signature}"
+        url = f"{self.venue.rest}/api/v3/account?{query}&signature={signature_of(self.venue.secret, query)}"
         async with self._http.get(url, headers={"X-MBX-APIKEY": self.venue.api_key}) as reply:
             account = await reply.json()
         if reply.status != 200:
