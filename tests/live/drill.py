@@ -16,6 +16,7 @@ from elegant_trading_system.core.kinds import BookState, CommandKind, Kind, Oper
 from elegant_trading_system.core.schema import NS_PER_S
 from elegant_trading_system.emulator.binance_streams import ApiSession, MarketSession
 from elegant_trading_system.emulator.faults import HELP, Faults
+from elegant_trading_system.shell.binance_gateway import client_id
 
 from ..builders import loose
 from .desk import Clock, Outside, Venue
@@ -165,7 +166,7 @@ class Drill:
     def decided(self, command: Any) -> None:
         """What the core sends, looked at before it leaves."""
         if int(command["kind"]) == CommandKind.SEND:
-            name = self.outside.gateway.client_id(int(command["order_id"]))
+            name = client_id(self.outside.gateway.epoch, int(command["order_id"]))
             is_known = self.outside.listing.depth.last_id >= 0
             state = BookState(int(self.outside.sequencer.market[0]["books"][0]["state"]))
             if name in self.sent:
