@@ -28,7 +28,7 @@ SEND_QUEUE = 256
 class Place(NamedTuple):
     """Where a venue is and who we are there."""
 
-    rest: str  # http://127.0.0.1:PORT
+    rest: str  # http://127.0.0.1:PORT/api/v3
     streams: str  # ws://127.0.0.1:PORT
     api: str  # ws://127.0.0.1:PORT/ws-api/v3
     api_key: str
@@ -105,12 +105,12 @@ class BinanceLink(Link):
 
     async def balances(self) -> dict[str, Decimal]:
         query = f"timestamp={self.now_ns() // NS_PER_MS}"
-        url = f"{self.place.rest}/api/v3/account?{query}&signature={signature_of(self.place.secret, query)}"
+        url = f"{self.place.rest}/account?{query}&signature={signature_of(self.place.secret, query)}"
         account = msgspec.json.decode(await self.get(url, {"X-MBX-APIKEY": self.place.api_key}))
         return {row["asset"]: Decimal(row["free"]) for row in account["balances"]}
 
     async def _json(self, path: str, **params: Any) -> Any:
-        return msgspec.json.decode(await self.get(f"{self.place.rest}/api/v3/{path}", **params))
+        return msgspec.json.decode(await self.get(f"{self.place.rest}/{path}", **params))
 
     # --- while it runs ----------------------------------------------------------------------------------------
     def order_tasks(self) -> list[Coroutine[Any, Any, None]]:
@@ -162,7 +162,7 @@ class BinanceLink(Link):
             symbol = await self._wanted.get()
             while True:
                 with contextlib.suppress(UserError):
-                    url = f"{self.place.rest}/api/v3/depth"
+                    url = f"{self.place.rest}/depth"
                     if self.feed.hear_snapshot(symbol, await self.get(url, symbol=symbol, limit=SNAPSHOT_LIMIT)):
                         break
                 await asyncio.sleep(SNAPSHOT_PAUSE_S)

@@ -50,7 +50,8 @@ class Drill:
     def __init__(self, seed: int, folder: Path) -> None:
         self.seed, self.chance, self.clock = seed, random.Random(seed), Clock()
         self.venue = Venue(self.clock)
-        self.outside = Outside(self.venue, loose(*SETTINGS), folder)
+        self.config = loose(*SETTINGS)
+        self.outside = Outside(self.venue, self.config, folder)
         self.outside.sequencer.send = self.decided
         self.faults = Faults(shares(self.chance), seed)
         self.problems: list[str] = []
@@ -187,7 +188,8 @@ class Drill:
             self.later(0.5, self._answer_snapshot)
 
     # --- the schedule ---------------------------------------------------------------------------------------------
-    def run(self) -> Result:
+    def begin(self) -> None:
+        """Money, lines, and a market that moves."""
         self.fund()
         for number in (0, 1):
             self.connect_market(number)
@@ -195,6 +197,9 @@ class Drill:
         self.every(MOVE_MS, self.move)
         self.every(FLUSH_MS, self.venue.flush)
         self.every(TICK_MS, self.beat)
+
+    def run(self) -> Result:
+        self.begin()
         self.pass_time(BUSY_S)
         self.faults.shares = {}
         self.outside.sequencer.hear(Kind.OPERATOR, 0, code=OperatorCommand.HALT)
