@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,11 @@ from urllib.parse import urlsplit
 from filelock import FileLock, Timeout
 from platformdirs import user_state_path
 
+from ..config import Config
 from ..errors import ExitCode, UserError
 from .binance_link import BinanceLink, Place
 from .link import Link
+from .paper import PaperLink, PaperVenue
 
 KEYS = {"binance": ("BINANCE_API_KEY", "BINANCE_SECRET")}
 
@@ -32,6 +35,20 @@ def read_hosts(path: Path) -> dict[str, dict[str, Any]]:
     if unknown:
         raise UserError(f"{path}: no road to {', '.join(unknown)}", f"there is one to {', '.join(LINKS)}")
     return venues
+
+
+def public_hosts(names: list[str], bases: list[str]) -> dict[str, dict[str, Any]]:
+    """Real venues' market data, for instruments by their base asset."""
+    unknown = sorted(set(names) - PUBLIC.keys())
+    if unknown:
+        raise UserError(
+            f"no road to {', '.join(unknown)}", f"there is one to {', '.join(PUBLIC)}; or sim", ExitCode.USAGE
+        )
+    return {
+        name: {key: value for key, value in PUBLIC[name].items() if key != "symbol"}
+        | {"symbols": [PUBLIC[name]["symbol"].format(base=base) for base in bases]}
+        for name in names
+    }
 
 
 def check_loopback(venues: dict[str, dict[str, Any]]) -> None:
@@ -87,9 +104,23 @@ def link_to(venue: str, where: dict[str, Any], now_ns: Callable[[], int]) -> Lin
     return LINKS[venue](where, *key_of(venue, where), now_ns)
 
 
+def paper_links(venues: dict[str, dict[str, Any]], config: Config, now_ns: Callable[[], int]) -> list[Link]:
+    """Roads to the venues' market data alone, with no key; orders are simulated."""
+    capital, shared = Decimal(str(config.account.capital)) / len(venues), dict[str, PaperVenue]()
+    return [PaperLink(LINKS[name](where, "", "", now_ns), config, capital, shared) for name, where in venues.items()]
+
+
 def _binance(where: dict[str, Any], api_key: str, secret: str, now_ns: Callable[[], int]) -> Link:
     place = Place(where["rest"], where["streams"], where["ws_api"], api_key, secret)
     return BinanceLink(place, where["symbols"], now_ns)
 
 
+PUBLIC = {  # market data that needs no key
+    "binance": {
+        "rest": "https://data-api.binance.vision/api/v3",
+        "streams": "wss://data-stream.binance.vision",
+        "ws_api": "wss://ws-api.binance.com/ws-api/v3",
+        "symbol": "{base}USDT",
+    },
+}
 LINKS: dict[str, Callable[[dict[str, Any], str, str, Callable[[], int]], Link]] = {"binance": _binance}

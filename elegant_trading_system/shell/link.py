@@ -51,6 +51,10 @@ class Link(ABC):
     name: str
     http: aiohttp.ClientSession
 
+    def open(self, http: aiohttp.ClientSession) -> None:
+        """Requests go through this session, which outlives them."""
+        self.http = http
+
     @abstractmethod
     async def describe(self) -> list[ListingSpec]:
         """The instruments that were asked for, as the venue describes them. Raises UserError when one is missing."""

@@ -114,7 +114,7 @@ class LiveRun:
         """Every venue says what it has; the run numbers it all."""
         specs: list[ListingSpec] = []
         for link in self.links:
-            link.http = http
+            link.open(http)
             found = await link.describe()
             specs += found
             self._link_of += [link] * len(found)

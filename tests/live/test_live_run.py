@@ -19,7 +19,7 @@ import httpx
 import pytest
 
 from elegant_trading_system import cli
-from elegant_trading_system.cli_live import Scene, addresses, embedded
+from elegant_trading_system.cli_emulator import Scene, addresses, embedded
 from elegant_trading_system.data import journal
 from elegant_trading_system.emulator.embedded import Door
 from elegant_trading_system.emulator.faults import Faults, parse
@@ -176,7 +176,7 @@ def test_a_port_that_is_taken_is_said_by_its_number() -> None:
 
 def test_a_run_that_cannot_begin_leaves_no_folder_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for words in (["--instruments", "NOPE"], ["--venues", "binance"], ["--fault", "nothing:1"]):
+    for words in (["--instruments", "NOPE"], ["--fault", "nothing:1"]):
         with pytest.raises(SystemExit) as left:
             cli.main(["run", *words])
         assert left.value.code == ExitCode.USAGE
