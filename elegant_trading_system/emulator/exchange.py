@@ -83,6 +83,7 @@ class Order:
     lots: int
     ts_ms: int
     is_reduce_only: bool = False
+    is_post_only: bool = False
     status: Status = Status.NEW
     filled_lots: int = 0
     quote_filled: Decimal = Decimal(0)
@@ -233,8 +234,21 @@ class Exchange:
         is_reduce_only: bool = False,
     ) -> tuple[Order, list[Event]]:
         """A new order and what became of it at once; Refusal when it breaks a rule or cannot be paid."""
-        order = Order(0, client_id, account, instrument, side, kind, time_in_force, ticks, lots, ts_ms, is_reduce_only)
-        self._check(order, is_post_only=is_post_only)
+        order = Order(
+            0,
+            client_id,
+            account,
+            instrument,
+            side,
+            kind,
+            time_in_force,
+            ticks,
+            lots,
+            ts_ms,
+            is_reduce_only,
+            is_post_only,
+        )
+        self._check(order)
         self._admit(order)
         events: list[Event] = [_report(order, "NEW")]
         is_hopeless = time_in_force is TimeInForce.FOK and self._takeable(order) < lots
@@ -258,13 +272,13 @@ class Exchange:
             raise Refusal("Unknown order sent.")
         return [self._finish(order, Status.CANCELED)]
 
-    def _check(self, order: Order, *, is_post_only: bool) -> None:
+    def _check(self, order: Order) -> None:
         account, instrument = order.account, order.instrument
         before = account.by_client_id.get((instrument.symbol, order.client_id))
         if before is not None and before.status not in FINAL:
             raise Refusal(DUPLICATE)
         opposite = self.books[instrument.symbol].best(ASK if order.side is Side.BUY else BID)
-        if is_post_only and opposite is not None and (order.ticks - opposite) * order.side >= 0:
+        if order.is_post_only and opposite is not None and (order.ticks - opposite) * order.side >= 0:
             raise Refusal(WOULD_TAKE)
         self._check_funds(order)
 

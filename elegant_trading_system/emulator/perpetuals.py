@@ -17,7 +17,7 @@ from .exchange import ATOM, FINAL, Account, Book, Event, Exchange, Instrument, O
 
 ZERO = Decimal(0)
 FUNDING_MS = 8 * 3_600_000
-FUNDINGS_MAX = 1000  # remembered
+FUNDINGS_MAX = INCOME_MAX = 1000  # remembered
 LEVERAGE = 20  # until the customer says otherwise
 FOREIGN_IDS = 2  # numbers between two changes of ours that went to instruments nobody here sees
 AUTOCLOSE = "autoclose-"  # how the venue names the orders of a liquidation
@@ -89,12 +89,24 @@ class Position:
         return profit if closing else ZERO
 
 
+class Income(NamedTuple):
+    """A movement of the wallet; funding only."""
+
+    transaction: int
+    ts_ms: int
+    symbol: str
+    asset: str
+    amount: Decimal
+
+
 class PerpetualAccount(Account):
     """A customer in one-way mode and with cross margin; the balance of the settled asset is the wallet."""
 
     def __init__(self, name: str, balances: dict[str, Decimal]) -> None:
         super().__init__(name, balances)
         self.positions: dict[str, Position] = {}
+        self.is_hedged = False  # two positions a symbol: accepted as a setting, not traded
+        self.income = deque[Income](maxlen=INCOME_MAX)
 
     def position(self, instrument: Instrument) -> Position:
         return self.positions.setdefault(instrument.symbol, Position(instrument))
@@ -122,7 +134,8 @@ class Perpetuals(Exchange):
         self.marks: dict[str, Decimal] = {}  # where they are not the middle of the book
         self.next_funding_ms = 0
         self._last_id = 0
-        self._closing_ids = itertools.count(1)
+        self.countdowns: dict[tuple[str, str], int] = {}  # account and symbol -> when its orders are cancelled
+        self._closing_ids, self._transactions = itertools.count(1), itertools.count(1)
 
     def mark(self, symbol: str) -> Decimal:
         book = self.books[symbol]
@@ -180,8 +193,8 @@ class Perpetuals(Exchange):
         return self.mark(instrument.symbol) if order.kind == "MARKET" else instrument.price(order.ticks)
 
     # --- orders -----------------------------------------------------------------------------------------------
-    def _check(self, order: Order, *, is_post_only: bool) -> None:
-        super()._check(order, is_post_only=is_post_only)
+    def _check(self, order: Order) -> None:
+        super()._check(order)
         if order.time_in_force is TimeInForce.FOK and self._takeable(order) < order.lots:
             raise Refusal(UNFILLABLE)
 
@@ -247,7 +260,9 @@ class Perpetuals(Exchange):
                 position = account.position(self.instruments[symbol])
                 amount = (-position.amount * mark * rate).quantize(ATOM)
                 if position.lots:
-                    account.balance(position.instrument.quote).free += amount
+                    asset = position.instrument.quote
+                    account.balance(asset).free += amount
+                    account.income.append(Income(next(self._transactions), due_ms, symbol, asset, amount))
                     paid.append(Funding(account, position.instrument, amount))
         return paid
 
@@ -265,6 +280,15 @@ class Perpetuals(Exchange):
                 name = f"{AUTOCLOSE}{next(self._closing_ids)}"
                 how = ("MARKET", TimeInForce.IOC, 0, abs(position.lots), name, now_ms)
                 events += self.place(account, position.instrument, side, *how, is_reduce_only=True)[1]
+        return events
+
+    def cancel_due(self, now_ms: int) -> list[Event]:
+        """Orders whose customer has not renewed the countdown."""
+        due = [key for key, due_ms in self.countdowns.items() if due_ms <= now_ms]
+        events: list[Event] = []
+        for name, symbol in due:
+            del self.countdowns[name, symbol]
+            events += [self._finish(order, Status.CANCELED) for order in self.accounts[name].open_orders(symbol)]
         return events
 
 
