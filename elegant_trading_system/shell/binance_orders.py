@@ -9,7 +9,7 @@ import hashlib
 import hmac
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, ClassVar
@@ -64,6 +64,7 @@ class BinanceOrders(ABC):
 
     response: ClassVar[str]  # what the venue shall say of an order it has taken
     unclear_codes: ClassVar[tuple[int, ...]] = UNKNOWN_CODES
+    reasons: ClassVar[Mapping[int, RejectReason]] = {}  # other than the venue's own
 
     def __init__(
         self,
@@ -200,7 +201,7 @@ class BinanceOrders(ABC):
         is_refused = what == "place" and status < UNCLEAR_STATUS and code not in self.unclear_codes
         is_absent = what == "status" and code == NO_SUCH_ORDER and self._now_ms() - sent.ts_ms > ABSENCE_MS
         if is_refused or is_absent:
-            self._end(sent, Kind.REJECTED, RejectReason.VENUE)
+            self._end(sent, Kind.REJECTED, self.reasons.get(code, RejectReason.VENUE))
         else:
             self.counts["unclear"] += 1
 
