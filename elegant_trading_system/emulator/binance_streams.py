@@ -143,7 +143,13 @@ class Streams:
                         session.send(encode({"subscriptionId": number, "event": event}))
 
     # --- market streams ---------------------------------------------------------------------------------------
-    def open_market(self, send: Send, path: str, streams: str) -> MarketSession:
+    def open_market(
+        self,
+        send: Send,
+        path: str,
+        streams: str = "",
+        listen_key: str = "",  # noqa: ARG002 - Spot has none any more
+    ) -> MarketSession:
         """/ws/a/b and /ws are raw; /stream?streams=a/b is combined; /stream/ws/N, as ccxt has it, likewise."""
         is_combined = path.startswith("/stream")
         named = streams if is_combined else path.removeprefix("/ws").strip("/")

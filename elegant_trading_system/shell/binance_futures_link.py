@@ -30,7 +30,7 @@ NOTICES_MAX = 100
 class BinanceFuturesLink(BinanceLink):
     """Perpetuals such as BTCUSDT on Binance USD-M."""
 
-    name = "binance-usdm"
+    name = "binanceusdm"
     prefix = "/fapi/v1"
     public = "/public"
     feed: BinanceFuturesFeed

@@ -46,7 +46,7 @@ def check(request: Request, status: int, body: bytes) -> None:
     if status != OK and code not in NO_NEED:
         words = answer.get("msg") or body[:200].decode(errors="replace")
         hint = "close open positions and orders there, or set it by hand"
-        raise UserError(f"binance-usdm refused {request.purpose}: {words} ({code or status})", hint)
+        raise UserError(f"binanceusdm refused {request.purpose}: {words} ({code or status})", hint)
 
 
 def liquidation_distances(risks: list[Json]) -> dict[str, Decimal]:
