@@ -246,10 +246,10 @@ class BinanceFutures(BinanceVenue):
 
     # --- the account ------------------------------------------------------------------------------------------
     def account_status(self, account: Account, params: dict[str, Any]) -> Json:  # noqa: ARG002 - one signature for all
-        return words.account_info(self.perpetuals, _perpetual(account), self._settled())
+        return words.account_info(self.perpetuals, _perpetual(account), self._settled(), self.now_ms)
 
     def balance(self, account: Account, params: dict[str, Any]) -> list[Json]:  # noqa: ARG002
-        return words.balances(self.perpetuals, _perpetual(account))
+        return words.balances(self.perpetuals, _perpetual(account), self.now_ms)
 
     def _settled(self) -> str:
         return next(iter(self.exchange.instruments.values())).quote

@@ -38,11 +38,11 @@ def position_risk(exchange: Perpetuals, account: PerpetualAccount, position: Pos
     }
 
 
-def balances(exchange: Perpetuals, account: PerpetualAccount) -> list[Json]:
-    return [_balance(exchange, account, asset) for asset in sorted(account.balances)]
+def balances(exchange: Perpetuals, account: PerpetualAccount, ts_ms: int) -> list[Json]:
+    return [_balance(exchange, account, asset, ts_ms) for asset in sorted(account.balances)]
 
 
-def _balance(exchange: Perpetuals, account: PerpetualAccount, asset: str) -> Json:
+def _balance(exchange: Perpetuals, account: PerpetualAccount, asset: str, ts_ms: int) -> Json:
     wallet, available = text(account.balance(asset).free), text(max(exchange.available(account, asset), Decimal(0)))
     return {
         "accountAlias": account.name,
@@ -53,11 +53,11 @@ def _balance(exchange: Perpetuals, account: PerpetualAccount, asset: str) -> Jso
         "availableBalance": available,
         "maxWithdrawAmount": available,
         "marginAvailable": True,
-        "updateTime": 0,
+        "updateTime": ts_ms,  # clients take 0 for "never used"
     }
 
 
-def account_info(exchange: Perpetuals, account: PerpetualAccount, asset: str) -> Json:
+def account_info(exchange: Perpetuals, account: PerpetualAccount, asset: str, ts_ms: int) -> Json:
     """One asset settles everything: its numbers are the totals."""
     wallet, profit = account.balance(asset).free, exchange.unrealised(account)
     held = sum(
@@ -79,7 +79,7 @@ def account_info(exchange: Perpetuals, account: PerpetualAccount, asset: str) ->
         "crossUnPnl": text(profit),
         "availableBalance": available,
         "maxWithdrawAmount": available,
-        "updateTime": 0,
+        "updateTime": ts_ms,  # clients take 0 for "never used"
     }
     risks = [position_risk(exchange, account, position) for position in account.open_positions()]
     return {
