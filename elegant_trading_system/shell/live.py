@@ -156,6 +156,7 @@ class LiveRun:
         """What each account holds of the assets we settle in arrives as transfers; the rest is not ours to touch."""
         ignored: dict[str, dict[str, str]] = {}
         for link in self.links:
+            await link.check_account()
             free = await link.balances()
             settled = self._settled_by(link)
             for asset, listing_id in settled.items():
