@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from elegant_trading_system.emulator.binance_streams import MarketSession
-from elegant_trading_system.emulator.perpetuals import FUNDING_MS
 
 from ..builders import loose
-from .desk import BTC, START_NS
+from .desk import BTC
 from .drill import LINE_S, SETTINGS, Drill, main
 from .futures_desk import FuturesOutside, FuturesVenue
 
-FUNDING_S, INCOME_MS = 12.0, 10_000.0
+FUNDING_EVERY_MS, INCOME_MS = 700, 10_000.0
 
 
 class FuturesDrill(Drill):
@@ -25,9 +24,9 @@ class FuturesDrill(Drill):
     outside: FuturesOutside
 
     def make(self, folder: Path) -> None:
-        """The clock stands a little before a funding time."""
-        self.clock.ns = (START_NS // 1_000_000 // FUNDING_MS + 1) * FUNDING_MS * 1_000_000 - round(FUNDING_S * 1e9)
+        """Funding is due so often that some of it is lost."""
         self.venue = FuturesVenue(self.clock)
+        self.venue.exchange.funding_ms = FUNDING_EVERY_MS
         self.outside = FuturesOutside(self.venue, loose(*SETTINGS), folder)
 
     def connect_orders(self) -> None:
