@@ -166,11 +166,14 @@ class Book:
 class Exchange:
     """All instruments and accounts of a venue."""
 
-    def __init__(self, instruments: Iterable[Instrument], fee_rate: Decimal = Decimal("0.001")) -> None:
+    def __init__(
+        self, instruments: Iterable[Instrument], fee_rate: Decimal = Decimal("0.001"), *, is_fee_in_quote: bool = False
+    ) -> None:
         self.instruments = {instrument.symbol: instrument for instrument in instruments}
         self.books = {symbol: Book() for symbol in self.instruments}
         self.accounts: dict[str, Account] = {}
         self.fee_rate = fee_rate
+        self.is_fee_in_quote = is_fee_in_quote  # otherwise it is taken from what is received
         self._order_ids, self._trade_ids = itertools.count(1), itertools.count(1)
 
     # --- the market moves -------------------------------------------------------------------------------------
@@ -262,12 +265,8 @@ class Exchange:
         opposite = book.best(ASK if side is Side.BUY else BID)
         if is_post_only and opposite is not None and (ticks - opposite) * side >= 0:
             raise Refusal("Order would immediately match and take.")
-        price = self._worst_price(instrument, side, kind, ticks)
-        if side is Side.BUY:
-            free, needed = account.balance(instrument.quote).free, price * instrument.quantity(lots)
-        else:
-            free, needed = account.balance(instrument.base).free, instrument.quantity(lots)
-        if needed > free:
+        asset, needed = self._needed(instrument, side, kind, ticks, lots)
+        if needed > account.balance(asset).free:
             raise Refusal("Account has insufficient balance for requested action.")
 
     def _worst_price(self, instrument: Instrument, side: Side, kind: str, ticks: int) -> Decimal:
@@ -277,12 +276,18 @@ class Exchange:
         other = self.books[instrument.symbol].sides[ASK if side is Side.BUY else BID]
         return instrument.price(max(other, default=0))
 
+    def _needed(self, instrument: Instrument, side: Side, kind: str, ticks: int, lots: int) -> tuple[str, Decimal]:
+        """The asset an order is paid with, and the most of it that it can take."""
+        if side is Side.SELL:
+            return instrument.base, instrument.quantity(lots)
+        cost = self._worst_price(instrument, side, kind, ticks) * instrument.quantity(lots)
+        return instrument.quote, cost + (self._fee(cost) if self.is_fee_in_quote else 0)
+
+    def _fee(self, amount: Decimal) -> Decimal:
+        return (amount * self.fee_rate).quantize(ATOM, ROUND_UP)
+
     def _lock(self, order: Order) -> None:
-        instrument, side = order.instrument, order.side
-        is_buy = side is Side.BUY
-        asset = instrument.quote if is_buy else instrument.base
-        price = self._worst_price(instrument, side, order.kind, order.ticks)
-        order.locked = instrument.quantity(order.lots) * (price if is_buy else 1)
+        asset, order.locked = self._needed(order.instrument, order.side, order.kind, order.ticks, order.lots)
         balance = order.account.balance(asset)
         balance.free -= order.locked
         balance.locked += order.locked
@@ -308,7 +313,7 @@ class Exchange:
         return events
 
     def _fill(self, order: Order, ticks: int, lots: int, *, is_maker: bool) -> list[Event]:
-        """Money and coin change hands; the fee is taken from what is received, rounded up."""
+        """Money and coin change hands; the fee is taken from what is received or in the quote asset, rounded up."""
         instrument = order.instrument
         base, quote = instrument.quantity(lots), instrument.price(ticks) * instrument.quantity(lots)
         is_buy = order.side is Side.BUY
@@ -316,11 +321,16 @@ class Exchange:
         paid_asset, received_asset = (
             (instrument.quote, instrument.base) if is_buy else (instrument.base, instrument.quote)
         )
-        fee = (received * self.fee_rate).quantize(ATOM, ROUND_UP)
+        fee = self._fee(received)
+        if self.is_fee_in_quote:  # rounded over the whole order: what was locked is enough
+            fee = self._fee(order.quote_filled + quote) - sum((fill.fee for fill in order.fills), Decimal(0))
+        is_fee_on_top = self.is_fee_in_quote and is_buy
+        paid, received = (paid + fee, received) if is_fee_on_top else (paid, received - fee)
         order.account.balance(paid_asset).locked -= paid
         order.locked -= paid
-        order.account.balance(received_asset).free += received - fee
-        fill = Fill(next(self._trade_ids), ticks, lots, fee, received_asset, is_maker)
+        order.account.balance(received_asset).free += received
+        fee_asset = instrument.quote if self.is_fee_in_quote else received_asset
+        fill = Fill(next(self._trade_ids), ticks, lots, fee, fee_asset, is_maker)
         order.fills.append(fill)
         order.filled_lots += lots
         order.quote_filled += quote
