@@ -3,30 +3,36 @@
 import asyncio
 import contextlib
 import json
-import secrets
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
+from rich.console import Console
 
 from .cli_parse import RUNS, ConfigOption, EdgeOption, JsonOption, SeedOption, SetOption, load_config, names_of
 from .errors import ExitCode, UserError
-from .terminal import print_json, print_summary, progress_bar
+from .terminal import open_page, print_json, print_summary, progress_bar
 
 if TYPE_CHECKING:
     from .config import Config
+    from .emulator.embedded import Door, Embedded
     from .emulator.faults import Faults
-    from .shell.live import LiveRun, Venue
+    from .shell.link import Link
+    from .shell.live import LiveRun
 
 HISTORY_MINUTES = 300
 CAPITAL = 100_000.0
-STATUS_S = 5.0
+STATUS_S, SCREEN_S = 5.0, 0.5
+SAID_MAX = 50
+PATHS = {  # of each emulated venue: name -> scheme, path
+    "binance": {"rest": ("http", "/api/v3"), "streams": ("ws", ""), "ws_api": ("ws", "/ws-api/v3")},
+}
 FOREVER_S = 1e9
 InstrumentsOption = Annotated[str, typer.Option("--instruments", help="Base assets to simulate: BTC,ETH.")]
 FaultOption = Annotated[
@@ -36,39 +42,42 @@ FaultOption = Annotated[
 HistoryOption = Annotated[int, typer.Option("--history", help="Minutes of past that the venue can tell.", min=0)]
 
 
-@contextlib.asynccontextmanager
-async def embedded(
-    instruments: str,
-    seed: int,
-    edge: float,
-    history_minutes: int,
-    *,
-    port: int = 0,
-    capital: float = CAPITAL,
-    faults: "Faults | None" = None,
-) -> AsyncIterator[tuple["Venue", list[str]]]:
-    """A Binance Spot on a loopback port and a customer with money; (where it is, its symbols)."""
-    from .emulator.binance import BinanceSpot, Key
-    from .emulator.exchange import Account
-    from .emulator.market import SimulatedMarket
-    from .emulator.server import VenueServer
-    from .shell.live import Venue, wall_ns
+def compile_first(config: "Config") -> None:
+    """The first run compiles the engine: said while it happens, before a venue is open and waits for us."""
+    from .shell.sequencer import compile_engine
 
-    market = SimulatedMarket(names_of(instruments) or ["BTC"], seed, edge)
     with progress_bar() as progress:
-        market.live_through(history_minutes, progress)
-    api_key, secret = f"emulated-{secrets.token_hex(8)}", secrets.token_hex(32)
-    account = Account("trader", {"USDT": Decimal(str(capital))})
-    market.exchange.accounts[account.name] = account
-    market.begin(wall_ns())
-    venue = BinanceSpot(market.exchange, {api_key: Key(secret, account)}, wall_ns)
-    venue.klines = market.klines
-    async with VenueServer(venue, market, wall_ns, faults).serve(port) as bound:
-        host = f"127.0.0.1:{bound}"
-        yield (
-            Venue("binance", f"http://{host}", f"ws://{host}", f"ws://{host}/ws-api/v3", api_key, secret),
-            list(market.exchange.instruments),
-        )
+        progress("loading the engine (the first time it is compiled, which takes a while)", 0.0)
+        compile_engine(config)
+
+
+class Scene(NamedTuple):
+    """A simulated market, and the moment at which its venues open."""
+
+    name: str
+    instruments: list[str]
+    seed: int
+    edge: float
+    history_s: int
+    configs: list[Path]
+
+    def title(self, venues: list[str]) -> str:
+        """What it is, so that nobody takes it for real."""
+        kind = f"{self.name} scenario, " if self.name else ""
+        return f"SIMULATED {', '.join(venues)}: {kind}seed {self.seed}, planted edge {self.edge:g}"
+
+
+DEMO = Scene("demo", ["BTC", "ETH", "SOL"], 1, 0.2, HISTORY_MINUTES * 60, [Path("demo"), Path("live-demo")])
+
+
+def embedded(scene: Scene, venues: list[str], capital: float) -> "Embedded":
+    """Simulated venues whose past has happened, not yet open; `capital` of dollars at each."""
+    from .emulator.embedded import Embedded
+
+    made = Embedded(scene.instruments, scene.seed, scene.edge, venues, Decimal(str(capital)))
+    with progress_bar() as progress:
+        made.live_through(scene.history_s, progress)
+    return made
 
 
 def emulator(
@@ -80,36 +89,44 @@ def emulator(
     capital: Annotated[float, typer.Option("--capital", help="USDT the customer has.", min=0)] = CAPITAL,
     fault: FaultOption = None,
 ) -> None:
-    """Serve a simulated Binance Spot on this machine until stopped; one JSON line says where and with which key.
+    """Serve simulated venues on this machine until stopped; one JSON line says where and with which keys.
 
     Examples:
       ets emulator --port 9000 --seed 7
       ets emulator --instruments SOL --edge 0.2
       ets emulator --fault drop:0.01 --fault lost-report:0.1
     """
+    from .emulator.embedded import OPENERS
     from .emulator.faults import parse
+    from .shell.live import wall_ns
 
     faults = parse(fault or [], seed)
+    scene = Scene("", names_of(instruments) or ["BTC"], seed, edge, history * 60, [])
+    place = embedded(scene, list(OPENERS), capital)
 
     async def serve() -> None:
-        place = embedded(instruments, seed, edge, history, port=port, capital=capital, faults=faults)
-        async with place as (venue, symbols):
-            print_line({"venue": venue.name, "simulated": True, "edge": edge, "symbols": symbols} | where(venue))
+        async with place.serve(wall_ns, faults, port) as doors:
+            venues = {door.venue: addresses(door) for door in doors}
+            print_line({"simulated": True, "seed": seed, "edge": edge, "venues": venues})
             with stopping() as stopped:
                 await stopped.wait()
 
     asyncio.run(serve())
 
 
-def where(venue: "Venue") -> dict[str, str]:
-    """A throwaway key of a venue that holds no money."""
-    return {
-        "rest": f"{venue.rest}/api/v3",
-        "streams": venue.streams,
-        "ws_api": venue.api,
-        "api_key": venue.api_key,
-        "api_secret": venue.secret,
-    }
+def addresses(door: "Door") -> dict[str, Any]:
+    """Where a venue that holds no money is, with its throwaway key."""
+    paths = {name: f"{scheme}://{door.host}{path}" for name, (scheme, path) in PATHS[door.venue].items()}
+    return {"symbols": door.symbols, **paths, "api_key": door.api_key, "api_secret": door.secret}
+
+
+def link_to(door: "Door", now_ns: Callable[[], int]) -> "Link":
+    """The trader's end of the line to an embedded venue."""
+    from .shell.binance_link import BinanceLink, Place
+
+    host = door.host
+    place = Place(f"http://{host}", f"ws://{host}", f"ws://{host}/ws-api/v3", door.api_key, door.secret)
+    return BinanceLink(place, door.symbols, now_ns)
 
 
 def print_line(answer: dict[str, Any]) -> None:
@@ -128,84 +145,125 @@ def stopping() -> Iterator[asyncio.Event]:
 
 
 def run(
-    venues: Annotated[str, typer.Option("--venues", help="sim: a simulated venue on this machine.")] = "sim",
+    venues: Annotated[str, typer.Option("--venues", help="sim: simulated venues on this machine.")] = "sim",
     minutes: Annotated[float, typer.Option("--minutes", help="Stop after so long; 0: when told to.", min=0)] = 0.0,
+    is_demo: Annotated[
+        bool, typer.Option("--demo", help="A chosen moment of a chosen market, where much happens.")
+    ] = False,
     seed: SeedOption = 1,
     edge: EdgeOption = 0.0,
-    instruments: InstrumentsOption = "BTC",
+    instruments: InstrumentsOption = "BTC,ETH",
     history: HistoryOption = HISTORY_MINUTES,
     fault: FaultOption = None,
     config: ConfigOption = None,
     sets: SetOption = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder of the run; by default named by the time.")] = None,
+    is_browsed: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Show the report when the run has ended.")
+    ] = True,
     as_json: JsonOption = False,
 ) -> None:
-    """Trade in real time, through sockets, on a SIMULATED venue; every decision is kept and can be replayed.
+    """Trade in real time, through sockets, on SIMULATED venues; every decision is kept and can be replayed.
 
     Examples:
+      ets run --demo
       ets run --minutes 10 --config short-windows
-      ets run --edge 0.2 --instruments BTC,ETH
+      ets run --edge 0.2 --instruments BTC,ETH,SOL
     """
     if venues != "sim":
         raise UserError(f"--venues {venues}: only sim is there yet", "real venues come later", ExitCode.USAGE)
-    resolved = load_config(config, sets)
-    folder = out or RUNS / datetime.now(UTC).strftime("live-%Y%m%dT%H%M%SZ")
+    from .emulator.embedded import OPENERS
     from .emulator.faults import parse
     from .shell import run_folder
     from .sim.backtest import check_out
 
+    scene = DEMO if is_demo else Scene("", names_of(instruments) or ["BTC"], seed, edge, history * 60, [])
+    resolved = load_config([*scene.configs, *(config or [])], sets)
+    folder = out or RUNS / datetime.now(UTC).strftime("live-%Y%m%dT%H%M%SZ")
     check_out(folder)
-
-    def say(text: str) -> None:
-        if not as_json:
-            sys.stdout.write(f"{datetime.now(UTC):%H:%M:%S} {text}\n")
-            sys.stdout.flush()
-
-    source = f"SIMULATED binance seed={seed} edge={edge:g}"
-
+    faults, names = parse(fault or [], seed), list(OPENERS)
+    watcher = Watcher(scene.title(names), is_silent=as_json)
+    compile_first(resolved)
     began = time.perf_counter()
-    faults = parse(fault or [], seed)
-    place = embedded(instruments, seed, edge, history, capital=resolved.account.capital, faults=faults)
-    asyncio.run(trade(place, resolved, folder, source, minutes * 60, say))
+    place = embedded(scene, names, resolved.account.capital / len(names))
+    asyncio.run(trade(place, faults, resolved, folder, minutes * 60, watcher))
     summary = run_folder.finish(folder, time.perf_counter() - began)
+    page = write_page(folder)
     if as_json:
-        print_json({"run": str(folder), **summary})
+        print_json({"run": str(folder), "report": str(page), **summary})
     else:
         print_summary(summary, folder)
+        sys.stdout.write(f"\nReport: {page}\nThe same decisions again: ets replay {folder} --verify\n")
+        if is_browsed:
+            open_page(page)
 
 
-async def show(live: "LiveRun", say: Callable[[str], None]) -> None:
-    """A line every few seconds: what was heard, what was decided."""
-    while True:
-        await asyncio.sleep(STATUS_S)
-        say(live.status())
+def write_page(folder: Path) -> Path:
+    from .research.report import write_report
+
+    with progress_bar() as progress:
+        progress("writing the report", 0.0)
+        return write_report(folder)
+
+
+class Watcher:
+    """Tells people how it goes: a screen on a terminal, else a line now and then; nothing when asked for JSON."""
+
+    def __init__(self, title: str, *, is_silent: bool) -> None:
+        self.title, self.is_silent = title, is_silent
+        self.said: list[str] = []
+        self.console = Console()
+
+    def say(self, text: str) -> None:
+        line = f"{datetime.now(UTC):%H:%M:%S} {text}"
+        self.said = [*self.said[-SAID_MAX:], line]
+        if not (self.is_silent or self.console.is_terminal):
+            sys.stdout.write(line + "\n")
+            sys.stdout.flush()
+
+    async def watch(self, live: "LiveRun") -> None:
+        """Until cancelled."""
+        if self.is_silent:
+            return
+        if not self.console.is_terminal:
+            while True:
+                await asyncio.sleep(STATUS_S)
+                self.say(live.status())
+        from rich.live import Live
+
+        from .live_screen import screen
+
+        with Live(console=self.console, auto_refresh=False, transient=True) as shown:
+            while True:
+                shown.update(screen(live, self.title, self.said), refresh=True)
+                await asyncio.sleep(SCREEN_S)
 
 
 async def trade(
-    place: contextlib.AbstractAsyncContextManager[tuple["Venue", list[str]]],
+    place: "Embedded",
+    faults: "Faults",
     config: "Config",
     folder: Path,
-    source: str,
     seconds: float,
-    say: Callable[[str], None],
+    watcher: "Watcher",
 ) -> None:
-    """Open the venue, trade on it until the time is over or somebody says stop, close the journal."""
+    """Open the venues, trade on them until the time is over or somebody says stop, close the journal."""
     from .shell import run_folder
-    from .shell.live import LiveRun
+    from .shell.live import LiveRun, wall_ns
 
-    async with place as (venue, symbols):
-        say(f"{source}: {', '.join(symbols)}")
-        live = LiveRun(venue, config, folder, symbols, say=say)
+    async with place.serve(wall_ns, faults) as doors:
+        watcher.say(f"{watcher.title}: {', '.join(symbol for door in doors for symbol in door.symbols)}")
+        live = LiveRun([link_to(door, wall_ns) for door in doors], config, folder, say=watcher.say)
 
         def begin(live: LiveRun) -> None:
-            run_folder.begin(folder, config, live.known, source)
+            run_folder.begin(folder, config, live.known, watcher.title)
 
         with stopping() as stopped:
             trading = asyncio.create_task(live.run(seconds or FOREVER_S, begin))
-            others = [asyncio.create_task(show(live, say)), asyncio.create_task(stopped.wait())]
+            others = [asyncio.create_task(watcher.watch(live)), asyncio.create_task(stopped.wait())]
             await asyncio.wait([trading, others[1]], return_when=asyncio.FIRST_COMPLETED)
             if not trading.done():
-                say("stopping")
+                watcher.say("stopping")
                 live.stop()
             await trading
             for other in others:
