@@ -32,6 +32,7 @@ STATUS_S, SCREEN_S = 5.0, 0.5
 SAID_MAX = 50
 PATHS = {  # of each emulated venue: name -> scheme, path
     "binance": {"rest": ("http", "/api/v3"), "streams": ("ws", ""), "ws_api": ("ws", "/ws-api/v3")},
+    "coinbase": {"rest": ("http", "/api/v3/brokerage"), "streams": ("ws", "/ws"), "user": ("ws", "/user")},
 }
 FOREVER_S = 1e9
 InstrumentsOption = Annotated[str, typer.Option("--instruments", help="Base assets to simulate: BTC,ETH.")]
@@ -122,11 +123,14 @@ def addresses(door: "Door") -> dict[str, Any]:
 
 def link_to(door: "Door", now_ns: Callable[[], int]) -> "Link":
     """The trader's end of the line to an embedded venue."""
-    from .shell.binance_link import BinanceLink, Place
+    from .shell import binance_link, coinbase_link
 
-    host = door.host
-    place = Place(f"http://{host}", f"ws://{host}", f"ws://{host}/ws-api/v3", door.api_key, door.secret)
-    return BinanceLink(place, door.symbols, now_ns)
+    host, key = door.host, (door.api_key, door.secret)
+    if door.venue == "coinbase":
+        user = coinbase_link.Place(f"http://{host}", f"ws://{host}/ws", f"ws://{host}/user", *key)
+        return coinbase_link.CoinbaseLink(user, door.symbols, now_ns)
+    place = binance_link.Place(f"http://{host}", f"ws://{host}", f"ws://{host}/ws-api/v3", *key)
+    return binance_link.BinanceLink(place, door.symbols, now_ns)
 
 
 def print_line(answer: dict[str, Any]) -> None:

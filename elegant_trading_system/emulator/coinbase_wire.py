@@ -279,8 +279,8 @@ def user_order(order: Order) -> Json:
 def historical_fill(order: Order, fill: Fill) -> Json:
     instrument, moment = order.instrument, stamp(order.ts_ms * NS_PER_MS)
     return {
-        "entry_id": f"{fill.trade_id:064x}",
-        "trade_id": uuid_of(TRADES, fill.trade_id),
+        "entry_id": f"{order.order_id:032x}{fill.trade_id:032x}",
+        "trade_id": uuid_of(TRADES | order.order_id << 64, fill.trade_id),
         "order_id": uuid_of(ORDERS, order.order_id),
         "trade_time": moment,
         "trade_type": "FILL",

@@ -6,10 +6,14 @@ import secrets
 from collections.abc import AsyncIterator, Callable
 from decimal import Decimal
 from typing import NamedTuple
+from uuid import uuid4
 
 from aiohttp import web
 
 from .binance import BinanceSpot, Key
+from .coinbase import Coinbase
+from .coinbase_jwt import new_key
+from .coinbase_server import coinbase_app
 from .exchange import Account
 from .faults import Faults
 from .market import Progress, SimulatedMarket
@@ -45,8 +49,20 @@ def _binance(market: SimulatedMarket, capital: Decimal, now_ns: Callable[[], int
     return Opened(binance_app(venue, faults), venue.streams, api_key, secret)
 
 
+def _coinbase(market: SimulatedMarket, capital: Decimal, now_ns: Callable[[], int], faults: Faults) -> Opened:
+    account = Account("trader", {"USD": capital})
+    exchange = market.exchanges["coinbase"]
+    exchange.accounts[account.name] = account
+    api_key = f"organizations/{uuid4()}/apiKeys/{uuid4()}"
+    secret, public = new_key()
+    venue = Coinbase(exchange, {api_key: Key(public, account)}, now_ns)
+    venue.klines = market.klines["coinbase"]
+    return Opened(coinbase_app(venue, faults), venue.streams, api_key, secret)
+
+
 OPENERS: dict[str, Callable[[SimulatedMarket, Decimal, Callable[[], int], Faults], Opened]] = {
     "binance": _binance,
+    "coinbase": _coinbase,
 }
 
 

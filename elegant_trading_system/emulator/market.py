@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -31,6 +32,7 @@ class Shown(NamedTuple):
 
 VENUES = {
     "binance": Shown(0, "{base}{quote}", Exchange),
+    "coinbase": Shown(1, "{base}-{quote}", partial(Exchange, fee_rate=Decimal("0.006"), is_fee_in_quote=True)),
 }
 
 
