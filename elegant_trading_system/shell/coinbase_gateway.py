@@ -36,7 +36,7 @@ OK = 200
 OWN_NUMBER = re.compile("[0-9a-f]{12}")
 UNCLEAR_STATUSES = (408, 409, 425, 499)  # of the 4xx; the others mean that nothing was done
 VAGUE = (None, "", "UNKNOWN_FAILURE_REASON", "UNKNOWN_PREVIEW_FAILURE_REASON", "PREVIEW_UNKNOWN_FAILURE_REASON")
-BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError, TypeError, AttributeError)
+BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, LookupError, TypeError, AttributeError)
 UNREADABLE = (*BROKEN, ValueError, ArithmeticError)
 
 
@@ -316,12 +316,12 @@ class CoinbaseGateway:
         rows = [_fill_of(row) for row in answer["fills"] if row["order_id"] == sent.venue_id]
         for fill in rows[::-1]:  # the latest stands first
             self._fill(sent, fill)
-        sent.is_asking = False
         if answer["fills"] and answer["cursor"] and len(answer["fills"]) >= PAGE:
             self._ask_fills(sent, answer["cursor"])
         elif sent.filled < sent.announced and not sent.is_done:
             self._ask_again(sent)
         else:
+            sent.is_asking = False
             self._end_if_over(sent)
 
     def _ask_again(self, sent: Sent) -> None:
