@@ -16,7 +16,6 @@ Nothing here waits or opens a connection: frames are handed in, what is to be sa
 
 from collections import Counter
 from collections.abc import Callable
-from datetime import datetime
 from typing import Any, NamedTuple
 
 import msgspec
@@ -25,11 +24,11 @@ import numpy as np
 from ..core.kinds import BookState, Kind
 from ..core.schema import LEVEL
 from ..data.decimals import Grid, parse_levels
+from .coinbase_frames import Event, Frame, Print, ns_of, request
 from .sequencer import NO_ROWS, Sequencer
 
 Array = np.ndarray[Any, Any]
 NS_PER_S = 1_000_000_000
-TS_MAX_NS = 1 << 62
 SILENT_NS = 3 * NS_PER_S  # heartbeats come every second
 ASK_AGAIN_NS = 1200 * 1_000_000  # between two snapshots asked for: the venue takes eight messages a second from us
 OLD_NS = 5 * NS_PER_S  # a print told later than that is history
@@ -37,39 +36,6 @@ TRADES_KEPT = 4096
 DIGITS_MAX = 18
 CHANNELS = ("level2", "market_trades")
 SIDES = ("bid", "offer")
-
-
-class Level(msgspec.Struct, gc=False):
-    side: str
-    price_level: str
-    new_quantity: str
-    event_time: str = ""
-
-
-class Print(msgspec.Struct, gc=False):
-    product_id: str
-    trade_id: str
-    price: str
-    size: str
-    time: str
-    side: str
-
-
-class Event(msgspec.Struct, gc=False):
-    type: str = ""
-    product_id: str = ""
-    updates: list[Level] = []
-    trades: list[Print] = []
-
-
-class Frame(msgspec.Struct, gc=False):
-    """A numbered message of any channel; a complaint of the venue has a type and no number."""
-
-    channel: str = ""
-    type: str = ""
-    sequence_num: int = -1
-    timestamp: str = ""
-    events: list[Event] = []
 
 
 Sides = tuple[dict[int, int], dict[int, int]]
@@ -125,9 +91,9 @@ class CoinbaseFeed:
     def hear_up(self, connection: int) -> None:
         """A connection is open; it has five seconds to subscribe."""
         self.connections[connection] = Connection(self.sequencer.now_ns())
-        self.say(connection, _request("subscribe", "heartbeats", []))
+        self.say(connection, request("subscribe", "heartbeats", []))
         for channel in CHANNELS:
-            self.say(connection, _request("subscribe", channel, list(self.listings)))
+            self.say(connection, request("subscribe", channel, list(self.listings)))
 
     def hear_down(self, connection: int) -> None:
         """A connection is gone, and its books with it."""
@@ -151,7 +117,7 @@ class CoinbaseFeed:
         self.counts["resubscribed"] += 1
         for channel in CHANNELS:
             for kind in ("unsubscribe", "subscribe"):
-                self.say(connection, _request(kind, channel, list(self.listings)))
+                self.say(connection, request(kind, channel, list(self.listings)))
 
     # --- frames -----------------------------------------------------------------------------------------------
     def hear(self, connection: int, frame: str | bytes) -> None:
@@ -196,7 +162,7 @@ class CoinbaseFeed:
         if message.channel == "l2_data":
             return [change for event in message.events for change in self._read_book(event, message.timestamp)]
         if message.channel == "market_trades":
-            late = _ns_of(message.timestamp) - OLD_NS
+            late = ns_of(message.timestamp) - OLD_NS
             found = [self._read_print(one, late) for event in message.events for one in event.trades]
             return sorted((one for one in found if one is not None), key=lambda change: change.trade_id)
         return []
@@ -215,7 +181,7 @@ class CoinbaseFeed:
         told = event.updates[0].event_time if event.updates else ""
         is_dated = told[:4] > "1970"  # older snapshots say 1970
         kind = Kind.SNAPSHOT if event.type == "snapshot" else Kind.DEPTH
-        return [Change(listing, kind, (bids, asks), _ns_of(told if is_dated else timestamp))]
+        return [Change(listing, kind, (bids, asks), ns_of(told if is_dated else timestamp))]
 
     def _rows(self, side: list[tuple[str, str]], grid: Grid) -> Array:
         joined = ",".join(f'["{price}","{size}"]' for price, size in side)
@@ -231,7 +197,7 @@ class CoinbaseFeed:
         if listing is None:
             self.counts["ignored"] += 1
             return None
-        ts_ns, is_number = _ns_of(told.time), told.trade_id.isascii() and told.trade_id.isdigit()
+        ts_ns, is_number = ns_of(told.time), told.trade_id.isascii() and told.trade_id.isdigit()
         if told.side not in ("BUY", "SELL") or not is_number or len(told.trade_id) > DIGITS_MAX:
             raise ValueError(told.side)
         row = self._rows([(told.price, told.size)], listing.grid)
@@ -302,11 +268,6 @@ class CoinbaseFeed:
         self.sequencer.hear(kind, listing.listing_id, *rows, ts_venue_ns=ts_venue_ns)
 
 
-def _request(kind: str, channel: str, products: list[str]) -> str:
-    named = {"product_ids": products} if products else {}
-    return msgspec.json.encode({"type": kind, "channel": channel} | named).decode()
-
-
 def _book_of(rows: Rows) -> Sides:
     book: Sides = ({}, {})
     _update(book, rows)
@@ -327,14 +288,3 @@ def _difference(before: dict[int, int], after: dict[int, int]) -> Array:
     changed = [(ticks, 0) for ticks in before.keys() - after.keys()]
     changed += [(ticks, lots) for ticks, lots in after.items() if before.get(ticks) != lots]
     return np.array(sorted(changed), LEVEL)
-
-
-def _ns_of(stamp: str) -> int:
-    """RFC 3339 in UTC, to the nanosecond."""
-    whole, _, fraction = stamp.removesuffix("Z").partition(".")
-    if not stamp.endswith("Z") or (fraction and not (fraction.isascii() and fraction.isdigit())):
-        raise ValueError(stamp)
-    ts_ns = int(datetime.fromisoformat(f"{whole}+00:00").timestamp()) * NS_PER_S + int(fraction[:9].ljust(9, "0"))
-    if not 0 <= ts_ns < TS_MAX_NS:
-        raise ValueError(stamp)
-    return ts_ns

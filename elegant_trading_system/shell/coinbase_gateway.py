@@ -9,10 +9,9 @@ exists changes nothing: the core will ask. Nothing is ever sent twice.
 import re
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from decimal import ROUND_UP, Decimal
-from typing import Any, NamedTuple
+from decimal import ROUND_UP
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -21,9 +20,23 @@ from ..core.kinds import CommandKind, Kind, RejectReason
 from ..core.schema import LEVEL
 from ..data.tape import ListingSpec
 from .coinbase_auth import Signer
+from .coinbase_orders import (
+    Figures,
+    Fill,
+    Json,
+    Request,
+    Sent,
+    figures_of,
+    fill_of,
+    is_clear,
+    page_behind,
+    prefix_of,
+    symbol_of,
+    venue_id_of,
+)
 from .sequencer import NO_ROWS, Sequencer
 
-Json = dict[str, Any]
+FINAL = ("FILLED", "CANCELLED", "EXPIRED", "FAILED")
 ROOT = "/api/v3/brokerage/orders"
 ORDERS_MAX = 10_000  # remembered, so that a late copy of a report is known for one
 ABSENCE_MS = 20_000  # an order's token lives five seconds, the core waits ten, and some: only then absence is believed
@@ -31,45 +44,11 @@ CLOCK_MS = 60_000  # orders are looked for from so long before they were sent: t
 SILENT_MS = 5000  # heartbeats come every second
 AGAIN_MS = 500  # between questions about fills that the venue has announced and does not list yet
 PAGE = 100
-FINAL = ("FILLED", "CANCELLED", "EXPIRED", "FAILED")
 OK = 200
 OWN_NUMBER = re.compile("[0-9a-f]{12}")
 UNCLEAR_STATUSES = (408, 409, 425, 499)  # of the 4xx; the others mean that nothing was done
-VAGUE = (None, "", "UNKNOWN_FAILURE_REASON", "UNKNOWN_PREVIEW_FAILURE_REASON", "PREVIEW_UNKNOWN_FAILURE_REASON")
 BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, LookupError, TypeError, AttributeError)
 UNREADABLE = (*BROKEN, ValueError, ArithmeticError)
-
-
-class Request(NamedTuple):
-    """To be sent at once, with a token of its own."""
-
-    id: str
-    method: str
-    path: str  # with its query
-    body: str = ""
-
-
-@dataclass
-class Sent:
-    """An order as far as the venue has spoken of it."""
-
-    order_id: int
-    listing_id: int
-    side: int
-    lots: int
-    ts_ms: int
-    trades: set[str] = field(default_factory=set)
-    filled: Decimal = Decimal(0)
-    fees: Decimal = Decimal(0)
-    filled_lots: int = 0
-    fee_atoms: int = 0
-    announced: Decimal = Decimal(0)  # filled, as the venue has said without telling the fills
-    status: str = ""  # the final one, once it is known
-    venue_id: str = ""
-    ts_listed_ms: int = 0  # when it was last looked for among all orders
-    is_asking: bool = False  # for fills
-    is_acknowledged: bool = False
-    is_done: bool = False
 
 
 class CoinbaseGateway:
@@ -90,7 +69,7 @@ class CoinbaseGateway:
         self.orders: dict[int, Sent] = {}
         self.counts = Counter[str]()
         self.is_subscribed = False
-        self._prefix = _prefix_of(epoch)
+        self._prefix = prefix_of(epoch)
         self._signer = Signer(api_key, secret)
         self._send, self._now_ms = send, now_ms
         self._next = 0  # number of the frame that is due on the user connection
@@ -173,12 +152,12 @@ class CoinbaseGateway:
     def _list(self, sent: Sent, cursor: str) -> None:
         since = datetime.fromtimestamp((sent.ts_ms - CLOCK_MS) // 1000, UTC)
         query = f"product_ids={symbol_of(self.specs[sent.listing_id])}&start_date={since:%Y-%m-%dT%H:%M:%S}Z"
-        path = f"{ROOT}/historical/batch?{query}&limit={PAGE}{_behind(cursor)}"
+        path = f"{ROOT}/historical/batch?{query}&limit={PAGE}{page_behind(cursor)}"
         self._send(Request(f"list {sent.order_id}", "GET", path))
 
     def _ask_fills(self, sent: Sent, cursor: str = "") -> None:
         sent.is_asking = True
-        path = f"{ROOT}/historical/fills?order_ids={sent.venue_id}&limit={PAGE}{_behind(cursor)}"
+        path = f"{ROOT}/historical/fills?order_ids={sent.venue_id}&limit={PAGE}{page_behind(cursor)}"
         self._send(Request(f"fills {sent.order_id}", "GET", path))
 
     def _ask_about_all(self) -> None:
@@ -227,8 +206,8 @@ class CoinbaseGateway:
             return
         answer = msgspec.json.decode(body)
         if answer["success"] is True:
-            self._acknowledge(sent, answer["success_response"]["order_id"])
-        elif answer["success"] is False and _is_clear(answer["error_response"]):
+            self._acknowledge(sent, venue_id_of(answer["success_response"]))
+        elif answer["success"] is False and is_clear(answer["error_response"]):
             self._refuse(sent)
         else:
             self.counts["unclear"] += 1
@@ -264,7 +243,7 @@ class CoinbaseGateway:
             number, channel, events = int(message["sequence_num"]), message["channel"], message["events"]
             is_ours = channel == "user" or (channel == "subscriptions" and "user" in events[0]["subscriptions"])
             orders = [order for event in events for order in event["orders"]] if channel == "user" else []
-            told = [_figures(order, "cumulative_quantity") for order in orders]
+            told = [figures_of(order, "cumulative_quantity") for order in orders]
         except UNREADABLE:
             self.counts["refused"] += 1
             return
@@ -281,9 +260,9 @@ class CoinbaseGateway:
             self._ask_about_all()
 
     def _apply_order(self, order: Json, filled: str) -> None:
-        self._apply_figures(_figures(order, filled))
+        self._apply_figures(figures_of(order, filled))
 
-    def _apply_figures(self, told: "Figures") -> None:
+    def _apply_figures(self, told: Figures) -> None:
         sent = self._order_of(told.client_id)
         if sent is None:
             self.counts["foreign"] += 1
@@ -306,14 +285,14 @@ class CoinbaseGateway:
         if sent.is_done:
             self.counts["late"] += not sent.venue_id
             return
-        sent.venue_id = str(venue_id)
+        sent.venue_id = venue_id
         if not (sent.is_acknowledged or sent.status):
             sent.is_acknowledged = True
             self.sequencer.hear(Kind.ACCEPTED, sent.listing_id, order_id=sent.order_id)
 
     def _apply_fills(self, sent: Sent, answer: Json) -> None:
         """All rows are read before the first counts."""
-        rows = [_fill_of(row) for row in answer["fills"] if row["order_id"] == sent.venue_id]
+        rows = [fill_of(row) for row in answer["fills"] if row["order_id"] == sent.venue_id]
         for fill in rows[::-1]:  # the latest stands first
             self._fill(sent, fill)
         if answer["fills"] and answer["cursor"] and len(answer["fills"]) >= PAGE:
@@ -328,7 +307,7 @@ class CoinbaseGateway:
         if not sent.is_done:
             self._again[sent.order_id] = self._now_ms() + AGAIN_MS
 
-    def _fill(self, sent: Sent, fill: "Fill") -> None:
+    def _fill(self, sent: Sent, fill: Fill) -> None:
         """Counts in whole lots: what is finer is carried to the order's next fill."""
         if fill.trade_id in sent.trades or sent.is_done:
             self.counts["repeated_fills"] += 1
@@ -369,59 +348,3 @@ class CoinbaseGateway:
         sent.is_done = True
         self._again.pop(sent.order_id, None)
         self.sequencer.hear(kind, sent.listing_id, order_id=sent.order_id, code=reason)
-
-
-class Figures(NamedTuple):
-    """An order as the venue tells it, read."""
-
-    client_id: str
-    venue_id: str
-    status: str
-    filled: Decimal
-
-
-class Fill(NamedTuple):
-    trade_id: str
-    price: Decimal
-    size: Decimal
-    fee: Decimal
-
-
-def _figures(order: Json, filled: str) -> Figures:
-    found = Figures(str(order["client_order_id"]), str(order["order_id"]), str(order["status"]), _amount(order[filled]))
-    if not found.venue_id:
-        raise ValueError(order)
-    return found
-
-
-def _fill_of(row: Json) -> Fill:
-    if row.get("size_in_quote"):
-        raise ValueError(row)
-    return Fill(str(row["trade_id"]), _amount(row["price"]), _amount(row["size"]), _amount(row["commission"] or "0"))
-
-
-def _amount(text: Any) -> Decimal:
-    found = Decimal(str(text or "0"))
-    if not (found.is_finite() and 0 <= found < 10**12):
-        raise ValueError(text)
-    return found
-
-
-def _is_clear(error: Json) -> bool:
-    """Does it say why? A venue that does not know the reason may not know the outcome."""
-    names = ("error", "preview_failure_reason", "new_order_failure_reason")
-    return any(error.get(name) not in VAGUE for name in names)
-
-
-def _behind(cursor: str) -> str:
-    return f"&cursor={cursor}" if cursor else ""
-
-
-def _prefix_of(epoch: str) -> str:
-    """The part of an order's UUID that says which session it is of."""
-    digits = f"{int(epoch, 16):012x}"
-    return f"{digits[:8]}-{digits[8:]}-4e75-8000-"
-
-
-def symbol_of(spec: ListingSpec) -> str:
-    return f"{spec.base}-{spec.quote}"

@@ -14,7 +14,8 @@ from ..data.tape import ListingSpec
 from ..errors import UserError
 from .coinbase_auth import Signer
 from .coinbase_feed import CoinbaseFeed, Listing
-from .coinbase_gateway import CoinbaseGateway, Request, symbol_of
+from .coinbase_gateway import CoinbaseGateway
+from .coinbase_orders import Request, symbol_of
 from .link import Bar, Link
 from .sequencer import Sequencer
 

@@ -21,8 +21,9 @@ from elegant_trading_system.emulator.coinbase_streams import Session
 from elegant_trading_system.emulator.exchange import Account, Exchange, Instrument
 from elegant_trading_system.shell.coinbase_auth import Signer
 from elegant_trading_system.shell.coinbase_feed import CoinbaseFeed, Listing
-from elegant_trading_system.shell.coinbase_gateway import CoinbaseGateway, Request
+from elegant_trading_system.shell.coinbase_gateway import CoinbaseGateway
 from elegant_trading_system.shell.coinbase_link import spec_of
+from elegant_trading_system.shell.coinbase_orders import Request
 from elegant_trading_system.shell.sequencer import Sequencer
 
 from .desk import ASKS, BIDS, Clock, Outside, Venue

@@ -13,8 +13,8 @@ import pytest
 from elegant_trading_system.core.kinds import CommandKind, Kind, Side
 from elegant_trading_system.emulator.exchange import TimeInForce
 from elegant_trading_system.shell.coinbase_auth import Signer
-from elegant_trading_system.shell.coinbase_gateway import Request
 from elegant_trading_system.shell.coinbase_link import spec_of
+from elegant_trading_system.shell.coinbase_orders import Request
 
 from ..builders import loose
 from .coinbase_desk import BTC, HOST, KEY, SECRET, CoinbaseOutside, CoinbaseVenue

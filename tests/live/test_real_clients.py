@@ -1,4 +1,4 @@
-"""Clients that nobody here wrote, each in an environment of its own, on the emulated Binance Spot."""
+"""Clients that nobody here wrote, each in an environment of its own, on the emulated venues."""
 
 import hashlib
 import json
@@ -39,12 +39,12 @@ def python_of(client: str) -> Path:
 
 
 @pytest.fixture(scope="module")
-def where() -> Iterator[str]:
+def venues() -> Iterator[dict[str, str]]:
     command = [sys.executable, "-m", "elegant_trading_system", "emulator"]
     command += ["--instruments", "BTC,ETH", "--history", "30", "--capital", "50000000"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as running:
         assert running.stdout is not None
-        yield json.dumps(json.loads(running.stdout.readline())["venues"]["binance"])
+        yield {name: json.dumps(place) for name, place in json.loads(running.stdout.readline())["venues"].items()}
         running.send_signal(signal.SIGINT)
         assert running.wait(30) == 0
 
@@ -59,8 +59,8 @@ def talk(client: str, script: str, where: str) -> dict[str, Any]:
 
 
 @pytest.mark.spec("X2", "M1", "E2")
-def test_ccxt_keeps_the_book_in_step_trades_and_calls_refusals_by_their_types(where: str) -> None:
-    found = talk("ccxt", "with_ccxt.py", where)
+def test_ccxt_keeps_the_book_in_step_trades_and_calls_refusals_by_their_types(venues: dict[str, str]) -> None:
+    found = talk("ccxt", "with_ccxt.py", venues["binance"])
     assert found["precision"]["price"] == 4.0
     assert found["crossed"] == 0
     assert found["nonces"] == sorted(set(found["nonces"])), "no gap: it would have raised ChecksumError"
@@ -87,8 +87,8 @@ def test_ccxt_keeps_the_book_in_step_trades_and_calls_refusals_by_their_types(wh
 
 
 @pytest.mark.spec("X2", "M1", "E2")
-def test_python_binance_keeps_the_book_trades_and_hears_of_its_orders(where: str) -> None:
-    found = talk("python-binance", "with_python_binance.py", where)
+def test_python_binance_keeps_the_book_trades_and_hears_of_its_orders(venues: dict[str, str]) -> None:
+    found = talk("python-binance", "with_python_binance.py", venues["binance"])
     assert found["crossed"] == 0
     assert min(found["depth"]) > 10
     assert found["filters"] == ["LOT_SIZE", "MAX_NUM_ORDERS", "NOTIONAL", "PRICE_FILTER"]
@@ -104,3 +104,35 @@ def test_python_binance_keeps_the_book_trades_and_hears_of_its_orders(where: str
         ["TRADE", "PARTIALLY_FILLED"],
         ["EXPIRED", "EXPIRED"],
     ]
+
+
+@pytest.mark.spec("X2", "M1", "E2")
+def test_the_venue_s_own_library_keeps_coinbase_s_book_trades_and_hears_of_its_orders(venues: dict[str, str]) -> None:
+    found = talk("coinbase-advanced", "with_coinbase_advanced.py", venues["coinbase"])
+    assert found["product"] == ["BTC", "USD", "online"]
+    assert (found["permissions"], found["fee"]) == (True, "0.006")
+    assert (found["crossed"], found["contiguous"]) == (0, True)
+    assert found["channels"] == ["heartbeats", "l2_data", "market_trades", "subscriptions"]
+    matched, asked = found["books"]
+    assert matched > 0.8 * asked, "its book was the venue's; a REST book may fall between two messages"
+    assert found["prints"] > 0
+    assert found["whole"] == ["FILLED", "0.01", "whole"]
+    assert found["again"], "the same name gives the same order"
+    assert (found["partly"], found["missed"]) == (["CANCELLED", True], ["CANCELLED", "0"])
+    assert (found["open"], found["cancelled"], found["resting"]) == (["resting"], True, "CANCELLED")
+    assert (found["fills"], found["market"], found["sold"]) == ([0.01, True], "FILLED", ["FILLED", "0.01"])
+    assert found["candles"] > 25
+    assert found["accounts"] == ["BTC", "USD"]
+    unknown, key = found["errors"].pop("unknown"), found["errors"].pop("key")
+    assert found["errors"] == {
+        "funds": "INSUFFICIENT_FUND",
+        "precision": "INVALID_SIZE_PRECISION",
+        "taking": "INVALID_LIMIT_PRICE_POST_ONLY",
+        "product": "INVALID_PRODUCT_ID",
+    }
+    assert unknown[0] == 404 and "was not found" in unknown[1]
+    assert key[0] == 401 and "Unauthorized" in key[1]
+    told = [(name, status) for name, status, _ in found["events"]]
+    assert [status for name, status in told if name == "resting"] == ["OPEN", "CANCELLED"]
+    assert {("whole", "FILLED"), ("partly", "CANCELLED"), ("missed", "CANCELLED"), ("market", "FILLED")} <= set(told)
+    assert [filled for name, _, filled in found["events"] if name == "whole"] == ["0.01"]
