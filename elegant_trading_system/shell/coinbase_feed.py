@@ -108,16 +108,19 @@ class CoinbaseFeed:
         """Silence, and snapshots that do not come."""
         for number, connection in self.connections.items():
             connection.is_silent = now_ns - connection.ts_heard_ns > SILENT_NS
-            if len(connection.books) < len(self.listings) and now_ns - connection.ts_asked_ns > ASK_AGAIN_NS:
-                self._subscribe_anew(number, now_ns)
+            self._mend(number, connection, now_ns)
         self._settle()
 
-    def _subscribe_anew(self, connection: int, now_ns: int) -> None:
-        self.connections[connection].ts_asked_ns = now_ns
+    def _mend(self, number: int, connection: Connection, now_ns: int) -> None:
+        """Snapshots of the books that a connection has lost, asked for by subscribing anew; not too often."""
+        missing = [symbol for symbol in self.listings if symbol not in connection.books]
+        if not missing or now_ns - connection.ts_asked_ns <= ASK_AGAIN_NS:
+            return
+        connection.ts_asked_ns = now_ns
         self.counts["resubscribed"] += 1
         for channel in CHANNELS:
             for kind in ("unsubscribe", "subscribe"):
-                self.say(connection, request(kind, channel, list(self.listings)))
+                self.say(number, request(kind, channel, missing))
 
     # --- frames -----------------------------------------------------------------------------------------------
     def hear(self, connection: int, frame: str | bytes) -> None:
@@ -140,8 +143,7 @@ class CoinbaseFeed:
         if self._is_new(line, message.sequence_num, now_ns):
             self._apply(connection, line, changes)
             self._settle()
-        if not line.books and now_ns - line.ts_asked_ns > ASK_AGAIN_NS:
-            self._subscribe_anew(connection, now_ns)
+        self._mend(connection, line, now_ns)
 
     def _is_new(self, line: Connection, number: int, now_ns: int) -> bool:
         if number < line.next:
