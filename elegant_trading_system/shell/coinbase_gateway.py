@@ -26,18 +26,19 @@ from .coinbase_orders import (
     Json,
     Request,
     Sent,
+    client_id,
     figures_of,
     fill_of,
     is_clear,
     page_behind,
-    prefix_of,
     symbol_of,
     venue_id_of,
 )
+from .link import OpenOrder
 from .sequencer import NO_ROWS, Sequencer
 
 FINAL = ("FILLED", "CANCELLED", "EXPIRED", "FAILED")
-ROOT = "/api/v3/brokerage/orders"
+ROOT = "/orders"
 ORDERS_MAX = 10_000  # remembered, so that a late copy of a report is known for one
 ABSENCE_MS = 20_000  # an order's token lives five seconds, the core waits ten, and some: only then absence is believed
 CLOCK_MS = 60_000  # orders are looked for from so long before they were sent: the venue's clock is another
@@ -45,7 +46,8 @@ SILENT_MS = 5000  # heartbeats come every second
 AGAIN_MS = 500  # between questions about fills that the venue has announced and does not list yet
 PAGE = 100
 OK = 200
-OWN_NUMBER = re.compile("[0-9a-f]{12}")
+OWN_NUMBER = re.compile("[0-9a-f]{12}$")
+NS_PER_MS = 1_000_000
 UNCLEAR_STATUSES = (408, 409, 425, 499)  # of the 4xx; the others mean that nothing was done
 BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, LookupError, TypeError, AttributeError)
 UNREADABLE = (*BROKEN, ValueError, ArithmeticError)
@@ -69,18 +71,18 @@ class CoinbaseGateway:
         self.orders: dict[int, Sent] = {}
         self.counts = Counter[str]()
         self.is_subscribed = False
-        self._prefix = prefix_of(epoch)
-        self._signer = Signer(api_key, secret)
+        self._epoch, self._key = epoch, (api_key, secret)
         self._send, self._now_ms = send, now_ms
         self._next = 0  # number of the frame that is due on the user connection
         self._is_up, self._ts_heard_ms = False, 0  # of that connection
+        self._restored: list[Sent] = []  # of before a crash
         self._unsent: list[Sent] = []  # decided while nobody would have told us of them: never left
         self._again: dict[int, int] = {}  # order -> when to ask for its fills again
 
     # --- asking -----------------------------------------------------------------------------------------------
     def subscriptions(self) -> list[str]:
         """What is to be said first on the user connection."""
-        token = self._signer.socket(self._now_ms() / 1000)
+        token = Signer(*self._key).socket(self._now_ms() / 1000)
         requests: list[Json] = [{"channel": "heartbeats"}, {"channel": "user", "jwt": token}]
         return [msgspec.json.encode({"type": "subscribe"} | request).decode() for request in requests]
 
@@ -113,7 +115,8 @@ class CoinbaseGateway:
             return
         lots, side, listing_id = int(command["lots"]), int(command["side"]), int(command["listing_id"])
         self._forget_oldest()
-        sent = self.orders[order_id] = Sent(order_id, listing_id, side, lots, self._now_ms())
+        name = client_id(self._epoch, order_id)
+        sent = self.orders[order_id] = Sent(order_id, listing_id, side, lots, self._now_ms(), name)
         if not self.is_subscribed:  # sent later, it would meet another market
             self.counts["unsent"] += 1
             self._unsent.append(sent)
@@ -121,7 +124,7 @@ class CoinbaseGateway:
         spec = self.specs[listing_id]
         size, price = f"{lots * spec.lot_size:f}", f"{int(command['price_ticks']) * spec.tick_size:f}"
         body = {
-            "client_order_id": self.client_id(order_id),
+            "client_order_id": sent.name,
             "product_id": symbol_of(spec),
             "side": "BUY" if side > 0 else "SELL",
             "order_configuration": {"sor_limit_ioc": {"base_size": size, "limit_price": price}},
@@ -134,13 +137,25 @@ class CoinbaseGateway:
             del self.orders[oldest.order_id]
             self._again.pop(oldest.order_id, None)
 
-    def client_id(self, order_id: int) -> str:
-        """A UUID that can be read back."""
-        return f"{self._prefix}{order_id:012x}"
+    def restore(self, orders: list[OpenOrder]) -> None:
+        """Orders of before a crash are known again, each under the name it was sent by."""
+        for order_id, listing_id, side, lots, filled_lots, ts_sent_ns, epoch, fills in orders:
+            name = client_id(epoch, order_id)
+            sent = Sent(order_id, listing_id, side, lots, ts_sent_ns // NS_PER_MS, name, fills, filled_lots=filled_lots)
+            self.orders[order_id] = sent
+            self._restored.append(sent)
 
-    def _order_of(self, client_id: str) -> Sent | None:
-        found = OWN_NUMBER.fullmatch(client_id.removeprefix(self._prefix))
-        return self.orders.get(int(found[0], 16)) if found and client_id.startswith(self._prefix) else None
+    def unsettled(self) -> int:
+        """Restored orders without the venue's last word; it is asked again about each."""
+        self._restored = [sent for sent in self._restored if not sent.is_done]
+        for sent in self._restored:
+            self._query(sent)
+        return len(self._restored)
+
+    def _order_of(self, name: str) -> Sent | None:
+        number = OWN_NUMBER.search(name)
+        sent = self.orders.get(int(number[0], 16)) if number else None
+        return sent if sent is not None and sent.name == name else None
 
     def _query(self, sent: Sent) -> None:
         if sent.venue_id:
@@ -222,7 +237,7 @@ class CoinbaseGateway:
         elif what == "status":
             self._apply_order(answer["order"], "filled_size")
         else:
-            orders = [order for order in answer["orders"] if order["client_order_id"] == self.client_id(sent.order_id)]
+            orders = [order for order in answer["orders"] if order["client_order_id"] == sent.name]
             if orders:
                 self._apply_order(orders[0], "filled_size")
             elif answer["has_next"] and answer["cursor"]:
@@ -315,14 +330,19 @@ class CoinbaseGateway:
         sent.trades.add(fill.trade_id)
         spec, universe = self.specs[sent.listing_id], self.sequencer.universe
         sent.filled, sent.fees = sent.filled + fill.size, sent.fees + fill.fee
-        row = np.zeros(1, LEVEL)
-        row[0]["price_ticks"] = int(fill.price / spec.tick_size)
-        row[0]["lots"] = lots = int(sent.filled / spec.lot_size) - sent.filled_lots
+        ticks, lots = int(fill.price / spec.tick_size), int(sent.filled / spec.lot_size) - sent.listed_lots
         if lots == 0:
             self.counts["parts_of_lots"] += 1
             return
         fee_atoms = int((sent.fees * 10 ** universe.decimals[spec.quote]).to_integral_value(ROUND_UP))
         atoms, sent.fee_atoms = sent.fee_atoms - fee_atoms, fee_atoms
+        sent.listed_lots += lots
+        asset_id = universe.assets.index(spec.quote)
+        if sent.heard[ticks, lots, atoms, asset_id] > 0:
+            sent.heard[ticks, lots, atoms, asset_id] -= 1
+            self.counts["repeated_fills"] += 1
+            return
+        row = np.array([(ticks, lots)], LEVEL)
         sent.filled_lots += lots
         sent.is_acknowledged = True
         buys, sells = (row, NO_ROWS) if sent.side > 0 else (NO_ROWS, row)
@@ -333,7 +353,7 @@ class CoinbaseGateway:
             sells,
             order_id=sent.order_id,
             atoms=atoms,
-            asset_id=universe.assets.index(spec.quote),
+            asset_id=asset_id,
         )
         sent.is_done = sent.filled_lots == sent.lots
 

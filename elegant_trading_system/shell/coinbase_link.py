@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine
 from decimal import Decimal
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import aiohttp
@@ -16,12 +17,11 @@ from .coinbase_auth import Signer
 from .coinbase_feed import CoinbaseFeed, Listing
 from .coinbase_gateway import CoinbaseGateway
 from .coinbase_orders import Request, symbol_of
-from .link import Bar, Link
+from .link import Bar, Link, OpenOrder
 from .sequencer import Sequencer
 
 NS_PER_S = 1_000_000_000
 NS_PER_MS = 1_000_000
-ROOT = "/api/v3/brokerage"
 CONNECTIONS = 2  # one leads, the other stands by
 CANDLES_MAX = 350  # of one request
 HISTORY_MINUTES = 1000
@@ -35,7 +35,7 @@ DECIMALS_MAX = 9  # of a tick times a lot: finer money does not fit 64 bits
 class Place(NamedTuple):
     """Where the venue is and who we are there."""
 
-    rest: str  # http://127.0.0.1:PORT
+    rest: str  # http://127.0.0.1:PORT/api/v3/brokerage
     streams: str  # ws://127.0.0.1:PORT/ws
     user: str  # ws://127.0.0.1:PORT/user
     api_key: str
@@ -52,8 +52,7 @@ class CoinbaseLink(Link):
         self.specs: dict[int, ListingSpec] = {}
         self.feed: CoinbaseFeed
         self.gateway: CoinbaseGateway
-        self._signer = Signer(place.api_key, place.secret)
-        self._host = place.rest.partition("://")[2]
+        self._rest = URL(place.rest)
         self._sockets: dict[int, aiohttp.ClientWebSocketResponse] = {}
         self._saying: dict[int, asyncio.Queue[str]] = {n: asyncio.Queue() for n in range(CONNECTIONS + 1)}
         self._asking: set[asyncio.Task[None]] = set()
@@ -118,8 +117,8 @@ class CoinbaseLink(Link):
     async def balances(self) -> dict[str, Decimal]:
         free, cursor = dict[str, Decimal](), ""
         while True:
-            path = f"{ROOT}/accounts"
-            body = await self.get(f"{self.place.rest}{path}", self._signed("GET", path), limit=250, cursor=cursor)
+            headers = self._signed("GET", "/accounts")
+            body = await self.get(f"{self.place.rest}/accounts", headers, limit=250, cursor=cursor)
             page = msgspec.json.decode(body)
             for row in page["accounts"]:
                 amount = Decimal(row["available_balance"]["value"])
@@ -130,15 +129,29 @@ class CoinbaseLink(Link):
 
     async def _public(self, path: str, **params: Any) -> Any:
         await asyncio.sleep(PUBLIC_PAUSE_S)
-        return msgspec.json.decode(await self.get(f"{self.place.rest}{ROOT}/{path}", **params))
+        return msgspec.json.decode(await self.get(f"{self.place.rest}/{path}", **params))
+
+    @cached_property
+    def _signer(self) -> Signer:
+        """Made when it is needed: market data needs no key."""
+        return Signer(self.place.api_key, self.place.secret)
 
     def _signed(self, method: str, path: str) -> dict[str, str]:
-        token = self._signer.rest(method, self._host, path, self.now_ns() / NS_PER_S)
+        token = self._signer.rest(method, self._rest.authority, self._rest.path + path, self.now_ns() / NS_PER_S)
         return {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
 
     # --- while it runs ----------------------------------------------------------------------------------------
-    def tasks(self) -> list[Coroutine[Any, Any, None]]:
-        return [*map(self._keep_feed, range(CONNECTIONS)), self._keep_user()]
+    def order_tasks(self) -> list[Coroutine[Any, Any, None]]:
+        return [self._keep_user()]
+
+    def market_tasks(self) -> list[Coroutine[Any, Any, None]]:
+        return [*map(self._keep_feed, range(CONNECTIONS))]
+
+    def restore(self, orders: list[OpenOrder]) -> None:
+        self.gateway.restore(orders)
+
+    def unsettled(self) -> int:
+        return self.gateway.unsettled()
 
     async def _keep_feed(self, number: int) -> None:
         """One market connection, opened again whenever it ends."""

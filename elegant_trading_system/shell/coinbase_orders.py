@@ -1,11 +1,13 @@
 """What Coinbase says of orders, read: nothing of an answer counts before all of it has been understood."""
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 from ..data.tape import ListingSpec
+from .link import FillKey
 
 Json = dict[str, Any]
 VENUE_ID = re.compile("[0-9A-Za-z-]{1,64}")
@@ -17,7 +19,7 @@ class Request(NamedTuple):
 
     id: str
     method: str
-    path: str  # with its query
+    path: str  # behind the address of the venue's REST, with its query
     body: str = ""
 
 
@@ -30,10 +32,13 @@ class Sent:
     side: int
     lots: int
     ts_ms: int
+    name: str  # the venue's word for it
+    heard: Counter[FillKey] = field(default_factory=Counter)  # fills of before a crash, whose trade ids are forgotten
     trades: set[str] = field(default_factory=set)
-    filled: Decimal = Decimal(0)
+    filled: Decimal = Decimal(0)  # by the fills that are listed
     fees: Decimal = Decimal(0)
-    filled_lots: int = 0
+    listed_lots: int = 0
+    filled_lots: int = 0  # told to the core
     fee_atoms: int = 0
     announced: Decimal = Decimal(0)  # filled, as the venue has said without telling the fills
     status: str = ""  # the final one, once it is known
@@ -95,10 +100,10 @@ def page_behind(cursor: str) -> str:
     return f"&cursor={cursor}" if cursor else ""
 
 
-def prefix_of(epoch: str) -> str:
-    """The part of an order's UUID that says which session it is of."""
+def client_id(epoch: str, order_id: int) -> str:
+    """An order's name at the venue, a UUID that can be read back: never used again."""
     digits = f"{int(epoch, 16):012x}"
-    return f"{digits[:8]}-{digits[8:]}-4e75-8000-"
+    return f"{digits[:8]}-{digits[8:]}-4e75-8000-{order_id:012x}"
 
 
 def symbol_of(spec: ListingSpec) -> str:

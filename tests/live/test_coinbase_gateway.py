@@ -3,6 +3,7 @@
 import json
 import random
 import uuid
+from collections import Counter
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -11,10 +12,12 @@ from typing import Any
 import pytest
 
 from elegant_trading_system.core.kinds import CommandKind, Kind, Side
+from elegant_trading_system.emulator.coinbase import ROOT
 from elegant_trading_system.emulator.exchange import TimeInForce
 from elegant_trading_system.shell.coinbase_auth import Signer
 from elegant_trading_system.shell.coinbase_link import spec_of
-from elegant_trading_system.shell.coinbase_orders import Request
+from elegant_trading_system.shell.coinbase_orders import Request, client_id
+from elegant_trading_system.shell.link import OpenOrder
 
 from ..builders import loose
 from .coinbase_desk import BTC, HOST, KEY, SECRET, CoinbaseOutside, CoinbaseVenue
@@ -71,10 +74,10 @@ class Lines:
                 self.outside.gateway.hear_failure(request.id)
 
     def execute(self, request: Request) -> tuple[int, bytes]:
-        path, _, query = request.path.partition("?")
+        path, _, query = (ROOT.rstrip("/") + request.path).partition("?")
         if self.is_listing_late and path.endswith("fills"):
             return 200, b'{"fills":[],"cursor":""}'
-        token = Signer(KEY, SECRET).rest(request.method, HOST, request.path, self.venue.clock() / 1e9)
+        token = Signer(KEY, SECRET).rest(request.method, HOST, path, self.venue.clock() / 1e9)
         headers = {"Authorization": f"Bearer {token}", "Host": HOST}
         reply = self.venue.coinbase.http(request.method, path, query, request.body, headers)
         return reply.status, reply.body
@@ -110,7 +113,7 @@ def test_every_fill_counts_once_however_often_the_channel_tells_of_it(
 def test_an_order_s_name_is_a_uuid_of_its_own_that_can_be_read_back(
     venue: CoinbaseVenue, outside: CoinbaseOutside
 ) -> None:
-    names = [outside.gateway.client_id(n) for n in (1, 2, 255, 10**9)]
+    names = [client_id("e1", n) for n in (1, 2, 255, 10**9)]
     assert all(str(uuid.UUID(name)) == name for name in names)
     assert len(set(names)) == 4
     lines = Lines(venue, outside)
@@ -279,7 +282,7 @@ def test_what_an_end_is_called_matters_less_than_what_was_filled(
         [("0", Kind.REJECTED if name == "FAILED" else Kind.EXPIRED), ("0.003", None)], 1
     ):
         outside.command(n, Side.BUY, 600_001, 10)
-        order = {"client_order_id": outside.gateway.client_id(n), "order_id": "0de5", "status": name}
+        order = {"client_order_id": client_id("e1", n), "order_id": "0de5", "status": name}
         frame["events"] = [{"type": "update", "orders": [order | {"cumulative_quantity": filled}]}]
         outside.gateway.hear(json.dumps(frame | {"sequence_num": outside.gateway._next}))
         assert ends(outside)[n - 1 :] == ([(kind, n)] if kind else []), "the fill is asked for first"
@@ -314,6 +317,39 @@ def test_an_order_is_found_on_whatever_page_it_is_listed(venue: CoinbaseVenue, o
     assert [request.id for request in lines.asked].count("list 1") == 3
 
 
+@pytest.mark.spec("X1", "E4")
+def test_after_a_crash_only_the_fills_that_were_not_heard_before_count(
+    venue: CoinbaseVenue, outside: CoinbaseOutside
+) -> None:
+    lines = Lines(venue, outside)
+    lines.copies = 0
+    now_ns = venue.clock()
+    for number in (1, 2):
+        outside.command(number, Side.BUY, 600_002, 120)
+        lines.carry()
+        venue.depth(BIDS, ASKS, is_whole=True)
+    outside.gateway.orders.clear()
+    usd, asset_id = 10 ** outside.universe.decimals["USD"], outside.universe.assets.index("USD")
+    heard = Counter({(600_001, 100, int(Decimal("-36.00006") * usd), asset_id): 1})
+    outside.gateway.restore(
+        [
+            OpenOrder(1, 0, 1, 120, 100, now_ns, "e1", heard),
+            OpenOrder(2, 0, 1, 120, 0, now_ns, "e1", Counter()),
+            OpenOrder(3, 0, 1, 120, 0, now_ns, "e0", Counter()),  # never arrived
+        ]
+    )
+    assert outside.gateway.unsettled() == 3
+    lines.carry()
+    told = [(order_id, rows) for _, order_id, _, _, rows in events(outside, Kind.FILL)]
+    assert told == [(1, [(600_002, 20)]), (2, [(600_001, 100)]), (2, [(600_002, 20)])]
+    assert outside.gateway.unsettled() == 1
+    venue.clock.pass_ms(21_000)
+    outside.gateway.unsettled()
+    lines.carry()
+    assert outside.gateway.unsettled() == 0
+    assert ends(outside)[3:] == [(Kind.REJECTED, 3)]
+
+
 HOSTILE = [
     "", "{", "[]", "7", "null", "[" * 9000, '{"channel":"user"}', '{"channel":"user","sequence_num":"x","events":[]}',
     '{"channel":"user","sequence_num":9,"events":[{}]}', '{"channel":"user","sequence_num":9,"events":[{"orders":[{}]}]}',
@@ -339,7 +375,7 @@ def test_hostile_frames_and_answers_are_counted_and_change_nothing(
         {"cumulative_quantity": "1e99"},
         {"order_id": ""},
     ):
-        order = ORDER | {"client_order_id": gateway.client_id(1)} | change
+        order = ORDER | {"client_order_id": client_id("e1", 1)} | change
         gateway.hear(json.dumps({"channel": "user", "sequence_num": number, "events": [{"orders": [order]}]}))
     assert gateway.counts["refused"] == len(HOSTILE) + 4
     bodies = (
@@ -367,11 +403,11 @@ def test_hostile_frames_and_answers_are_counted_and_change_nothing(
 def test_orders_of_others_on_the_account_are_not_ours(venue: CoinbaseVenue, outside: CoinbaseOutside) -> None:
     Lines(venue, outside)
     before = outside.journal.count
-    for name in ("by hand", outside.gateway.client_id(5), outside.gateway._prefix + "zz", ""):
+    for name in ("by hand", client_id("e1", 5), client_id("e1", 1)[:-12] + "zz", client_id("e2", 1), ""):
         order = ORDER | {"client_order_id": name}
         frame = {"channel": "user", "sequence_num": outside.gateway._next, "events": [{"orders": [order]}]}
         outside.gateway.hear(json.dumps(frame))
-    assert outside.gateway.counts["foreign"] == 4
+    assert outside.gateway.counts["foreign"] == 5
     assert outside.journal.count == before
 
 
@@ -411,7 +447,7 @@ def test_after_trouble_of_every_kind_the_money_is_the_venue_s_to_the_last_decima
     assert money == {asset: balance.free for asset, balance in venue.account.balances.items()}
     assert all(balance.locked == 0 for balance in venue.account.balances.values())
     filled = {order.client_id: order.filled_lots for order in venue.account.orders.values()}
-    ours = {outside.gateway.client_id(n): sent.filled_lots for n, sent in outside.gateway.orders.items()}
+    ours = {client_id("e1", n): sent.filled_lots for n, sent in outside.gateway.orders.items()}
     assert {name: lots for name, lots in ours.items() if lots} == {name: lots for name, lots in filled.items() if lots}
     assert sum(lots > 0 for lots in filled.values()) > 20
 

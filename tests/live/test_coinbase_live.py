@@ -8,13 +8,14 @@ from pathlib import Path
 import httpx
 import pytest
 
-from elegant_trading_system.cli_live import Scene, embedded, link_to
+from elegant_trading_system.cli_emulator import Scene, addresses, embedded
 from elegant_trading_system.emulator.embedded import Door
 from elegant_trading_system.emulator.faults import Faults
 from elegant_trading_system.errors import UserError
 from elegant_trading_system.shell import run_folder
 from elegant_trading_system.shell.coinbase_auth import Signer
 from elegant_trading_system.shell.coinbase_link import CoinbaseLink, Place
+from elegant_trading_system.shell.hosts import link_to
 from elegant_trading_system.shell.live import LiveRun, wall_ns
 from elegant_trading_system.sim.replay import verify
 
@@ -40,7 +41,7 @@ async def trade(folder: Path, orders: int, faults: Faults) -> tuple[CoinbaseLink
     """Trade on the embedded venue until so many orders have been sent; then without faults until all are known."""
     config = loose()
     async with embedded(SCENE, ["coinbase"], 100_000.0).serve(wall_ns, faults) as (door,):
-        link = link_to(door, wall_ns)
+        link = link_to(door.venue, addresses(door), wall_ns)
         assert isinstance(link, CoinbaseLink)
         live = LiveRun([link], config, folder)
         running = asyncio.create_task(
@@ -100,6 +101,6 @@ def test_what_was_traded_over_sockets_is_the_venue_s_account_and_replays_to_the_
 
 
 def test_a_venue_that_is_not_there_is_said_in_a_sentence(tmp_path: Path) -> None:
-    nowhere = Place("http://127.0.0.1:9", "ws://127.0.0.1:9", "ws://127.0.0.1:9", "key", SECRET)
+    nowhere = Place("http://127.0.0.1:9/api/v3/brokerage", "ws://127.0.0.1:9", "ws://127.0.0.1:9", "key", SECRET)
     with pytest.raises(UserError, match=r"coinbase: products at http://127\.0\.0\.1:9"):
         asyncio.run(LiveRun([CoinbaseLink(nowhere, ["BTC-USD"], wall_ns)], loose(), tmp_path).run(1.0))
