@@ -185,3 +185,25 @@ def test_the_venue_s_own_library_keeps_coinbase_s_book_trades_and_hears_of_its_o
     assert [status for name, status in told if name == "resting"] == ["OPEN", "CANCELLED"]
     assert {("whole", "FILLED"), ("partly", "CANCELLED"), ("missed", "CANCELLED"), ("market", "FILLED")} <= set(told)
     assert [filled for name, _, filled in found["events"] if name == "whole"] == ["0.01"]
+
+
+@pytest.mark.spec("X2", "M1", "E2")
+def test_ccxt_keeps_coinbase_s_book_trades_and_hears_of_its_orders(venues: dict[str, Any]) -> None:
+    found = talk("ccxt", "with_ccxt_coinbase.py", venues["coinbase"])
+    assert found["crossed"] == 0
+    assert found["levels"] > 10
+    assert found["trades"]
+    assert found["whole"][:2] == ["closed", 0.01]
+    assert (found["partly"], found["missed"]) == (["canceled", True], ["canceled", 0.0])
+    assert (found["open"], found["resting"]) == (["ccxt-resting"], ["open", "canceled"])
+    assert found["fills"] > 1
+    assert (found["candles"], found["balance"]) == (20, True)
+    assert found["errors"] == {  # this client has no names of its own for two of them
+        "funds": "InsufficientFunds",
+        "unknown": "ExchangeError",
+        "taking": "ExchangeError",
+        "key": "AuthenticationError",
+    }
+    told = [(name.removeprefix("ccxt-"), status) for name, status in found["events"]]
+    assert {("whole", "closed"), ("partly", "canceled"), ("missed", "canceled")} <= set(told)
+    assert [status for name, status in told if name == "resting"] == ["open", "canceled"]
