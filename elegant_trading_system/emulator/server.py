@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import itertools
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import Any, Protocol
@@ -30,9 +31,14 @@ class Publisher(Protocol):
     def flush_depth(self) -> None: ...
 
 
-async def keep_moving(market: SimulatedMarket, publishers: Mapping[str, Publisher], now_ns: Callable[[], int]) -> None:
+async def keep_moving(
+    market: SimulatedMarket, publishers: Mapping[str, Publisher], now_ns: Callable[[], int], faults: Faults
+) -> None:
     """What happens at the market reaches the venues' connections; depth every tenth of a second."""
     for step in itertools.count(1):
+        if faults.is_still():
+            await asyncio.sleep(STEP_S)
+            continue
         for venue, events in market.advance(now_ns()).items():
             publishers[venue].publish(events)
         if step % STEPS_PER_FLUSH == 0:
@@ -60,24 +66,26 @@ async def serving(app: web.Application, port: int = 0) -> AsyncIterator[int]:
 def binance_app(venue: BinanceSpot, faults: Faults) -> web.Application:
     """Binance Spot: market streams, WebSocket API and REST."""
     app = web.Application(client_max_size=FRAME_BYTES_MAX)
+    numbers = itertools.count()
 
     async def rest(request: web.Request) -> web.Response:
-        return await answer(venue.http, request)
+        return await answer(functools.partial(faults.rest, venue.http), request)
 
     async def streams(request: web.Request) -> web.WebSocketResponse:
+        turn_away_if(faults.is_closed())
+
         def opened(send: Callable[[str], None]) -> MarketSession:
             return venue.streams.open_market(send, request.path, request.query.get("streams", ""))
 
-        line = Line(lambda text: (faults.market(), text))
+        number = next(numbers)
+        line = Line(lambda text: (faults.market(number), faults.market_frame(text)))
         return await line.converse(request, opened, lambda session, text: session.receive(text), venue.streams.close)
 
     async def api(request: web.Request) -> web.WebSocketResponse:
+        turn_away_if(faults.is_closed())
+
         def heard(session: ApiSession, text: str) -> None:
-            refusal = faults.refusal(text)
-            if refusal:
-                session.send(refusal)
-            else:
-                line.later(faults.request_delay_s(), lambda: venue.api(session, text))
+            take_request(venue, faults, line, session, text)
 
         line = Line(faults.answer)
         return await line.converse(request, venue.streams.open_api, heard, venue.streams.close)
@@ -88,6 +96,27 @@ def binance_app(venue: BinanceSpot, faults: Faults) -> web.Application:
     for path in ("/api/v3/{tail:.*}", "/sapi/v1/{tail:.*}"):
         app.router.add_route("*", path, rest)
     return app
+
+
+def take_request(venue: BinanceSpot, faults: Faults, line: "Line", session: ApiSession, text: str) -> None:
+    """A request of the WebSocket API reaches the venue, or something comes between."""
+
+    def arrive() -> None:
+        venue.streams.publish(faults.rivals(venue.exchange, text))
+        venue.api(session, text)
+
+    if faults.is_closed():
+        line.break_off()
+    elif refusal := faults.refusal(text):
+        session.send(refusal)
+    else:
+        line.later(faults.request_delay_s(), arrive)
+
+
+def turn_away_if(is_closed: bool) -> None:
+    """No connection for anybody while the venue is closed."""
+    if is_closed:
+        raise web.HTTPServiceUnavailable(text="System is under maintenance.")
 
 
 async def answer(http: Callable[[str, str, str, str, dict[str, str]], Reply], request: web.Request) -> web.Response:

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -28,7 +28,10 @@ ORDERS_MAX = 10_000  # remembered, so that a late copy of a report is known for 
 ABSENCE_MS = 20_000  # receive window, the engine's own ten seconds, and some: only then "no such order" is believed
 FINAL = ("FILLED", "CANCELED", "EXPIRED", "REJECTED", "EXPIRED_IN_MATCH")
 OK, UNCLEAR_STATUS = 200, 500  # from 500 on the venue does not know itself what became of the request
-NO_SUCH_ORDER = -2013
+NO_SUCH_ORDER, OUT_OF_TIME, BANNED = -2013, -1021, -1003
+ROUND_TRIP_MS = 1000  # a clock read over a longer one is too uncertain; so long is waited before asking again
+BAN_MS, BAN_MAX_MS = 60_000, 3 * 86_400_000
+STAMP_MAX_MS, NUMBER_MAX = 2**43, 2**62
 UNKNOWN_CODES = (-1000, -1001, -1006, -1007)  # the venue does not know what became of the order
 
 
@@ -46,6 +49,17 @@ class Sent:
     venue_id: int = -1  # the venue's own number for it
     is_acknowledged: bool = False
     is_done: bool = False
+
+
+class Fill(NamedTuple):
+    """One execution, read and found possible."""
+
+    trade_id: int
+    ticks: int
+    lots: int
+    atoms: int  # of the fee's asset; negative: we pay
+    asset_id: int
+    ts_ns: int
 
 
 class BinanceGateway:
@@ -68,15 +82,51 @@ class BinanceGateway:
         self.counts = Counter[str]()
         self.is_subscribed = False
         self.is_connected = False
+        self.offset_ms = 0  # the venue's clock less ours
+        self.banned_until_ms = 0  # by our clock: nothing is asked before
+        self._is_clock_known = False
+        self._ts_asked_ms: dict[str, int] = {}  # when clock and events were asked for
         self._unsent: list[Sent] = []  # decided while there was no connection: certain never to have left
         self._api_key, self._secret = api_key, secret
         self._send, self._now_ms = send, now_ms
 
     # --- asking -----------------------------------------------------------------------------------------------
     def hear_up(self) -> None:
-        """A connection is open: hear of our orders and balances on it."""
-        self.is_connected = True
-        self._ask("subscribe", "userDataStream.subscribe.signature", {})
+        """A connection is open: read the venue's clock, hear of our orders and balances."""
+        self.is_connected, self._is_clock_known = True, False
+        self._ts_asked_ms.clear()
+        self.check_session()
+
+    def check_session(self) -> None:
+        """What a connection needs is asked for until it is there."""
+        if not self._is_clock_known:
+            self._ask_again("time")
+        if not self.is_subscribed:
+            self._ask_again("subscribe")
+
+    def _ask_again(self, what: str) -> None:
+        if self.is_able and self._now_ms() - self._ts_asked_ms.get(what, -BAN_MAX_MS) > ROUND_TRIP_MS:
+            self._ts_asked_ms[what] = self._now_ms()
+            if what == "time":
+                self._send(msgspec.json.encode({"id": what, "method": what}).decode())
+            else:
+                self._ask(what, "userDataStream.subscribe.signature", {})
+
+    @property
+    def is_able(self) -> bool:
+        """May anything be asked?"""
+        return self.is_connected and self._now_ms() >= self.banned_until_ms
+
+    @property
+    def banned_s(self) -> float:
+        """How much longer nothing may be asked."""
+        return max(self.banned_until_ms - self._now_ms(), 0) / 1000
+
+    def hold_back(self, wait_ms: int) -> None:
+        """The venue refuses whoever asks: ask nothing for so long."""
+        self.counts["bans"] += 1
+        until_ms = self._now_ms() + min(max(wait_ms, ROUND_TRIP_MS), BAN_MAX_MS)
+        self.banned_until_ms = max(self.banned_until_ms, until_ms)
 
     def hear_down(self) -> None:
         """The connection is gone. What was on its way is unknown, and is asked about in time."""
@@ -86,13 +136,14 @@ class BinanceGateway:
         """Orders that never left are refused by us. Not at once: they were decided inside a step of the core."""
         while self._unsent:
             self._end(self._unsent.pop(0), Kind.REJECTED, RejectReason.VENUE)
+        self.check_session()
 
     def command(self, command: Any) -> None:
         """What the core has decided leaves for the venue."""
         listing_id, order_id = int(command["listing_id"]), int(command["order_id"])
         spec = self.specs[listing_id]
         if int(command["kind"]) == CommandKind.QUERY:
-            if self.is_connected:
+            if order_id in self.orders:
                 self._ask(f"status {order_id}", "order.status", self._named(order_id))
             return
         lots, side = int(command["lots"]), int(command["side"])
@@ -100,7 +151,7 @@ class BinanceGateway:
         if len(self.orders) >= ORDERS_MAX and oldest is not None and oldest.is_done:
             del self.orders[oldest.order_id]
         sent = self.orders[order_id] = Sent(order_id, listing_id, side, lots, self._now_ms())
-        if not self.is_connected:  # sent later, it would meet another market
+        if not self.is_able:  # sent later, it would meet another market
             self.counts["unsent"] += 1
             self._unsent.append(sent)
             return
@@ -125,14 +176,17 @@ class BinanceGateway:
         return {"symbol": symbol_of(spec), "origClientOrderId": self.client_id(order_id)}
 
     def _ask(self, request_id: str, method: str, params: Json) -> None:
-        signed = params | {"apiKey": self._api_key, "timestamp": self._now_ms()}
+        if not self.is_able:
+            self.counts["held_back"] += 1
+            return
+        signed = params | {"apiKey": self._api_key, "timestamp": self._now_ms() + self.offset_ms}
         payload = "&".join(f"{name}={signed[name]}" for name in sorted(signed))
         signed["signature"] = signature_of(self._secret, payload)
         self._send(msgspec.json.encode({"id": request_id, "method": method, "params": signed}).decode())
 
     # --- hearing ----------------------------------------------------------------------------------------------
     def hear(self, frame: str | bytes) -> None:
-        """One frame of the connection; what cannot be read is counted."""
+        """One frame of the connection; what cannot be read is counted and changes nothing."""
         try:
             message = msgspec.json.decode(frame)
             if "event" in message:
@@ -142,7 +196,8 @@ class BinanceGateway:
                 self._apply_answer(what, int(number or 0), message)
         except (
             msgspec.DecodeError,
-            UnicodeDecodeError,
+            UnicodeError,
+            RecursionError,
             KeyError,
             TypeError,
             AttributeError,
@@ -160,64 +215,114 @@ class BinanceGateway:
         if sent is None:
             self.counts["foreign"] += 1
             return
-        ts_ns = int(event["T"]) * NS_PER_MS
+        ts_ms, venue_id, executed = _within(event["T"], STAMP_MAX_MS), int(event["i"]), _executed(event["z"])
+        status, fills = str(event["X"]), list[Fill]()
         if event["x"] == "TRADE":
-            self._fill(sent, int(event["t"]), event["L"], event["l"], event["n"], event["N"], ts_ns)
-        sent.venue_id = int(event["i"])
-        self._settle(sent, event["X"], Decimal(event["z"]), ts_ns)
+            row = event["t"], event["L"], event["l"], event["n"], event["N"]
+            fills = self._read_fills(sent, [row], ts_ms * NS_PER_MS)
+        self._apply_fills(sent, fills)
+        sent.venue_id = venue_id
+        self._settle(sent, status, executed, ts_ms * NS_PER_MS)
 
     def _apply_answer(self, what: str, order_id: int, message: Json) -> None:
+        error = message.get("error")
+        if error is not None:
+            self._apply_error(int(error["code"]), error.get("data") or {})
         if what == "subscribe":
             self.is_subscribed = message["status"] == OK
+            return
+        if what == "time":
+            if error is None:
+                self._apply_time(_within(message["result"]["serverTime"], STAMP_MAX_MS))
             return
         sent = self.orders.get(order_id)
         if sent is None:
             return
-        if "error" in message:
-            self._apply_refusal(what, sent, int(message["status"]), int(message["error"]["code"]))
+        if error is not None:
+            self._apply_refusal(what, sent, int(message["status"]), int(error["code"]))
         elif what == "trades":
-            for row in message["result"]:
-                self._fill(sent, row["id"], row["price"], row["qty"], row["commission"], row["commissionAsset"], 0)
+            names = "id", "price", "qty", "commission", "commissionAsset"
+            rows = [tuple(row[name] for name in names) for row in message["result"]]
+            self._apply_fills(sent, self._read_fills(sent, rows, 0))
             self._ask(f"settled {order_id}", "order.status", self._named(order_id))
         else:
-            result = message["result"]
-            for row in result.get("fills", []):
-                self._fill(sent, row["tradeId"], row["price"], row["qty"], row["commission"], row["commissionAsset"], 0)
-            sent.venue_id = int(result["orderId"])
-            self._settle(sent, result["status"], Decimal(result["executedQty"]), 0, is_asked=what == "settled")
+            self._apply_state(sent, message["result"], is_asked=what == "settled")
+
+    def _apply_state(self, sent: Sent, result: Json, *, is_asked: bool) -> None:
+        names = "tradeId", "price", "qty", "commission", "commissionAsset"
+        rows = [tuple(row[name] for name in names) for row in result.get("fills", [])]
+        status, venue_id, executed = str(result["status"]), int(result["orderId"]), _executed(result["executedQty"])
+        self._apply_fills(sent, self._read_fills(sent, rows, 0))
+        sent.venue_id = venue_id
+        self._settle(sent, status, executed, 0, is_asked=is_asked)
+
+    def _apply_error(self, code: int, data: Json) -> None:
+        """What concerns us all, whichever request it answers."""
+        if code == OUT_OF_TIME:
+            self.counts["out_of_time"] += 1
+            self._is_clock_known = False
+            self.check_session()
+        elif code == BANNED:
+            now_ms = self._now_ms() + self.offset_ms
+            until_ms = int(data.get("retryAfter", now_ms + BAN_MS))
+            self.hold_back(until_ms - int(data.get("serverTime", now_ms)))
+
+    def _apply_time(self, server_ms: int) -> None:
+        """The venue's clock, read in the middle of a round trip short enough."""
+        now_ms = self._now_ms()
+        asked_ms = self._ts_asked_ms.get("time", 0)
+        if now_ms - asked_ms <= ROUND_TRIP_MS:
+            self.offset_ms = server_ms - (asked_ms + now_ms) // 2
+            self._is_clock_known = True
+            self.counts["clock_read"] += 1
 
     def _apply_refusal(self, what: str, sent: Sent, status: int, code: int) -> None:
         """A clear no ends the order; an unclear one leaves it to be asked about."""
         is_refused = what == "place" and status < UNCLEAR_STATUS and code not in UNKNOWN_CODES
         is_absent = what == "status" and code == NO_SUCH_ORDER and self._now_ms() - sent.ts_ms > ABSENCE_MS
-        if is_refused or is_absent:
+        if not sent.is_done and (is_refused or is_absent):
             self._end(sent, Kind.REJECTED, RejectReason.VENUE)
         else:
             self.counts["unclear"] += 1
 
-    def _fill(self, sent: Sent, trade_id: int, price: str, quantity: str, fee: str, asset: str, ts_ns: int) -> None:
-        if trade_id in sent.trades or sent.is_done:
-            self.counts["repeated_fills"] += 1
-            return
-        spec, universe = self.specs[sent.listing_id], self.sequencer.universe
-        row = np.zeros(1, LEVEL)
-        row[0]["price_ticks"] = int(Decimal(price) / spec.tick_size)
-        row[0]["lots"] = lots = int(Decimal(quantity) / spec.lot_size)
-        sent.trades.add(trade_id)
-        sent.filled_lots += lots
-        sent.is_acknowledged = True
-        buys, sells = (row, NO_ROWS) if sent.side > 0 else (NO_ROWS, row)
-        self.sequencer.hear(
-            Kind.FILL,
-            sent.listing_id,
-            buys,
-            sells,
-            ts_venue_ns=ts_ns,
-            order_id=sent.order_id,
-            atoms=-int(Decimal(fee) * 10 ** universe.decimals[asset]),
-            asset_id=universe.assets.index(asset),
-        )
-        sent.is_done = sent.filled_lots == sent.lots
+    def _read_fills(self, sent: Sent, rows: list[Any], ts_ns: int) -> list[Fill]:
+        """Those not heard of yet; ValueError and its kin if one of them cannot be."""
+        spec, universe, left = self.specs[sent.listing_id], self.sequencer.universe, sent.lots - sent.filled_lots
+        fills: dict[int, Fill] = {}
+        for number, price, quantity, fee, asset in rows:
+            trade_id = int(number)
+            if trade_id in sent.trades or trade_id in fills or sent.is_done:
+                self.counts["repeated_fills"] += 1
+                continue
+            ticks = _within(Decimal(price) / spec.tick_size, NUMBER_MAX)
+            lots = _within(Decimal(quantity) / spec.lot_size, left)
+            _within(ticks * lots - 1, NUMBER_MAX)  # nothing for nothing is no fill; more than that no book can hold
+            asset_id = universe.assets.index(asset)
+            cost = Decimal(fee) * 10 ** universe.decimals[asset]
+            atoms = _within(abs(cost), NUMBER_MAX)
+            fills[trade_id] = Fill(trade_id, ticks, lots, -atoms if cost > 0 else atoms, asset_id, ts_ns)
+            left -= lots
+        return list(fills.values())
+
+    def _apply_fills(self, sent: Sent, fills: list[Fill]) -> None:
+        for fill in fills:
+            row = np.zeros(1, LEVEL)
+            row[0]["price_ticks"], row[0]["lots"] = fill.ticks, fill.lots
+            sent.trades.add(fill.trade_id)
+            sent.filled_lots += fill.lots
+            sent.is_acknowledged = True
+            buys, sells = (row, NO_ROWS) if sent.side > 0 else (NO_ROWS, row)
+            self.sequencer.hear(
+                Kind.FILL,
+                sent.listing_id,
+                buys,
+                sells,
+                ts_venue_ns=fill.ts_ns,
+                order_id=sent.order_id,
+                atoms=fill.atoms,
+                asset_id=fill.asset_id,
+            )
+            sent.is_done = sent.filled_lots == sent.lots
 
     def _settle(self, sent: Sent, status: str, executed: Decimal, ts_ns: int, *, is_asked: bool = False) -> None:
         """What the venue says the order has come to; fills we have not heard of are asked for first."""
@@ -238,6 +343,22 @@ class BinanceGateway:
     def _end(self, sent: Sent, kind: Kind, reason: RejectReason, ts_ns: int = 0) -> None:
         sent.is_done = True
         self.sequencer.hear(kind, sent.listing_id, ts_venue_ns=ts_ns, order_id=sent.order_id, code=reason)
+
+
+def _within(value: Any, limit: int) -> int:
+    """A whole number from 0 to limit, as int() cuts it; ValueError for another."""
+    number = int(value)
+    if not 0 <= number <= limit:
+        raise ValueError(value)
+    return number
+
+
+def _executed(text: str) -> Decimal:
+    """What the venue says was filled; ValueError where that is no amount."""
+    amount = Decimal(text)
+    if not amount.is_finite() or amount < 0:
+        raise ValueError(text)
+    return amount
 
 
 def signature_of(secret: str, payload: str) -> str:

@@ -1,7 +1,6 @@
 """Binance Spot's bytes: market streams twice, REST for snapshots, history and the account, the WebSocket API for orders."""
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Coroutine
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -14,7 +13,7 @@ from ..data.tape import ListingSpec
 from ..errors import UserError
 from .binance_feed import BinanceFeed, Listing
 from .binance_gateway import BinanceGateway, signature_of, symbol_of
-from .link import Bar, Link
+from .link import BannedError, Bar, Link
 from .sequencer import Sequencer
 
 NS_PER_MS = 1_000_000
@@ -91,7 +90,7 @@ class BinanceLink(Link):
         return bars
 
     async def balances(self) -> dict[str, Decimal]:
-        query = f"timestamp={self.now_ns() // NS_PER_MS}"
+        query = f"timestamp={(await self._json('time'))['serverTime']}"  # by its own clock, whatever ours says
         url = f"{self.place.rest}/api/v3/account?{query}&signature={signature_of(self.place.secret, query)}"
         account = msgspec.json.decode(await self.get(url, {"X-MBX-APIKEY": self.place.api_key}))
         return {row["asset"]: Decimal(row["free"]) for row in account["balances"]}
@@ -139,10 +138,15 @@ class BinanceLink(Link):
         while True:
             symbol = await self._wanted.get()
             while True:
-                with contextlib.suppress(UserError):
+                try:
+                    await asyncio.sleep(self.gateway.banned_s)
                     url = f"{self.place.rest}/api/v3/depth"
                     if self.feed.hear_snapshot(symbol, await self.get(url, symbol=symbol, limit=SNAPSHOT_LIMIT)):
                         break
+                except BannedError as ban:  # one limit for all we ask of the venue
+                    self.gateway.hold_back(round(ban.wait_s * 1000))
+                except UserError:
+                    pass
                 await asyncio.sleep(SNAPSHOT_PAUSE_S)
 
 
