@@ -9,7 +9,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 import msgspec
@@ -105,7 +105,7 @@ class Faults:
         slot, within = divmod(self.age_s, EPISODES_S[name])
         return int(slot), within / EPISODES_S[name]
 
-    def _holds(self, name: str, key: object = "") -> bool:
+    def holds(self, name: str, key: object = "") -> bool:
         """Is an episode on? It follows from seed and slot alone, not from how often one asks."""
         share = self._share(name)
         if share == 0.0:
@@ -120,19 +120,19 @@ class Faults:
     # --- the venue as a whole ---------------------------------------------------------------------------------
     def is_closed(self) -> bool:
         """Maintenance, its first half: nobody gets in."""
-        return self._holds("maintenance") and self._slot("maintenance")[1] < 0.5 and self._note("maintenance")
+        return self.holds("maintenance") and self._slot("maintenance")[1] < 0.5 and self._note("maintenance")
 
     def is_halted(self) -> bool:
         """Maintenance, its second half: connections are there, markets are not."""
-        return self._holds("maintenance") and self._slot("maintenance")[1] >= 0.5 and self._note("maintenance")
+        return self.holds("maintenance") and self._slot("maintenance")[1] >= 0.5 and self._note("maintenance")
 
     def is_still(self) -> bool:
         """Does the venue publish nothing for the moment?"""
-        return (self._holds("stall") and self._note("stall")) or self.is_halted()
+        return (self.holds("stall") and self._note("stall")) or self.is_halted()
 
     def venue_ns(self) -> int:
         """The venue's own clock."""
-        if self._holds("clock-jump") and self._jump_slot != self._slot("clock-jump")[0]:
+        if self.holds("clock-jump") and self._jump_slot != self._slot("clock-jump")[0]:
             self._jump_slot = self._slot("clock-jump")[0]
             self._offset_ns = round(self.chance.choice([-1, 1]) * self.chance.uniform(*JUMPS_S) * NS_PER_S)
             self._note("clock-jump")
@@ -143,7 +143,7 @@ class Faults:
         """A frame of a market stream on one of the connections."""
         if self.is_closed() or self._happens("disconnect"):
             return BROKEN
-        if (self._holds("silence", line) and self._note("silence")) or self._happens("drop"):
+        if (self.holds("silence", line) and self._note("silence")) or self._happens("drop"):
             return LOST
         late_s = LATE_S * self.chance.random() if self._happens("delay") else 0.0
         return Passage((late_s, late_s)) if self._happens("duplicate") else Passage((late_s,))
@@ -196,14 +196,14 @@ class Faults:
             return ""
         elif self.is_halted():
             status, error = 400, {"code": -2010, "msg": "Market is closed."}
-        elif (self._holds("storm") and self._note("storm")) or self._happens("reject"):
+        elif (self.holds("storm") and self._note("storm")) or self._happens("reject"):
             message = "Too many new orders; current limit is 50 orders per 10 SECOND."
             status, error = 429, {"code": -1015, "msg": message}
         if status == 0:
             return ""
         try:
             request_id = msgspec.json.decode(request).get("id")
-        except (msgspec.DecodeError, UnicodeError, AttributeError):
+        except (msgspec.DecodeError, UnicodeError, RecursionError, AttributeError):
             request_id = None
         return msgspec.json.encode({"id": request_id, "status": status, "error": error}).decode()
 
@@ -216,7 +216,7 @@ class Faults:
             instrument, side = exchange.instruments[params["symbol"]], Side[params["side"]]
             lots = int(Decimal(params["quantity"]) / instrument.lot)
             limit_ticks = int(Decimal(params["price"]) / instrument.tick)
-        except (msgspec.DecodeError, UnicodeError, KeyError, TypeError, InvalidOperation):
+        except (msgspec.DecodeError, UnicodeError, RecursionError, KeyError, TypeError, ValueError, ArithmeticError):
             return []  # let the venue say what is wrong with it
         s, left, rows = (ASK if side is Side.BUY else BID), max(1, lots // 2), list[tuple[int, int]]()
         for ticks, resting in exchange.books[instrument.symbol].top(s, 1000):
@@ -228,7 +228,7 @@ class Faults:
     # --- REST -------------------------------------------------------------------------------------------------
     def _banned_s(self) -> float:
         """Seconds until a ban is over; 0 when there is none."""
-        if not self._holds("ban"):
+        if not self.holds("ban"):
             return 0.0
         self._note("ban")
         return EPISODES_S["ban"] * (1.0 - self._slot("ban")[1]) + 0.001

@@ -12,7 +12,7 @@ PENDING_MAX = 1000
 JUMP = (
     10_000_000  # numbers further apart than this do not belong to one count: one of them is nonsense, or it began anew
 )
-OLD_MAX = 20  # snapshots too old in a row; then what waits for them may be nonsense
+OLD_MAX = 20  # snapshots too old in a row: then rather what we hold against them is nonsense
 Payload = TypeVar("Payload")
 
 
@@ -107,7 +107,7 @@ class Arbiter(Generic[Payload]):
         if 0 < self.reached - last_id <= JUMP or (kept and min(kept) > last_id + 1):
             self.old += 1
             if self.old % OLD_MAX == 0:
-                self.pending.clear()
+                self.begin(-1)
             return None
         self.pending, self.last_id, self.reached, self.old = kept, last_id, last_id, 0
         return self._drain()

@@ -69,7 +69,7 @@ class Listing:
         self.depth, self.trades = Arbiter[Rows](), Arbiter[Rows]()
         self.is_snapshot_wanted = False
         self.is_stale = False  # told so: LIVE again with the next message that goes on where the last one ended
-        self.crossed = 0  # times seen so far
+        self.crossed = self.snapshots = 0  # times seen so far
         self.ts_hole_ns = 0  # since when something is missing; 0: nothing is
 
 
@@ -94,6 +94,7 @@ class BinanceFeed:
         try:
             data = self._decode(frame).data
             if data is None:
+                self.counts["answers"] += 1
                 return
             listing = self.listings[data.s]
             if data.e == "depthUpdate" and 0 <= data.U <= data.u:
@@ -104,7 +105,7 @@ class BinanceFeed:
                 self.counts["ignored"] += 1  # a stream we do not use
             else:
                 self.counts["refused"] += 1
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError, LevelError):
+        except (msgspec.DecodeError, UnicodeError, RecursionError, KeyError, LevelError):
             self.counts["refused"] += 1
 
     def _apply_depth(self, connection: int, listing: Listing, data: Data) -> None:
@@ -174,7 +175,7 @@ class BinanceFeed:
         try:
             snapshot = self._decode_snapshot(body)
             parsed = parse_levels([bytes(snapshot.bids), bytes(snapshot.asks)], listing.grid)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, LevelError):
+        except (msgspec.DecodeError, UnicodeError, RecursionError, LevelError):
             self.counts["refused"] += 1
             return False
         if len(parsed.rows) > ROWS_MAX:
@@ -185,6 +186,7 @@ class BinanceFeed:
             self.counts["old_snapshots"] += 1
             return False
         self.counts["snapshots"] += 1
+        listing.snapshots += 1
         listing.is_snapshot_wanted = listing.is_stale = False
         bids = int(parsed.counts[0])
         self.sequencer.hear(Kind.SNAPSHOT, listing.listing_id, parsed.rows[:bids], parsed.rows[bids:])
@@ -227,9 +229,13 @@ class BinanceFeed:
         heard = self.counts["frames"] - self.counts["refused"]
         is_venue_silent = self._silence.age_ns("venue", heard, now_ns) > venue_ns
         for listing in self.listings.values():
-            mark = listing.depth.last_id, listing.trades.last_id
-            age_ns = self._silence.age_ns(listing.listing_id, mark, now_ns)
-            if is_venue_silent or age_ns > listing_ns:
+            depth, n = listing.depth, listing.listing_id
+            age_ns = self._silence.age_ns(n, (depth.last_id, listing.snapshots), now_ns)
+            repeated_ns = self._silence.age_ns((n, "repeated"), depth.repeated, now_ns)
+            if age_ns > listing_ns or age_ns - repeated_ns > venue_ns:
+                self._mark_stale(listing)
+                self._want(listing)  # is it as quiet as that, or do we take for known what is not?
+            elif is_venue_silent:
                 self._mark_stale(listing)
 
     def _mark_stale(self, listing: Listing) -> None:

@@ -31,6 +31,7 @@ OK, UNCLEAR_STATUS = 200, 500  # from 500 on the venue does not know itself what
 NO_SUCH_ORDER, OUT_OF_TIME, BANNED = -2013, -1021, -1003
 ROUND_TRIP_MS = 1000  # a clock read over a longer one is too uncertain; so long is waited before asking again
 BAN_MS, BAN_MAX_MS = 60_000, 3 * 86_400_000
+DIGITS_MAX = 19
 STAMP_MAX_MS, NUMBER_MAX = 2**43, 2**62
 UNKNOWN_CODES = (-1000, -1001, -1006, -1007)  # the venue does not know what became of the order
 
@@ -208,6 +209,7 @@ class BinanceGateway:
 
     def _apply_event(self, event: Json) -> None:
         if event["e"] != "executionReport":
+            self.counts["ignored"] += 1
             return
         own = event["C"] or event["c"]  # a cancel's report carries the order's own name in C
         prefix, _, number = own.rpartition("-")
@@ -237,6 +239,7 @@ class BinanceGateway:
             return
         sent = self.orders.get(order_id)
         if sent is None:
+            self.counts["foreign"] += 1
             return
         if error is not None:
             self._apply_refusal(what, sent, int(message["status"]), int(error["code"]))
@@ -275,6 +278,8 @@ class BinanceGateway:
             self.offset_ms = server_ms - (asked_ms + now_ms) // 2
             self._is_clock_known = True
             self.counts["clock_read"] += 1
+        else:
+            self.counts["clock_unclear"] += 1
 
     def _apply_refusal(self, what: str, sent: Sent, status: int, code: int) -> None:
         """A clear no ends the order; an unclear one leaves it to be asked about."""
@@ -347,6 +352,8 @@ class BinanceGateway:
 
 def _within(value: Any, limit: int) -> int:
     """A whole number from 0 to limit, as int() cuts it; ValueError for another."""
+    if isinstance(value, Decimal) and value.adjusted() > DIGITS_MAX:  # before a million of them are made
+        raise ValueError(value)
     number = int(value)
     if not 0 <= number <= limit:
         raise ValueError(value)

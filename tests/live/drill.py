@@ -43,6 +43,8 @@ LINGERING: tuple[dict[str, float], ...] = (
     {"late-request": 0.3},
 )
 
+COMPANY = {"old-snapshot": {"drop": 0.4}, "stall": {"reject": 0.4}}  # without which they are seldom felt
+
 
 class Result(NamedTuple):
     """What became of a schedule; `problems` must be empty."""
@@ -279,6 +281,7 @@ def shares(seed: int) -> dict[str, float]:
     chance, names = random.Random(seed), list(HELP)
     chosen = [names[seed % len(names)], *chance.sample(names, chance.randrange(4))]
     found = dict(LINGERING[seed // len(names) % len(LINGERING)])
+    found |= COMPANY.get(chosen[0], {})
     for name in chosen:
         mild, wild = (0.005, 0.02) if name == "disconnect" else (0.3, 0.6) if name in EPISODES_S else (0.1, 0.4)
         found[name] = chance.choice([mild, wild])

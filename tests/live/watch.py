@@ -17,6 +17,7 @@ EFFECT_NS = 3 * NS_PER_S  # a fault is felt for so long
 STATES = [state.name for state in OrderState if state is not OrderState.FREE]
 MATRIX = frozenset((fault, state) for fault in HELP for state in STATES)
 ENDS = {Kind.EXPIRED: "EXPIRED", Kind.REJECTED: "REJECTED"}
+EPISODES = ("stall", "storm", "ban", "maintenance")
 PROBLEMS_MAX = 5
 SYMBOL = "BTCUSDT"
 Sides = tuple[dict[int, int], dict[int, int]]
@@ -160,6 +161,7 @@ class Watch:
             self.fail(f"after {when}: the venue holds {theirs} atoms for us, we reckon with {low} to {high}")
         if abs(self.faults.venue_ns() - self.venue.clock() - self.outside.gateway.offset_ms * 1_000_000) > NS_PER_S:
             self._felt["clock-jump"] = self.venue.clock()
+        self._felt.update((name, self.venue.clock()) for name in EPISODES if self.faults.holds(name))
         orders = trader["orders"]
         if int(trader["order_count"]):
             for state in set(orders["state"].tolist()) - {0}:
@@ -179,6 +181,8 @@ class Watch:
             self.fail("the book is LIVE and nobody says anything")
         last_id = self.outside.listing.depth.last_id
         if last_id not in (self._compared_id, -1):
+            if last_id < self._compared_id:
+                self.fail(f"our book has gone back from update {self._compared_id} to {last_id}")
             self._compared_id = last_id
             if self.outside.book() != self._truth.get(last_id):
                 self.fail(f"our book is not the venue's at update {last_id}")
