@@ -34,6 +34,9 @@ class Desk:
     def told(self) -> int:
         return self.outside.journal.count
 
+    def close(self) -> None:
+        self.outside.journal.close()
+
     def shake(self) -> None:
         """The market moves a little and says so."""
         chance = self.chance
@@ -108,6 +111,7 @@ class FeedSubject(Desk):
         self.shake()
         body = self.venue.binance.http("GET", "/api/v3/depth", "symbol=BTCUSDT&limit=20", "", {}).body
         self.snapshots = [self.snapshots[-1] if self.snapshots else body, body]
+        self.feed.check_holes(self.venue.clock())  # what time alone does is no spoilt frame's doing
 
     def _deliver(self) -> None:
         self.shake()
