@@ -19,6 +19,7 @@ import numpy as np
 from ..core.kinds import CommandKind, Kind, RejectReason
 from ..core.schema import LEVEL
 from ..data.tape import ListingSpec
+from .link import FillKey, OpenOrder
 from .sequencer import NO_ROWS, Sequencer
 
 Json = dict[str, Any]
@@ -45,6 +46,8 @@ class Sent:
     side: int
     lots: int
     ts_ms: int
+    name: str  # the venue's word for it
+    heard: Counter[FillKey] = field(default_factory=Counter)  # fills of before a crash, whose trade ids are forgotten
     trades: set[int] = field(default_factory=set)
     filled_lots: int = 0
     venue_id: int = -1  # the venue's own number for it
@@ -61,6 +64,7 @@ class Fill(NamedTuple):
     atoms: int  # of the fee's asset; negative: we pay
     asset_id: int
     ts_ns: int
+    is_heard: bool  # before a crash
 
 
 class BinanceGateway:
@@ -87,6 +91,7 @@ class BinanceGateway:
         self.banned_until_ms = 0  # by our clock: nothing is asked before
         self._is_clock_known = False
         self._ts_asked_ms: dict[str, int] = {}  # when clock and events were asked for
+        self._restored: list[Sent] = []  # of before a crash
         self._unsent: list[Sent] = []  # decided while there was no connection: certain never to have left
         self._api_key, self._secret = api_key, secret
         self._send, self._now_ms = send, now_ms
@@ -151,7 +156,8 @@ class BinanceGateway:
         oldest = next(iter(self.orders.values()), None)
         if len(self.orders) >= ORDERS_MAX and oldest is not None and oldest.is_done:
             del self.orders[oldest.order_id]
-        sent = self.orders[order_id] = Sent(order_id, listing_id, side, lots, self._now_ms())
+        name = client_id(self.epoch, order_id)
+        sent = self.orders[order_id] = Sent(order_id, listing_id, side, lots, self._now_ms(), name)
         if not self.is_able:  # sent later, it would meet another market
             self.counts["unsent"] += 1
             self._unsent.append(sent)
@@ -163,18 +169,31 @@ class BinanceGateway:
             "timeInForce": "IOC",
             "price": f"{int(command['price_ticks']) * spec.tick_size:f}",
             "quantity": f"{lots * spec.lot_size:f}",
-            "newClientOrderId": self.client_id(order_id),
+            "newClientOrderId": sent.name,
             "newOrderRespType": "FULL",
             "recvWindow": RECEIVE_WINDOW_MS,
         }
         self._ask(f"place {order_id}", "order.place", params)
 
-    def client_id(self, order_id: int) -> str:
-        return f"ets-{self.epoch}-{order_id}"
+    def restore(self, orders: list[OpenOrder]) -> None:
+        """Orders of before a crash are known again, each under the name it was sent by."""
+        for order_id, listing_id, side, lots, filled_lots, ts_sent_ns, epoch, fills in orders:
+            name = client_id(epoch, order_id)
+            sent = Sent(order_id, listing_id, side, lots, ts_sent_ns // NS_PER_MS, name, fills, filled_lots=filled_lots)
+            self.orders[order_id] = sent
+            self._restored.append(sent)
+
+    def unsettled(self) -> int:
+        """Restored orders without the venue's last word; it is asked again about each."""
+        self._restored = [sent for sent in self._restored if not sent.is_done]
+        if self.is_subscribed:
+            for sent in self._restored:
+                self._ask(f"status {sent.order_id}", "order.status", self._named(sent.order_id))
+        return len(self._restored)
 
     def _named(self, order_id: int) -> Json:
-        spec = self.specs[self.orders[order_id].listing_id]
-        return {"symbol": symbol_of(spec), "origClientOrderId": self.client_id(order_id)}
+        sent = self.orders[order_id]
+        return {"symbol": symbol_of(self.specs[sent.listing_id]), "origClientOrderId": sent.name}
 
     def _ask(self, request_id: str, method: str, params: Json) -> None:
         if not self.is_able:
@@ -212,9 +231,9 @@ class BinanceGateway:
             self.counts["ignored"] += 1
             return
         own = event["C"] or event["c"]  # a cancel's report carries the order's own name in C
-        prefix, _, number = own.rpartition("-")
-        sent = self.orders.get(int(number)) if prefix == f"ets-{self.epoch}" else None
-        if sent is None:
+        number = own.rpartition("-")[2]
+        sent = self.orders.get(int(number)) if number.isdecimal() else None
+        if sent is None or sent.name != own:
             self.counts["foreign"] += 1
             return
         ts_ms, venue_id, executed = _within(event["T"], STAMP_MAX_MS), int(event["i"]), _executed(event["z"])
@@ -293,27 +312,32 @@ class BinanceGateway:
     def _read_fills(self, sent: Sent, rows: list[Any], ts_ns: int) -> list[Fill]:
         """Those not heard of yet; ValueError and its kin if one of them cannot be."""
         spec, universe, left = self.specs[sent.listing_id], self.sequencer.universe, sent.lots - sent.filled_lots
-        fills: dict[int, Fill] = {}
+        fills, heard = dict[int, Fill](), sent.heard.copy()
         for number, price, quantity, fee, asset in rows:
             trade_id = int(number)
             if trade_id in sent.trades or trade_id in fills or sent.is_done:
                 self.counts["repeated_fills"] += 1
                 continue
             ticks = _within(Decimal(price) / spec.tick_size, NUMBER_MAX)
-            lots = _within(Decimal(quantity) / spec.lot_size, left)
+            lots = _within(Decimal(quantity) / spec.lot_size, sent.lots)
             _within(ticks * lots - 1, NUMBER_MAX)  # nothing for nothing is no fill; more than that no book can hold
             asset_id = universe.assets.index(asset)
             cost = Decimal(fee) * 10 ** universe.decimals[asset]
-            atoms = _within(abs(cost), NUMBER_MAX)
-            fills[trade_id] = Fill(trade_id, ticks, lots, -atoms if cost > 0 else atoms, asset_id, ts_ns)
-            left -= lots
+            atoms = _within(abs(cost), NUMBER_MAX) * (-1 if cost > 0 else 1)
+            is_heard = heard[ticks, lots, atoms, asset_id] > 0
+            fills[trade_id] = Fill(trade_id, ticks, lots, atoms, asset_id, ts_ns, is_heard)
+            heard[ticks, lots, atoms, asset_id] -= is_heard
+            left = _within(left - lots * (not is_heard), sent.lots)
         return list(fills.values())
 
     def _apply_fills(self, sent: Sent, fills: list[Fill]) -> None:
         for fill in fills:
-            row = np.zeros(1, LEVEL)
-            row[0]["price_ticks"], row[0]["lots"] = fill.ticks, fill.lots
             sent.trades.add(fill.trade_id)
+            if fill.is_heard:
+                sent.heard[fill.ticks, fill.lots, fill.atoms, fill.asset_id] -= 1
+                self.counts["repeated_fills"] += 1
+                continue
+            row = np.array([(fill.ticks, fill.lots)], LEVEL)
             sent.filled_lots += fill.lots
             sent.is_acknowledged = True
             buys, sells = (row, NO_ROWS) if sent.side > 0 else (NO_ROWS, row)
@@ -366,6 +390,11 @@ def _executed(text: str) -> Decimal:
     if not amount.is_finite() or amount < 0:
         raise ValueError(text)
     return amount
+
+
+def client_id(epoch: str, order_id: int) -> str:
+    """An order's name at the venue: never used again."""
+    return f"ets-{epoch}-{order_id}"
 
 
 def signature_of(secret: str, payload: str) -> str:

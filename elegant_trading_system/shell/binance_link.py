@@ -13,7 +13,7 @@ from ..data.tape import ListingSpec
 from ..errors import UserError
 from .binance_feed import BinanceFeed, Listing
 from .binance_gateway import BinanceGateway, signature_of, symbol_of
-from .link import BannedError, Bar, Link
+from .link import BannedError, Bar, Link, OpenOrder
 from .sequencer import Sequencer
 
 NS_PER_MS = 1_000_000
@@ -27,7 +27,7 @@ SEND_QUEUE = 256
 class Place(NamedTuple):
     """Where a venue is and who we are there."""
 
-    rest: str  # http://127.0.0.1:PORT
+    rest: str  # http://127.0.0.1:PORT/api/v3
     streams: str  # ws://127.0.0.1:PORT
     api: str  # ws://127.0.0.1:PORT/ws-api/v3
     api_key: str
@@ -68,6 +68,19 @@ class BinanceLink(Link):
         self.feed.check_holes(now_ns)
         self.gateway.check_unsent()
 
+    def health(self) -> str:
+        feed, gateway = self.feed.counts, self.gateway.counts
+        lines = f"{len(self.feed.connections)} of {CONNECTIONS} lines up, orders {'up' if self.gateway.is_subscribed else 'down'}"
+        shown = {
+            "frames": feed["frames"],
+            "repaired": sum(listing.depth.repaired for listing in self.feed.listings.values()),
+            "gaps": feed["gaps"],
+            "snapshots": feed["snapshots"],
+            "refused": feed["refused"] + gateway["refused"],
+            "unclear answers": gateway["unclear"],
+        }
+        return lines + "".join(f", {count:,} {name}" for name, count in shown.items() if count)
+
     # --- before the first decision ----------------------------------------------------------------------------
     async def describe(self) -> list[ListingSpec]:
         info = await self._json("exchangeInfo")
@@ -91,16 +104,25 @@ class BinanceLink(Link):
 
     async def balances(self) -> dict[str, Decimal]:
         query = f"timestamp={(await self._json('time'))['serverTime']}"  # by its own clock, whatever ours says
-        url = f"{self.place.rest}/api/v3/account?{query}&signature={signature_of(self.place.secret, query)}"
+        url = f"{self.place.rest}/account?{query}&signature={signature_of(self.place.secret, query)}"
         account = msgspec.json.decode(await self.get(url, {"X-MBX-APIKEY": self.place.api_key}))
         return {row["asset"]: Decimal(row["free"]) for row in account["balances"]}
 
     async def _json(self, path: str, **params: Any) -> Any:
-        return msgspec.json.decode(await self.get(f"{self.place.rest}/api/v3/{path}", **params))
+        return msgspec.json.decode(await self.get(f"{self.place.rest}/{path}", **params))
 
     # --- while it runs ----------------------------------------------------------------------------------------
-    def tasks(self) -> list[Coroutine[Any, Any, None]]:
-        return [*map(self._keep_feed, range(CONNECTIONS)), self._keep_gateway(), self._keep_books()]
+    def order_tasks(self) -> list[Coroutine[Any, Any, None]]:
+        return [self._keep_gateway()]
+
+    def market_tasks(self) -> list[Coroutine[Any, Any, None]]:
+        return [*map(self._keep_feed, range(CONNECTIONS)), self._keep_books()]
+
+    def restore(self, orders: list[OpenOrder]) -> None:
+        self.gateway.restore(orders)
+
+    def unsettled(self) -> int:
+        return self.gateway.unsettled()
 
     async def _keep_feed(self, connection: int) -> None:
         """One market connection, opened again whenever it ends."""
@@ -140,7 +162,7 @@ class BinanceLink(Link):
             while True:
                 try:
                     await asyncio.sleep(self.gateway.banned_s)
-                    url = f"{self.place.rest}/api/v3/depth"
+                    url = f"{self.place.rest}/depth"
                     if self.feed.hear_snapshot(symbol, await self.get(url, symbol=symbol, limit=SNAPSHOT_LIMIT)):
                         break
                 except BannedError as ban:  # one limit for all we ask of the venue

@@ -71,7 +71,8 @@ class Drill:
         self.venue = Venue(self.clock)
         self.venue.binance.now_ns = self.venue.binance.streams.now_ns = self.faults.venue_ns
         blind = f"execution.blind_exit_spot={'true' if seed % 2 else 'false'}"
-        self.outside = Outside(self.venue, loose(*SETTINGS, blind), folder)
+        self.config = loose(*SETTINGS, blind)
+        self.outside = Outside(self.venue, self.config, folder)
         self.outside.sequencer.send = self.decided
         self.outside.gateway._send = self.leave
         self.watch = Watch(self.venue, self.outside, self.faults)
@@ -227,7 +228,8 @@ class Drill:
             self.later(0.5, self._answer_snapshot)
 
     # --- the schedule ---------------------------------------------------------------------------------------------
-    def run(self) -> Result:
+    def begin(self) -> None:
+        """Money, lines, and a market that moves."""
         self.fund()
         self.watch.remember_book()
         for number in (0, 1):
@@ -236,6 +238,9 @@ class Drill:
         self.every(MOVE_MS, self.move)
         self.every(FLUSH_MS, self.flush)
         self.every(TICK_MS, self.beat)
+
+    def run(self) -> Result:
+        self.begin()
         self.pass_time(BUSY_S)
         self.faults.shares = {}
         self.outside.sequencer.hear(Kind.OPERATOR, 0, code=OperatorCommand.HALT)

@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from elegant_trading_system.core.kinds import BookState, Side
 from elegant_trading_system.emulator.binance_request import plain
 from elegant_trading_system.emulator.exchange import FINAL
-from elegant_trading_system.shell.binance_gateway import signature_of
+from elegant_trading_system.shell.binance_gateway import client_id, signature_of
 
 from ..builders import loose
 from .desk import BTC, KEY, SECRET, Clock, Outside, Venue
@@ -121,6 +121,7 @@ class FeedSubject(Desk):
         self.before = (self.before + self.coming)[-FRAMES:]
         self.coming.clear()
         self.feed.check_holes(self.venue.clock())
+        self.venue.binance._weight = 0  # as if we did not ask more often than anybody would
         if self.outside.wanted and self.outside.snapshot():
             self.outside.wanted.clear()
 
@@ -181,7 +182,7 @@ class GatewaySubject(Desk):
         self._carry()  # questions that were asked
         self._hear_all()
         sent = self.gateway.orders[self.order_id]
-        order = self.venue.account.by_client_id.get((SYMBOL, self.gateway.client_id(self.order_id)))
+        order = self.venue.account.by_client_id.get((SYMBOL, client_id(self.gateway.epoch, self.order_id)))
         assert sent.filled_lots <= sent.lots
         if order is None:  # held back, for a ban was believed
             assert sent.is_done

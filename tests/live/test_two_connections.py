@@ -141,74 +141,91 @@ def assert_same(sequencer: Sequencer, sides: Sides, touched: Any, *, is_whole: b
             assert (lots == expected).all()
 
 
+class Recording:
+    """A recorded stream over two connections that lose, and REST answers where a snapshot is needed."""
+
+    def __init__(self, path: Path, folder: Path, seed: int) -> None:
+        import_paths("binance-capture", [path], folder / "catalog")
+        [tape] = Catalog(folder / "catalog").tapes()
+        spec = tape.facts.listing
+        self.path, self.clock = path, Clock()
+        self.feed, self.journal = feed_of(tape, self.clock, folder)
+        self.wanted: list[str] = []
+        self.feed.want_snapshot = self.wanted.append
+        self.theirs, self.ours = Book(spec.tick_size, spec.lot_size), Book(spec.tick_size, spec.lot_size)
+        self.due: deque[tuple[int, Any]] = deque()  # told by the venue, not yet applied by us
+        self.compared, self.last_id = 0, -1
+        self.losing = Losing(f"{seed} 0"), Losing(f"{seed} 1")
+        self.late: deque[tuple[int, bytes]] = deque()
+        self._hear = self.feed.sequencer.hear
+        self.feed.sequencer.hear = self.checked  # type: ignore[method-assign]
+
+    def checked(self, kind: Kind, *args: Any, **more: Any) -> None:
+        self._hear(kind, *args, **more)
+        if kind is Kind.DEPTH:
+            _, rows = self.due.popleft()
+            self.ours.apply(rows)
+            self.compared += 1
+            assert_same(self.feed.sequencer, self.ours.sides, rows, is_whole=self.compared % 100 == 0)
+
+    def snapshot(self, body: bytes, snapshot_id: int) -> None:
+        """What was told before it came and is not in it is applied on top."""
+        self.ours.sides = copied(self.theirs.sides)
+        while self.due and self.due[0][0] <= snapshot_id:
+            self.due.popleft()
+        assert self.feed.hear_snapshot("BTCUSDT", body)
+        self.wanted.clear()
+
+    def recorded_snapshot(self, text: bytes) -> None:
+        message = json.loads(text)
+        self.last_id = message["lastUpdateId"]
+        self.theirs.sides = ({}, {})
+        self.theirs.apply((self.theirs.rows(message["bids"]), self.theirs.rows(message["asks"])))
+        told = [(n, rows) for n, rows in self.due if n > self.last_id]
+        self.snapshot(text, self.last_id)
+        for n, rows in told:
+            self.theirs.apply(rows)
+            self.last_id = n
+
+    def depth(self, text: bytes) -> list[bool]:
+        """The venue's book moves; which connection brings it?"""
+        data = json.loads(text)["data"]
+        if data["u"] > self.last_id:
+            rows = self.theirs.rows(data["b"]), self.theirs.rows(data["a"])
+            self.due.append((data["u"], rows))
+            if self.last_id >= 0:
+                self.theirs.apply(rows)
+                self.last_id = data["u"]
+        return [one.passes(data["u"]) for one in self.losing]
+
+    def run(self) -> None:
+        for ts_ns, text in lines(self.path):
+            self.clock.ns = ts_ns
+            while self.late and self.late[0][0] < ts_ns - 300_000_000:
+                self.feed.hear(1, self.late.popleft()[1])
+            if text.startswith(b'{"lastUpdateId"'):
+                self.recorded_snapshot(text)
+                continue
+            kept = self.depth(text) if b'"depthUpdate"' in text else [True, True]
+            if kept[0]:
+                self.feed.hear(0, text)
+            if kept[1]:
+                self.late.append((ts_ns, text))
+            self.feed.check_holes(ts_ns)
+            if self.wanted and self.last_id >= 0:
+                self.snapshot(self.theirs.body(self.last_id), self.last_id)
+
+
 @pytest.mark.spec("M2")
 @pytest.mark.parametrize("seed", range(2))
 def test_recorded_frames_with_losses_give_the_recorded_book_after_every_packet(seed: int, tmp_path: Path) -> None:
-    path = shared_data("hftbacktest-20240808") / "spot_btcusdt_20240808.gz"
-    import_paths("binance-capture", [path], tmp_path / "catalog")
-    [tape] = Catalog(tmp_path / "catalog").tapes()
-    spec, clock = tape.facts.listing, Clock()
-    feed, kept = feed_of(tape, clock, tmp_path)
-    feed.want_snapshot = lambda symbol: wanted.append(symbol)
-    wanted: list[str] = []
-    theirs, ours = Book(spec.tick_size, spec.lot_size), Book(spec.tick_size, spec.lot_size)
-    due, compared, last_id = deque[tuple[int, Any]](), 0, -1
-    hear = feed.sequencer.hear
-
-    def checked(kind: Kind, *args: Any, **more: Any) -> None:
-        nonlocal compared
-        hear(kind, *args, **more)
-        if kind is Kind.DEPTH:
-            _, rows = due.popleft()
-            ours.apply(rows)
-            compared += 1
-            assert_same(feed.sequencer, ours.sides, rows, is_whole=compared % 100 == 0)
-
-    feed.sequencer.hear = checked  # type: ignore[method-assign]
-    losing = Losing(f"{seed} 0"), Losing(f"{seed} 1")
-    late: deque[tuple[int, bytes]] = deque()
-
-    def snapshot(body: bytes, snapshot_id: int) -> None:
-        """What was told before it came and is not in it is applied on top."""
-        ours.sides = copied(theirs.sides)
-        while due and due[0][0] <= snapshot_id:
-            due.popleft()
-        assert feed.hear_snapshot("BTCUSDT", body)
-        wanted.clear()
-
-    for ts_ns, text in lines(path):
-        clock.ns = ts_ns
-        while late and late[0][0] < ts_ns - 300_000_000:
-            feed.hear(1, late.popleft()[1])
-        if text.startswith(b'{"lastUpdateId"'):
-            message = json.loads(text)
-            theirs.sides = ({}, {})
-            theirs.apply((theirs.rows(message["bids"]), theirs.rows(message["asks"])))
-            snapshot(text, message["lastUpdateId"])
-            for last_id, rows in [(message["lastUpdateId"], ([], [])), *due]:  # due: told before it came, and not in it
-                theirs.apply(rows)
-            continue
-        if b'"depthUpdate"' in text:
-            data = json.loads(text)["data"]
-            if data["u"] > last_id:
-                rows = theirs.rows(data["b"]), theirs.rows(data["a"])
-                due.append((data["u"], rows))
-                if last_id >= 0:
-                    theirs.apply(rows)
-                    last_id = data["u"]
-            kept_by = [one.passes(data["u"]) for one in losing]
-        else:
-            kept_by = [True, True]
-        if kept_by[0]:
-            feed.hear(0, text)
-        if kept_by[1]:
-            late.append((ts_ns, text))
-        feed.check_holes(ts_ns)
-        if wanted and last_id >= 0:
-            snapshot(theirs.body(last_id), last_id)
-    kept.close()
-    both = losing[0].lost & losing[1].lost
+    recording = Recording(shared_data("hftbacktest-20240808") / "spot_btcusdt_20240808.gz", tmp_path, seed)
+    try:
+        recording.run()
+    finally:
+        recording.journal.close()
+    counts, losing = recording.feed.counts, recording.losing
     assert min(len(one.lost) for one in losing) > 20
-    assert feed.counts["gaps"] <= len(both)
-    assert (feed.counts["refused"], feed.counts["crossed"]) == (0, 0)
-    assert compared > 1_000
+    assert counts["gaps"] <= len(losing[0].lost & losing[1].lost)
+    assert (counts["refused"], counts["crossed"]) == (0, 0)
+    assert recording.compared > 1_000

@@ -9,6 +9,7 @@ from elegant_trading_system.core.kinds import BookState, Kind, OrderState, Verdi
 from elegant_trading_system.core.schema import NS_PER_S
 from elegant_trading_system.emulator.exchange import FINAL
 from elegant_trading_system.emulator.faults import HELP, Faults
+from elegant_trading_system.shell.binance_gateway import client_id
 
 from .desk import Outside, Venue
 
@@ -94,7 +95,7 @@ class Watch:
 
     def decided(self, command: Any) -> None:
         """An order before it leaves."""
-        name = self.outside.gateway.client_id(int(command["order_id"]))
+        name = client_id(self.outside.gateway.epoch, int(command["order_id"]))
         if name in self.sent:
             self.fail(f"{name} was decided twice")
         self.sent[name] = command.copy()
