@@ -31,6 +31,7 @@ FINAL = ("FILLED", "CANCELED", "EXPIRED", "REJECTED", "EXPIRED_IN_MATCH")
 OK, UNCLEAR_STATUS = 200, 500  # from 500 on the venue does not know itself what became of the request
 NO_SUCH_ORDER, OUT_OF_TIME, BANNED = -2013, -1021, -1003
 ROUND_TRIP_MS = 1000  # a clock read over a longer one is too uncertain; so long is waited before asking again
+CLOCK_EVERY_MS = 60_000
 BAN_MS, BAN_MAX_MS = 60_000, 3 * 86_400_000
 DIGITS_MAX = 19
 STAMP_MAX_MS, NUMBER_MAX = 2**43, 2**62
@@ -105,7 +106,8 @@ class BinanceGateway:
 
     def check_session(self) -> None:
         """What a connection needs is asked for until it is there."""
-        if not self._is_clock_known:
+        is_old = self._now_ms() - self._ts_asked_ms.get("time", 0) > CLOCK_EVERY_MS
+        if is_old or not self._is_clock_known:
             self._ask_again("time")
         if not self.is_subscribed:
             self._ask_again("subscribe")
