@@ -9,9 +9,8 @@ import hashlib
 import hmac
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -19,7 +18,8 @@ import numpy as np
 from ..core.kinds import CommandKind, Kind, RejectReason
 from ..core.schema import LEVEL
 from ..data.tape import ListingSpec
-from .link import FillKey, OpenOrder
+from .binance_fills import Fill, Sent, executed_of, read_fills, within
+from .link import OpenOrder
 from .sequencer import NO_ROWS, Sequencer
 
 Json = dict[str, Any]
@@ -33,39 +33,8 @@ NO_SUCH_ORDER, OUT_OF_TIME, BANNED = -2013, -1021, -1003
 ROUND_TRIP_MS = 1000  # a clock read over a longer one is too uncertain; so long is waited before asking again
 CLOCK_EVERY_MS = 60_000
 BAN_MS, BAN_MAX_MS = 60_000, 3 * 86_400_000
-DIGITS_MAX = 19
-STAMP_MAX_MS, NUMBER_MAX = 2**43, 2**62
+STAMP_MAX_MS = 2**43
 UNKNOWN_CODES = (-1000, -1001, -1006, -1007)  # the venue does not know what became of the order
-
-
-@dataclass
-class Sent:
-    """An order as far as the venue has spoken of it."""
-
-    order_id: int
-    listing_id: int
-    side: int
-    lots: int
-    ts_ms: int
-    name: str  # the venue's word for it
-    heard: Counter[FillKey] = field(default_factory=Counter)  # fills of before a crash, whose trade ids are forgotten
-    trades: set[int] = field(default_factory=set)
-    filled_lots: int = 0
-    venue_id: int = -1  # the venue's own number for it
-    is_acknowledged: bool = False
-    is_done: bool = False
-
-
-class Fill(NamedTuple):
-    """One execution, read and found possible."""
-
-    trade_id: int
-    ticks: int
-    lots: int
-    atoms: int  # of the fee's asset; negative: we pay
-    asset_id: int
-    ts_ns: int
-    is_heard: bool  # before a crash
 
 
 class BinanceGateway:
@@ -238,7 +207,7 @@ class BinanceGateway:
         if sent is None or sent.name != own:
             self.counts["foreign"] += 1
             return
-        ts_ms, venue_id, executed = _within(event["T"], STAMP_MAX_MS), int(event["i"]), _executed(event["z"])
+        ts_ms, venue_id, executed = within(event["T"], STAMP_MAX_MS), int(event["i"]), executed_of(event["z"])
         status, fills = str(event["X"]), list[Fill]()
         if event["x"] == "TRADE":
             row = event["t"], event["L"], event["l"], event["n"], event["N"]
@@ -256,7 +225,7 @@ class BinanceGateway:
             return
         if what == "time":
             if error is None:
-                self._apply_time(_within(message["result"]["serverTime"], STAMP_MAX_MS))
+                self._apply_time(within(message["result"]["serverTime"], STAMP_MAX_MS))
             return
         sent = self.orders.get(order_id)
         if sent is None:
@@ -275,7 +244,7 @@ class BinanceGateway:
     def _apply_state(self, sent: Sent, result: Json, *, is_asked: bool) -> None:
         names = "tradeId", "price", "qty", "commission", "commissionAsset"
         rows = [tuple(row[name] for name in names) for row in result.get("fills", [])]
-        status, venue_id, executed = str(result["status"]), int(result["orderId"]), _executed(result["executedQty"])
+        status, venue_id, executed = str(result["status"]), int(result["orderId"]), executed_of(result["executedQty"])
         self._apply_fills(sent, self._read_fills(sent, rows, 0))
         sent.venue_id = venue_id
         self._settle(sent, status, executed, 0, is_asked=is_asked)
@@ -312,25 +281,9 @@ class BinanceGateway:
             self.counts["unclear"] += 1
 
     def _read_fills(self, sent: Sent, rows: list[Any], ts_ns: int) -> list[Fill]:
-        """Those not heard of yet; ValueError and its kin if one of them cannot be."""
-        spec, universe, left = self.specs[sent.listing_id], self.sequencer.universe, sent.lots - sent.filled_lots
-        fills, heard = dict[int, Fill](), sent.heard.copy()
-        for number, price, quantity, fee, asset in rows:
-            trade_id = int(number)
-            if trade_id in sent.trades or trade_id in fills or sent.is_done:
-                self.counts["repeated_fills"] += 1
-                continue
-            ticks = _within(Decimal(price) / spec.tick_size, NUMBER_MAX)
-            lots = _within(Decimal(quantity) / spec.lot_size, sent.lots)
-            _within(ticks * lots - 1, NUMBER_MAX)  # nothing for nothing is no fill; more than that no book can hold
-            asset_id = universe.assets.index(asset)
-            cost = Decimal(fee) * 10 ** universe.decimals[asset]
-            atoms = _within(abs(cost), NUMBER_MAX) * (-1 if cost > 0 else 1)
-            is_heard = heard[ticks, lots, atoms, asset_id] > 0
-            fills[trade_id] = Fill(trade_id, ticks, lots, atoms, asset_id, ts_ns, is_heard)
-            heard[ticks, lots, atoms, asset_id] -= is_heard
-            left = _within(left - lots * (not is_heard), sent.lots)
-        return list(fills.values())
+        fills = read_fills(sent, rows, ts_ns, self.specs[sent.listing_id], self.sequencer.universe)
+        self.counts["repeated_fills"] += len(rows) - len(fills)
+        return fills
 
     def _apply_fills(self, sent: Sent, fills: list[Fill]) -> None:
         for fill in fills:
@@ -374,24 +327,6 @@ class BinanceGateway:
     def _end(self, sent: Sent, kind: Kind, reason: RejectReason, ts_ns: int = 0) -> None:
         sent.is_done = True
         self.sequencer.hear(kind, sent.listing_id, ts_venue_ns=ts_ns, order_id=sent.order_id, code=reason)
-
-
-def _within(value: Any, limit: int) -> int:
-    """A whole number from 0 to limit, as int() cuts it; ValueError for another."""
-    if isinstance(value, Decimal) and value.adjusted() > DIGITS_MAX:  # before a million of them are made
-        raise ValueError(value)
-    number = int(value)
-    if not 0 <= number <= limit:
-        raise ValueError(value)
-    return number
-
-
-def _executed(text: str) -> Decimal:
-    """What the venue says was filled; ValueError where that is no amount."""
-    amount = Decimal(text)
-    if not amount.is_finite() or amount < 0:
-        raise ValueError(text)
-    return amount
 
 
 def client_id(epoch: str, order_id: int) -> str:

@@ -8,7 +8,8 @@ from elegant_trading_system.core.kinds import CommandKind, Kind, RejectReason
 from elegant_trading_system.emulator.faults import HELP
 from elegant_trading_system.shell.arbiter import Arbiter
 from elegant_trading_system.shell.binance_feed import BinanceFeed
-from elegant_trading_system.shell.binance_gateway import BinanceGateway, Sent
+from elegant_trading_system.shell.binance_fills import Sent
+from elegant_trading_system.shell.binance_gateway import BinanceGateway
 
 from . import drill
 from .watch import MATRIX
