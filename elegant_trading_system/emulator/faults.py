@@ -17,7 +17,7 @@ import msgspec
 from ..core.kinds import Side
 from ..core.units import ASK, BID
 from ..errors import ExitCode, UserError
-from .binance import Reply
+from .binance_venue import Reply
 from .exchange import Event, Exchange
 
 HELP = {
@@ -165,7 +165,7 @@ class Faults:
         if self.is_closed() or self._happens("disconnect"):
             return BROKEN, frame
         late_s = LATE_S * self.chance.random() if self._happens("late-report") else 0.0
-        if '"event"' in frame:
+        if '"event"' in frame or '"e":"ORDER_TRADE_UPDATE"' in frame or '"e":"ACCOUNT_UPDATE"' in frame:
             if self._happens("lost-report"):
                 return LOST, frame
             return Passage((late_s, late_s) if self._happens("duplicate-report") else (late_s,)), frame

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from decimal import Decimal
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 import aiohttp
 import msgspec
@@ -12,7 +13,8 @@ from ..data.decimals import Grid, parse_levels
 from ..data.tape import ListingSpec
 from ..errors import UserError
 from .binance_feed import BinanceFeed, Listing
-from .binance_gateway import BinanceGateway, signature_of, symbol_of
+from .binance_gateway import BinanceGateway
+from .binance_orders import BinanceOrders, signature_of, symbol_of
 from .link import BannedError, Bar, Link, OpenOrder
 from .sequencer import Sequencer
 
@@ -27,7 +29,7 @@ SEND_QUEUE = 256
 class Place(NamedTuple):
     """Where a venue is and who we are there."""
 
-    rest: str  # http://127.0.0.1:PORT/api/v3
+    rest: str  # http://127.0.0.1:PORT
     streams: str  # ws://127.0.0.1:PORT
     api: str  # ws://127.0.0.1:PORT/ws-api/v3
     api_key: str
@@ -38,28 +40,30 @@ class BinanceLink(Link):
     """Instruments such as BTCUSDT on Binance Spot."""
 
     name = "binance"
+    prefix = "/api/v3"  # of REST
+    public = ""  # of market streams
 
     def __init__(self, place: Place, symbols: list[str], now_ns: Callable[[], int]) -> None:
         self.place, self.symbols, self.now_ns = place, symbols, now_ns
         self.specs: dict[int, ListingSpec] = {}
         self.feed: BinanceFeed
-        self.gateway: BinanceGateway
+        self.gateway: BinanceOrders
         self._wanted: asyncio.Queue[str] = asyncio.Queue()
         self._outgoing: asyncio.Queue[str] = asyncio.Queue(SEND_QUEUE)
 
     def wire(self, sequencer: Sequencer, specs: dict[int, ListingSpec], epoch: str) -> None:
         self.specs = specs
         listings = [Listing(n, symbol_of(spec), Grid.of(spec.tick_size, spec.lot_size)) for n, spec in specs.items()]
+        self.make(sequencer, listings, epoch)
+
+    def make(self, sequencer: Sequencer, listings: list[Listing], epoch: str) -> None:
+        """Feed and gateway."""
         self.feed = BinanceFeed(sequencer, listings, self._wanted.put_nowait)
-        self.gateway = BinanceGateway(
-            sequencer,
-            specs,
-            self.place.api_key,
-            self.place.secret,
-            epoch,
-            self._outgoing.put_nowait,
-            lambda: self.now_ns() // NS_PER_MS,
-        )
+        key, send = (self.place.api_key, self.place.secret), self._outgoing.put_nowait
+        self.gateway = BinanceGateway(sequencer, self.specs, *key, epoch, send, self.now_ms)
+
+    def now_ms(self) -> int:
+        return self.now_ns() // NS_PER_MS
 
     def command(self, command: Any) -> None:
         self.gateway.command(command)
@@ -102,14 +106,26 @@ class BinanceLink(Link):
                     bars.append(Bar(end_ns, listing_id, parse_levels([f"[{text}]".encode()], grid).rows))
         return bars
 
+    async def read_clock(self) -> None:
+        """What is signed is stamped with the venue's time, whatever ours says."""
+        self.gateway.offset_ms = int((await self._json("time"))["serverTime"]) - self.now_ms()
+
     async def balances(self) -> dict[str, Decimal]:
-        query = f"timestamp={(await self._json('time'))['serverTime']}"  # by its own clock, whatever ours says
-        url = f"{self.place.rest}/account?{query}&signature={signature_of(self.place.secret, query)}"
-        account = msgspec.json.decode(await self.get(url, {"X-MBX-APIKEY": self.place.api_key}))
+        await self.read_clock()
+        account = await self._signed("account")
         return {row["asset"]: Decimal(row["free"]) for row in account["balances"]}
 
     async def _json(self, path: str, **params: Any) -> Any:
-        return msgspec.json.decode(await self.get(f"{self.place.rest}/{path}", **params))
+        return msgspec.json.decode(await self.get(f"{self.place.rest}{self.prefix}/{path}", **params))
+
+    async def _signed(self, path: str) -> Any:
+        url = f"{self.place.rest}{self.prefix}/{path}?{self.sign({})}"
+        return msgspec.json.decode(await self.get(url, {"X-MBX-APIKEY": self.place.api_key}))
+
+    def sign(self, params: dict[str, Any]) -> str:
+        """A query that is ours and of now."""
+        query = urlencode(params | {"timestamp": self.now_ms() + self.gateway.offset_ms})
+        return f"{query}&signature={signature_of(self.place.secret, query)}"
 
     # --- while it runs ----------------------------------------------------------------------------------------
     def order_tasks(self) -> list[Coroutine[Any, Any, None]]:
@@ -127,7 +143,7 @@ class BinanceLink(Link):
     async def _keep_feed(self, connection: int) -> None:
         """One market connection, opened again whenever it ends."""
         await self.keep_connected(
-            f"{self.place.streams}/stream?streams={self.feed.streams()}",
+            f"{self.place.streams}{self.public}/stream?streams={self.feed.streams()}",
             lambda _socket: self.feed.hear_up(connection),
             lambda frame: self.feed.hear(connection, frame),
             lambda: self.feed.hear_down(connection),
@@ -162,7 +178,7 @@ class BinanceLink(Link):
             while True:
                 try:
                     await asyncio.sleep(self.gateway.banned_s)
-                    url = f"{self.place.rest}/depth"
+                    url = f"{self.place.rest}{self.prefix}/depth"
                     if self.feed.hear_snapshot(symbol, await self.get(url, symbol=symbol, limit=SNAPSHOT_LIMIT)):
                         break
                 except BannedError as ban:  # one limit for all we ask of the venue
@@ -175,17 +191,19 @@ class BinanceLink(Link):
 def spec_of(venue: str, entry: dict[str, Any]) -> ListingSpec:
     """An instrument from exchangeInfo; steps come from its filters, never from its precisions."""
     filters = {one["filterType"]: one for one in entry["filters"]}
-    notional = filters.get("NOTIONAL") or filters.get("MIN_NOTIONAL") or {"minNotional": "0"}
+    notional = filters.get("NOTIONAL") or filters.get("MIN_NOTIONAL") or {}
+    is_perpetual, settle = entry.get("contractType") == "PERPETUAL", entry.get("marginAsset", entry["quoteAsset"])
+    symbol = f"{entry['baseAsset']}/{entry['quoteAsset']}"
     lot = Decimal(filters["LOT_SIZE"]["stepSize"]).normalize()
     return ListingSpec(
         venue=venue,
-        symbol=f"{entry['baseAsset']}/{entry['quoteAsset']}",
-        kind="spot",
+        symbol=f"{symbol}:{settle}" if is_perpetual else symbol,
+        kind="linear" if is_perpetual else "spot",
         base=entry["baseAsset"],
         quote=entry["quoteAsset"],
-        settle=entry["quoteAsset"],
+        settle=settle,
         tick_size=Decimal(filters["PRICE_FILTER"]["tickSize"]).normalize(),
         lot_size=lot,
         lots_min=max(1, int(Decimal(filters["LOT_SIZE"]["minQty"]) / lot)),
-        notional_min=Decimal(notional["minNotional"]),
+        notional_min=Decimal(notional.get("minNotional") or notional.get("notional") or "0"),
     )

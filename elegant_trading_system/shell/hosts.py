@@ -16,11 +16,13 @@ from platformdirs import user_state_path
 
 from ..config import Config
 from ..errors import ExitCode, UserError
+from .binance_futures_link import BinanceFuturesLink
 from .binance_link import BinanceLink, Place
 from .link import Link
 from .paper import PaperLink, PaperVenue
 
-KEYS = {"binance": ("BINANCE_API_KEY", "BINANCE_SECRET")}
+BINANCE_KEYS = ("BINANCE_API_KEY", "BINANCE_SECRET")
+KEYS = {"binance": BINANCE_KEYS, "binanceusdm": BINANCE_KEYS}
 
 
 def read_hosts(path: Path) -> dict[str, dict[str, Any]]:
@@ -111,8 +113,14 @@ def paper_links(venues: dict[str, dict[str, Any]], config: Config, now_ns: Calla
 
 
 def _binance(where: dict[str, Any], api_key: str, secret: str, now_ns: Callable[[], int]) -> Link:
-    place = Place(where["rest"], where["streams"], where["ws_api"], api_key, secret)
-    return BinanceLink(place, where["symbols"], now_ns)
+    root = where["rest"].removesuffix(BinanceLink.prefix)
+    return BinanceLink(Place(root, where["streams"], where["ws_api"], api_key, secret), where["symbols"], now_ns)
+
+
+def _binance_futures(where: dict[str, Any], api_key: str, secret: str, now_ns: Callable[[], int]) -> Link:
+    root = where["rest"].removesuffix(BinanceFuturesLink.prefix)
+    place = Place(root, where["streams"], where["ws_api"], api_key, secret)
+    return BinanceFuturesLink(place, where["symbols"], now_ns)
 
 
 PUBLIC = {  # market data that needs no key
@@ -122,5 +130,14 @@ PUBLIC = {  # market data that needs no key
         "ws_api": "wss://ws-api.binance.com/ws-api/v3",
         "symbol": "{base}USDT",
     },
+    "binanceusdm": {
+        "rest": "https://fapi.binance.com/fapi/v1",
+        "streams": "wss://fstream.binance.com",
+        "ws_api": "wss://ws-fapi.binance.com/ws-fapi/v1",
+        "symbol": "{base}USDT",
+    },
 }
-LINKS: dict[str, Callable[[dict[str, Any], str, str, Callable[[], int]], Link]] = {"binance": _binance}
+LINKS: dict[str, Callable[[dict[str, Any], str, str, Callable[[], int]], Link]] = {
+    "binance": _binance,
+    "binanceusdm": _binance_futures,
+}

@@ -9,6 +9,7 @@ import random
 import sys
 import tempfile
 from collections.abc import Callable
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -64,23 +65,36 @@ class Result(NamedTuple):
 
 
 class Drill:
+    market_path = "/stream"
+    venue: Venue
+    outside: Outside
+
     def __init__(self, seed: int, folder: Path) -> None:
         self.seed, self.chance, self.clock = seed, random.Random(seed), Clock()
         self.line_s = self.chance.choice(SLOW_LINES_S)
         self.faults = Faults(shares(seed), seed, self.clock)
-        self.venue = Venue(self.clock)
-        self.venue.binance.now_ns = self.venue.binance.streams.now_ns = self.faults.venue_ns
         blind = f"execution.blind_exit_spot={'true' if seed % 2 else 'false'}"
         self.config = loose(*SETTINGS, blind)
-        self.outside = Outside(self.venue, self.config, folder)
+        self.make(folder)
+        self.venue.binance.now_ns = self.venue.binance.streams.now_ns = self.faults.venue_ns
         self.outside.sequencer.send = self.decided
         self.outside.gateway._send = self.leave
-        self.watch = Watch(self.venue, self.outside, self.faults)
+        self.watch = Watch(self.venue, self.outside, self.faults, self.held_atoms)
         self.price = 600_000
         self.is_moving = True
         self._due: list[tuple[int, int, Callable[[], None]]] = []
         self._count = 0
         self._lines: dict[str, Any] = {}
+
+    def make(self, folder: Path) -> None:
+        self.venue = Venue(self.clock)
+        self.outside = Outside(self.venue, self.config, folder)
+
+    def held_atoms(self) -> tuple[int, int]:
+        """BTC by our books and by the venue's."""
+        universe, balance = self.outside.universe, self.venue.account.balance("BTC")
+        ours = int(self.outside.sequencer.trader["balances"][0, universe.assets.index("BTC")])
+        return ours, int((balance.free + balance.locked) * 10 ** universe.decimals["BTC"])
 
     # --- time -------------------------------------------------------------------------------------------------
     def later(self, seconds: float, action: Callable[[], None]) -> None:
@@ -141,7 +155,7 @@ class Drill:
             for delay_s in passage.delays_s:
                 self.later(LINE_S + delay_s, partial(hear, self.faults.market_frame(frame)))
 
-        session = self.venue.binance.streams.open_market(told, "/stream", self.outside.feed.streams())
+        session = self.venue.binance.streams.open_market(told, self.market_path, self.outside.feed.streams())
         self._lines[name] = session
         self.outside.feed.hear_up(number)
 
@@ -173,6 +187,10 @@ class Drill:
         session = self.venue.binance.streams.open_api(told)
         self._lines["orders"] = session
         self.outside.gateway.hear_up()
+        self.carry()
+
+    def carry(self) -> None:
+        """What is asked by another way than the order connection."""
 
     def break_orders(self, session: ApiSession) -> None:
         if self._lines.get("orders") is session:
@@ -218,7 +236,7 @@ class Drill:
             return
         self.watch.asked()
         query = "symbol=BTCUSDT&limit=1000"
-        reply = self.faults.rest(self.venue.binance.http, "GET", "/api/v3/depth", query, "", {})
+        reply = self.faults.rest(self.venue.binance.http, "GET", f"{self.venue.prefix}/depth", query, "", {})
         if reply.status == 200:
             self.watch.remember_book(msgspec.json.decode(reply.body)["lastUpdateId"])
         elif "Retry-After" in reply.headers:
@@ -248,6 +266,7 @@ class Drill:
         self.is_moving = False
         self.pass_time(1.0)  # what was published last arrives
         self.watch.look_at_the_end()
+        self.check_money()
         trader = self.outside.sequencer.trader
         fills = sum(len(order.fills) for order in self.venue.account.orders.values())
         self.outside.journal.close()
@@ -272,8 +291,19 @@ class Drill:
         self.outside.feed.check_holes(self.clock())
         self.outside.gateway.check_unsent()
         self.fetch()
+        self.carry()
         self.watch.look("a tick")
         self.watch.look_at_the_book()
+
+    def check_money(self) -> None:
+        """Both sides agree to the last decimal."""
+        universe = self.outside.universe
+        for asset_id, asset in enumerate(universe.assets):
+            balance = self.venue.account.balance(asset)
+            atoms = int(self.outside.sequencer.trader["balances"][0, asset_id])
+            ours = Decimal(atoms).scaleb(-universe.decimals[asset])
+            if ours != balance.free + balance.locked:
+                self.watch.fail(f"{asset}: ours {ours}, the venue's {balance.free + balance.locked}")
 
     def fund(self) -> None:
         atoms = int(self.venue.account.balances["USDT"].free * 10 ** self.outside.universe.decimals["USDT"])
@@ -293,21 +323,21 @@ def shares(seed: int) -> dict[str, float]:
     return found
 
 
-def run(seed: int) -> Result:
+def run(seed: int, kind: type[Drill] = Drill) -> Result:
     """One schedule, from its seed alone."""
     with tempfile.TemporaryDirectory() as folder:
-        return Drill(seed, Path(folder)).run()
+        return kind(seed, Path(folder)).run()
 
 
-def main(first: int, last: int) -> int:
+def main(first: int, last: int, kind: type[Drill] = Drill) -> int:
     """Run all seeds, show those that fail with the line that runs one again, and the sums; how many failed."""
     results, failed = [], 0
     for seed in range(first, last):
-        result = run(seed)
+        result = run(seed, kind)
         results.append(result)
         if result.problems or last == first + 1:
             failed += bool(result.problems)
-            sys.stdout.write(f"python -m tests.live.drill {seed}: {result}\n")
+            sys.stdout.write(f"python -m {kind.__module__} {seed}: {result}\n")
     names = ("orders", "fills", "unknown", "gaps", "crossed", "stale", "blind_exits", "bans")
     sums = ", ".join(f"{sum(getattr(result, name) for result in results):,} {name}" for name in names)
     reached = MATRIX & frozenset[tuple[str, str]]().union(*(result.pairs for result in results))

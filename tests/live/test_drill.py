@@ -68,6 +68,12 @@ def drain_all(stream: Any) -> Any:
     return [message.payload for message in moved]
 
 
+def lose_silently(feed: Any, listing: Any, *_why: Any) -> None:
+    """A snapshot is fetched, and until it comes one trades on."""
+    listing.depth.drop()
+    feed._want(listing)
+
+
 READ_FILLS, COMMAND = BinanceGateway._read_fills, BinanceGateway.command
 MISTAKES = {  # name: (where, what, instead, seeds of the fault that shows it)
     "fills counted twice": (BinanceGateway, "_read_fills", forget_trades, "duplicate-report"),
@@ -76,7 +82,7 @@ MISTAKES = {  # name: (where, what, instead, seeds of the fault that shows it)
     "missed fills not asked for": (BinanceGateway, "_settle", lambda *_args, **_more: None, "lost-report"),
     "the venue's clock never read again": (BinanceGateway, "_apply_time", lambda *_args: None, "clock-jump"),
     "a ban not heeded": (BinanceGateway, "hold_back", lambda *_args: None, "ban"),
-    "a gap not told": (BinanceFeed, "_lose", lambda *_args: None, "drop"),
+    "a gap not told": (BinanceFeed, "_lose", lose_silently, "drop"),
     "silence not told": (BinanceFeed, "_check_silence", lambda *_args: None, "stall"),
     "a crossed book kept": (BinanceFeed, "_check_crossed", lambda *_args: None, "crossed"),
     "any snapshot believed": (Arbiter, "restart", believe, "old-snapshot"),

@@ -1,6 +1,6 @@
 """What must hold between a trader and a venue, at every moment and in the end. A problem is a sentence."""
 
-from decimal import Decimal
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -9,7 +9,7 @@ from elegant_trading_system.core.kinds import BookState, Kind, OrderState, Verdi
 from elegant_trading_system.core.schema import NS_PER_S
 from elegant_trading_system.emulator.exchange import FINAL
 from elegant_trading_system.emulator.faults import HELP, Faults
-from elegant_trading_system.shell.binance_gateway import client_id
+from elegant_trading_system.shell.binance_orders import client_id
 
 from .desk import Outside, Venue
 
@@ -27,8 +27,12 @@ Sides = tuple[dict[int, int], dict[int, int]]
 class Watch:
     """Knows both sides: what the trader believes, and what is so."""
 
-    def __init__(self, venue: Venue, outside: Outside, faults: Faults) -> None:
+    def __init__(
+        self, venue: Venue, outside: Outside, faults: Faults, held_atoms: Callable[[], tuple[int, int]]
+    ) -> None:
+        """`held_atoms` gives what we hold by our books and by the venue's."""
         self.venue, self.outside, self.faults = venue, outside, faults
+        self.held_atoms = held_atoms
         self.problems: list[str] = []
         self.sent: dict[str, Any] = {}
         self.pairs: set[tuple[str, str]] = set()
@@ -100,22 +104,21 @@ class Watch:
             self.fail(f"{name} was decided twice")
         self.sent[name] = command.copy()
         if command["is_reduce_only"]:
-            self._check_exit(name)
+            self._check_exit(name, command)
         else:
             self._check_entry(name, command)
 
-    def _check_exit(self, name: str) -> None:
+    def _check_exit(self, name: str, command: Any) -> None:
         listed = int(self.outside.sequencer.trader["verdicts"][Verdict.EXIT_BLIND])
         if self.state is not BookState.LIVE:
             self.blind_exits += 1
             if listed == self._blind_verdicts:
                 self.fail(f"{name} leaves blindly and is not listed")
         self._blind_verdicts = listed
-        trader = self.outside.sequencer.trader
-        if int(trader["inventory"][0]["working_sell_lots"]) * self._lot_atoms > int(
-            trader["inventory"][0]["held_atoms"]
-        ):
-            self.fail(f"{name} sells more than is held")
+        inventory, side = self.outside.sequencer.trader["inventory"][0], int(command["side"])
+        leaving = int(inventory["working_buy_lots" if side > 0 else "working_sell_lots"])
+        if leaving * self._lot_atoms > -side * int(inventory["held_atoms"]):
+            self.fail(f"{name} gives back more than is held")
 
     def _check_entry(self, name: str, command: Any) -> None:
         if self.state is not BookState.LIVE or self.is_silent or self.outside.listing.depth.last_id < 0:
@@ -125,11 +128,9 @@ class Watch:
         wanted = int(position["target_atoms"]) // self._lot_atoms
         if self._intended(int(command["intent_id"])) > wanted:
             self.fail(f"{name} brings its intent above {wanted} lots")
-        lots = int(inventory["held_atoms"]) // self._lot_atoms + int(inventory["working_buy_lots"])
-        notional = (
-            lots * int(command["price_ticks"]) * float(self.outside.universe.record[0]["listings"][0]["tick_price"])
-        )
-        notional *= float(self.outside.universe.record[0]["listings"][0]["lot_base"])
+        held, static = int(inventory["held_atoms"]) // self._lot_atoms, self.outside.universe.record[0]["listings"][0]
+        lots = max(held + int(inventory["working_buy_lots"]), int(inventory["working_sell_lots"]) - held)
+        notional = lots * int(command["price_ticks"]) * float(static["tick_price"]) * float(static["lot_base"])
         if notional > 1.005 * max(float(trader["capital"]), float(trader["equity"])):
             self.fail(f"{name} brings the symbol to {notional:,.0f}, more than the account has")
 
@@ -152,10 +153,7 @@ class Watch:
         account, trader = self.venue.account, self.outside.sequencer.trader
         if len(account.by_client_id) < len(account.orders) or len(account.orders) > len(self.sent):
             self.fail(f"after {when}: the venue has an order twice, or one that was never decided")
-        inventory, universe = trader["inventory"][0], self.outside.universe
-        ours = int(trader["balances"][0, universe.assets.index("BTC")])
-        balance = account.balance("BTC")
-        theirs = int((balance.free + balance.locked) * 10 ** universe.decimals["BTC"])
+        inventory, (ours, theirs) = trader["inventory"][0], self.held_atoms()
         low = ours - int(inventory["working_sell_lots"]) * self._lot_atoms
         high = ours + int(inventory["working_buy_lots"]) * self._lot_atoms
         if not low <= theirs <= high:
@@ -178,6 +176,8 @@ class Watch:
         """Where our copy is LIVE it is the venue's, and somebody is heard."""
         if self.state is not BookState.LIVE:
             return
+        if self.outside.listing.depth.last_id < 0:
+            self.fail("the book is LIVE and nobody knows where it stands")
         if self.is_silent:
             self.fail("the book is LIVE and nobody says anything")
         last_id = self.outside.listing.depth.last_id
@@ -190,13 +190,8 @@ class Watch:
 
     # --- in the end ---------------------------------------------------------------------------------------------
     def look_at_the_end(self) -> None:
-        """When all has been quiet for a while, both sides agree to the last decimal."""
-        trader, universe = self.outside.sequencer.trader, self.outside.universe
-        for asset_id, asset in enumerate(universe.assets):
-            balance = self.venue.account.balance(asset)
-            ours = Decimal(int(trader["balances"][0, asset_id])).scaleb(-universe.decimals[asset])
-            if ours != balance.free + balance.locked:
-                self.fail(f"{asset}: ours {ours}, the venue's {balance.free + balance.locked}")
+        """When all has been quiet for a while, nothing is open and the books are the same."""
+        trader = self.outside.sequencer.trader
         if not {order.client_id for order in self.venue.account.orders.values()} <= set(self.sent):
             self.fail("the venue has orders that were never decided")
         if int(trader["order_count"]):
