@@ -3,11 +3,10 @@
 import asyncio
 import contextlib
 import json
-import secrets
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -21,12 +20,17 @@ from .terminal import print_json, print_summary, progress_bar
 
 if TYPE_CHECKING:
     from .config import Config
+    from .emulator.embedded import Door, Embedded
     from .emulator.faults import Faults
-    from .shell.live import LiveRun, Venue
+    from .shell.link import Link
+    from .shell.live import LiveRun
 
 HISTORY_MINUTES = 300
 CAPITAL = 100_000.0
 STATUS_S = 5.0
+PATHS = {  # of each emulated venue: name -> scheme, path
+    "binance": {"rest": ("http", "/api/v3"), "streams": ("ws", ""), "ws_api": ("ws", "/ws-api/v3")},
+}
 FOREVER_S = 1e9
 InstrumentsOption = Annotated[str, typer.Option("--instruments", help="Base assets to simulate: BTC,ETH.")]
 FaultOption = Annotated[
@@ -36,39 +40,16 @@ FaultOption = Annotated[
 HistoryOption = Annotated[int, typer.Option("--history", help="Minutes of past that the venue can tell.", min=0)]
 
 
-@contextlib.asynccontextmanager
-async def embedded(
-    instruments: str,
-    seed: int,
-    edge: float,
-    history_minutes: int,
-    *,
-    port: int = 0,
-    capital: float = CAPITAL,
-    faults: "Faults | None" = None,
-) -> AsyncIterator[tuple["Venue", list[str]]]:
-    """A Binance Spot on a loopback port and a customer with money; (where it is, its symbols)."""
-    from .emulator.binance import BinanceSpot, Key
-    from .emulator.exchange import Account
-    from .emulator.market import SimulatedMarket
-    from .emulator.server import VenueServer
-    from .shell.live import Venue, wall_ns
+def embedded(
+    instruments: str, seed: int, edge: float, history_minutes: int, venues: list[str], capital: float
+) -> "Embedded":
+    """Simulated venues whose past has happened, not yet open."""
+    from .emulator.embedded import Embedded
 
-    market = SimulatedMarket(names_of(instruments) or ["BTC"], seed, edge)
+    made = Embedded(names_of(instruments) or ["BTC"], seed, edge, venues, Decimal(str(capital)))
     with progress_bar() as progress:
-        market.live_through(history_minutes, progress)
-    api_key, secret = f"emulated-{secrets.token_hex(8)}", secrets.token_hex(32)
-    account = Account("trader", {"USDT": Decimal(str(capital))})
-    market.exchange.accounts[account.name] = account
-    market.begin(wall_ns())
-    venue = BinanceSpot(market.exchange, {api_key: Key(secret, account)}, wall_ns)
-    venue.klines = market.klines
-    async with VenueServer(venue, market, wall_ns, faults).serve(port) as bound:
-        host = f"127.0.0.1:{bound}"
-        yield (
-            Venue("binance", f"http://{host}", f"ws://{host}", f"ws://{host}/ws-api/v3", api_key, secret),
-            list(market.exchange.instruments),
-        )
+        made.live_through(history_minutes, progress)
+    return made
 
 
 def emulator(
@@ -80,36 +61,43 @@ def emulator(
     capital: Annotated[float, typer.Option("--capital", help="USDT the customer has.", min=0)] = CAPITAL,
     fault: FaultOption = None,
 ) -> None:
-    """Serve a simulated Binance Spot on this machine until stopped; one JSON line says where and with which key.
+    """Serve simulated venues on this machine until stopped; one JSON line says where and with which keys.
 
     Examples:
       ets emulator --port 9000 --seed 7
       ets emulator --instruments SOL --edge 0.2
       ets emulator --fault drop:0.01 --fault lost-report:0.1
     """
+    from .emulator.embedded import OPENERS
     from .emulator.faults import parse
+    from .shell.live import wall_ns
 
     faults = parse(fault or [], seed)
+    place = embedded(instruments, seed, edge, history, list(OPENERS), capital)
 
     async def serve() -> None:
-        place = embedded(instruments, seed, edge, history, port=port, capital=capital, faults=faults)
-        async with place as (venue, symbols):
-            print_line({"venue": venue.name, "simulated": True, "edge": edge, "symbols": symbols} | where(venue))
+        async with place.serve(wall_ns, faults, port) as doors:
+            venues = {door.venue: addresses(door) for door in doors}
+            print_line({"simulated": True, "seed": seed, "edge": edge, "venues": venues})
             with stopping() as stopped:
                 await stopped.wait()
 
     asyncio.run(serve())
 
 
-def where(venue: "Venue") -> dict[str, str]:
-    """A throwaway key of a venue that holds no money."""
-    return {
-        "rest": f"{venue.rest}/api/v3",
-        "streams": venue.streams,
-        "ws_api": venue.api,
-        "api_key": venue.api_key,
-        "api_secret": venue.secret,
-    }
+def addresses(door: "Door") -> dict[str, Any]:
+    """Where a venue that holds no money is, with its throwaway key."""
+    paths = {name: f"{scheme}://{door.host}{path}" for name, (scheme, path) in PATHS[door.venue].items()}
+    return {"symbols": door.symbols, **paths, "api_key": door.api_key, "api_secret": door.secret}
+
+
+def link_to(door: "Door", now_ns: Callable[[], int]) -> "Link":
+    """The trader's end of the line to an embedded venue."""
+    from .shell.binance_link import BinanceLink, Place
+
+    host = door.host
+    place = Place(f"http://{host}", f"ws://{host}", f"ws://{host}/ws-api/v3", door.api_key, door.secret)
+    return BinanceLink(place, door.symbols, now_ns)
 
 
 def print_line(answer: dict[str, Any]) -> None:
@@ -161,12 +149,14 @@ def run(
             sys.stdout.write(f"{datetime.now(UTC):%H:%M:%S} {text}\n")
             sys.stdout.flush()
 
-    source = f"SIMULATED binance seed={seed} edge={edge:g}"
+    from .emulator.embedded import OPENERS
 
+    names = list(OPENERS)
+    source = f"SIMULATED {', '.join(names)} seed={seed} edge={edge:g}"
     began = time.perf_counter()
     faults = parse(fault or [], seed)
-    place = embedded(instruments, seed, edge, history, capital=resolved.account.capital, faults=faults)
-    asyncio.run(trade(place, resolved, folder, source, minutes * 60, say))
+    place = embedded(instruments, seed, edge, history, names, resolved.account.capital / len(names))
+    asyncio.run(trade(place, faults, resolved, folder, source, minutes * 60, say))
     summary = run_folder.finish(folder, time.perf_counter() - began)
     if as_json:
         print_json({"run": str(folder), **summary})
@@ -182,20 +172,21 @@ async def show(live: "LiveRun", say: Callable[[str], None]) -> None:
 
 
 async def trade(
-    place: contextlib.AbstractAsyncContextManager[tuple["Venue", list[str]]],
+    place: "Embedded",
+    faults: "Faults",
     config: "Config",
     folder: Path,
     source: str,
     seconds: float,
     say: Callable[[str], None],
 ) -> None:
-    """Open the venue, trade on it until the time is over or somebody says stop, close the journal."""
+    """Open the venues, trade on them until the time is over or somebody says stop, close the journal."""
     from .shell import run_folder
-    from .shell.live import LiveRun
+    from .shell.live import LiveRun, wall_ns
 
-    async with place as (venue, symbols):
-        say(f"{source}: {', '.join(symbols)}")
-        live = LiveRun(venue, config, folder, symbols, say=say)
+    async with place.serve(wall_ns, faults) as doors:
+        say(f"{source}: {', '.join(symbol for door in doors for symbol in door.symbols)}")
+        live = LiveRun([link_to(door, wall_ns) for door in doors], config, folder, say=say)
 
         def begin(live: LiveRun) -> None:
             run_folder.begin(folder, config, live.known, source)

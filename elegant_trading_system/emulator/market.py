@@ -1,8 +1,9 @@
-"""What moves an emulated venue: the simulator, its time shifted to now, with a past that is served as klines."""
+"""What moves emulated venues: one simulator, its time shifted to now, with a past that is served as klines."""
 
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,9 +21,22 @@ Array = np.ndarray[Any, Any]
 Progress = Callable[[str, float], None]
 
 
-def instrument_of(listing: ListingSpec) -> Instrument:
+class Shown(NamedTuple):
+    """What a venue shows of each simulated instrument: which of its listings, under what name, matched by what."""
+
+    offset: int
+    symbol: str
+    make: Callable[[Iterable[Instrument]], Exchange]
+
+
+VENUES = {
+    "binance": Shown(0, "{base}{quote}", Exchange),
+}
+
+
+def instrument_of(listing: ListingSpec, symbol: str) -> Instrument:
     return Instrument(
-        listing.base + listing.quote,
+        symbol.format(base=listing.base, quote=listing.quote),
         listing.base,
         listing.quote,
         listing.tick_size,
@@ -32,18 +46,26 @@ def instrument_of(listing: ListingSpec) -> Instrument:
 
 
 class SimulatedMarket:
-    """The first lit listing of each simulated instrument, moving an exchange's books as time goes by."""
+    """The simulated instruments' listings, each moving a book of its venue's exchange as time goes by."""
 
-    def __init__(self, instruments: list[str], seed: int, edge: float = 0.0) -> None:
+    def __init__(self, instruments: list[str], seed: int, edge: float = 0.0, venues: Iterable[str] = VENUES) -> None:
         self.stream = MarketStream(instruments, seed, edge)
-        self.listings = {n: self.stream.listings[n] for n in range(0, len(self.stream.listings), LISTED)}
-        self.exchange = Exchange(instrument_of(listing) for listing in self.listings.values())
-        self.klines: dict[str, list[list[Any]]] = {symbol: [] for symbol in self.exchange.instruments}
-        self._symbols = {n: instrument_of(listing).symbol for n, listing in self.listings.items()}
+        self.exchanges: dict[str, Exchange] = {}
+        self.klines: dict[str, dict[str, list[list[Any]]]] = {}
+        self._shown: dict[int, tuple[str, str]] = {}  # listing -> venue, symbol
+        for venue in venues:
+            self._show(venue, VENUES[venue])
         self._due: Iterator[tuple[int, Any, Array]] = iter(())
         self._next: tuple[int, Any, Array] | None = None
         self._ts_ns = self.stream.preset.ts_start_ns
         self._shift_ns = 0
+
+    def _show(self, venue: str, shown: Shown) -> None:
+        ids = range(shown.offset, len(self.stream.listings), LISTED)
+        instruments = [instrument_of(self.stream.listings[n], shown.symbol) for n in ids]
+        self.exchanges[venue] = shown.make(instruments)
+        self.klines[venue] = {instrument.symbol: [] for instrument in instruments}
+        self._shown |= {n: (venue, instrument.symbol) for n, instrument in zip(ids, instruments, strict=True)}
 
     def live_through(self, minutes: int, progress: Progress | None = None) -> None:
         """Let the market's past happen: books and klines are then as if it had been watched."""
@@ -60,14 +82,14 @@ class SimulatedMarket:
     def begin(self, now_ns: int) -> None:
         """From here on the market's time is that of the caller's clock."""
         self._shift_ns = now_ns - self._ts_ns
-        for rows in self.klines.values():
-            for row in rows:
-                row[0] += self._shift_ns // NS_PER_MS // MINUTE_MS * MINUTE_MS
-                row[6] += self._shift_ns // NS_PER_MS // MINUTE_MS * MINUTE_MS
+        shift_ms = self._shift_ns // NS_PER_MS // MINUTE_MS * MINUTE_MS
+        for row in (row for klines in self.klines.values() for rows in klines.values() for row in rows):
+            row[0] += shift_ms
+            row[6] += shift_ms
 
-    def advance(self, now_ns: int) -> list[Event]:
-        """Everything that has happened up to now."""
-        events: list[Event] = []
+    def advance(self, now_ns: int) -> dict[str, list[Event]]:
+        """Everything that has happened up to now, by venue."""
+        events = defaultdict[str, list[Event]](list)
         while True:
             if self._next is None:
                 self._next = next(self._due, None)
@@ -81,12 +103,12 @@ class SimulatedMarket:
             ts_ns, packet, rows = self._next
             if ts_ns + self._shift_ns > now_ns:
                 return events
-            events += self.apply(packet, rows)
+            events[self._shown[int(packet["listing_id"])][0]] += self.apply(packet, rows)
             self._next = None
 
     def _packets(self, chunk: Chunk, *, ordered: bool) -> Iterator[tuple[int, Any, Array]]:
         """(when it left the venue, packet, its rows) of the listings that are shown."""
-        is_ours = np.isin(chunk.packets["listing_id"], list(self._symbols))
+        is_ours = np.isin(chunk.packets["listing_id"], list(self._shown))
         found = np.flatnonzero(is_ours)
         if ordered:
             found = found[np.argsort(chunk.packets["ts_venue_ns"][found], kind="stable")]
@@ -100,34 +122,35 @@ class SimulatedMarket:
             )
 
     def apply(self, packet: Any, rows: Array) -> list[Event]:
-        symbol, kind, buys = self._symbols[int(packet["listing_id"])], int(packet["kind"]), int(packet["buy_count"])
+        venue, symbol = self._shown[int(packet["listing_id"])]
+        exchange, kind, buys = self.exchanges[venue], int(packet["kind"]), int(packet["buy_count"])
         pairs = [(int(ticks), int(lots)) for ticks, lots in rows.tolist()]
         if kind in (Kind.DEPTH, Kind.SNAPSHOT):
-            return self.exchange.apply_depth(symbol, pairs[:buys], pairs[buys:], is_whole=kind == Kind.SNAPSHOT)
+            return exchange.apply_depth(symbol, pairs[:buys], pairs[buys:], is_whole=kind == Kind.SNAPSHOT)
         events: list[Event] = []
         if kind == Kind.TRADE:
             ms = (int(packet["ts_venue_ns"]) + self._shift_ns) // NS_PER_MS
             for n, (ticks, lots) in enumerate(pairs):
                 side = Side.BUY if n < buys else Side.SELL
-                events += self.exchange.apply_trade(symbol, ticks, lots, side)
-                self._apply_kline(symbol, ms, ticks, lots, side)
+                events += exchange.apply_trade(symbol, ticks, lots, side)
+                apply_kline(self.klines[venue][symbol], exchange.instruments[symbol], ms, ticks, lots, side)
         return events
 
-    def _apply_kline(self, symbol: str, ms: int, ticks: int, lots: int, side: Side) -> None:
-        """One print joins its minute; minutes without one repeat the last close."""
-        instrument, rows = self.exchange.instruments[symbol], self.klines[symbol]
-        price, quantity, open_ms = instrument.price(ticks), instrument.quantity(lots), ms // MINUTE_MS * MINUTE_MS
-        while rows and rows[-1][0] + MINUTE_MS < open_ms:
-            rows.append(_row(rows[-1][0] + MINUTE_MS, Decimal(rows[-1][4])))
-        if not rows or rows[-1][0] < open_ms:
-            rows.append(_row(open_ms, price))
-        row = rows[-1]
-        row[2], row[3] = str(max(Decimal(row[2]), price)), str(min(Decimal(row[3]), price))
-        row[4] = str(price)
-        row[5], row[7] = str(Decimal(row[5]) + quantity), str(Decimal(row[7]) + price * quantity)
-        row[8] += 1
-        if side is Side.BUY:
-            row[9], row[10] = str(Decimal(row[9]) + quantity), str(Decimal(row[10]) + price * quantity)
+
+def apply_kline(rows: list[list[Any]], instrument: Instrument, ms: int, ticks: int, lots: int, side: Side) -> None:
+    """One print joins its minute; minutes without one repeat the last close."""
+    price, quantity, open_ms = instrument.price(ticks), instrument.quantity(lots), ms // MINUTE_MS * MINUTE_MS
+    while rows and rows[-1][0] + MINUTE_MS < open_ms:
+        rows.append(_row(rows[-1][0] + MINUTE_MS, Decimal(rows[-1][4])))
+    if not rows or rows[-1][0] < open_ms:
+        rows.append(_row(open_ms, price))
+    row = rows[-1]
+    row[2], row[3] = str(max(Decimal(row[2]), price)), str(min(Decimal(row[3]), price))
+    row[4] = str(price)
+    row[5], row[7] = str(Decimal(row[5]) + quantity), str(Decimal(row[7]) + price * quantity)
+    row[8] += 1
+    if side is Side.BUY:
+        row[9], row[10] = str(Decimal(row[9]) + quantity), str(Decimal(row[10]) + price * quantity)
 
 
 def _row(open_ms: int, price: Decimal) -> list[Any]:

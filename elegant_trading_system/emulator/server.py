@@ -1,15 +1,17 @@
-"""The emulated venues on a loopback port: bytes in, bytes out; what they mean is said in `binance.py`."""
+"""Emulated venues on loopback ports: bytes in, bytes out; what they mean is said in `binance.py` and its siblings."""
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
-from typing import Any
+import itertools
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from typing import Any, Protocol
 
 from aiohttp import WSMsgType, web
 
 from ..errors import UserError
-from .binance import BinanceSpot
+from .binance import BinanceSpot, Reply
 from .binance_streams import ApiSession, MarketSession
+from .exchange import Event
 from .faults import Faults, Passage
 from .market import SimulatedMarket
 
@@ -20,84 +22,81 @@ QUEUE_MAX = 10_000  # frames a slow client may owe us before it is let go
 FRAME_BYTES_MAX = 1 << 20
 
 
-class VenueServer:
-    """Serves one venue until it is closed; `port` 0 lets the system choose."""
+class Publisher(Protocol):
+    """A venue's open connections, as far as the market's movement concerns them."""
 
-    def __init__(
-        self, venue: BinanceSpot, market: SimulatedMarket, now_ns: Callable[[], int], faults: Faults | None = None
-    ) -> None:
-        self.venue = venue
-        self.market = market
-        self.now_ns = now_ns
-        self.faults = faults or Faults({}, 0)
-        self.steps = 0
+    def publish(self, events: Iterable[Event]) -> None: ...
 
-    @contextlib.asynccontextmanager
-    async def serve(self, port: int = 0) -> AsyncIterator[int]:
-        app = web.Application(client_max_size=FRAME_BYTES_MAX)
-        app.router.add_get("/ws-api/v3", self._api)
-        for path in ("/ws", "/ws/{tail:.*}", "/stream", "/stream/{tail:.*}"):
-            app.router.add_get(path, self._streams)
-        for path in ("/api/v3/{tail:.*}", "/sapi/v1/{tail:.*}"):
-            app.router.add_route("*", path, self._rest)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
-        await runner.setup()
-        site = web.TCPSite(runner, LOOPBACK, port)
+    def flush_depth(self) -> None: ...
+
+
+async def keep_moving(market: SimulatedMarket, publishers: Mapping[str, Publisher], now_ns: Callable[[], int]) -> None:
+    """What happens at the market reaches the venues' connections; depth every tenth of a second."""
+    for step in itertools.count(1):
+        for venue, events in market.advance(now_ns()).items():
+            publishers[venue].publish(events)
+        if step % STEPS_PER_FLUSH == 0:
+            for publisher in publishers.values():
+                publisher.flush_depth()
+        await asyncio.sleep(STEP_S)
+
+
+@contextlib.asynccontextmanager
+async def serving(app: web.Application, port: int = 0) -> AsyncIterator[int]:
+    """One venue on a loopback port until the block ends; 0 lets the system choose. Gives the port."""
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
+    await runner.setup()
+    site = web.TCPSite(runner, LOOPBACK, port)
+    try:
         try:
             await site.start()
         except OSError as error:
-            await runner.cleanup()
             raise UserError(f"port {port}: {error.strerror}", "choose another, or 0 for any free one") from None
-        bound = int(runner.addresses[0][1])
-        moving = asyncio.create_task(self._move())
-        try:
-            yield bound
-        finally:
-            moving.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await moving
-            await runner.cleanup()
+        yield int(runner.addresses[0][1])
+    finally:
+        await runner.cleanup()
 
-    async def _move(self) -> None:
-        while True:
-            self.step()
-            await asyncio.sleep(STEP_S)
 
-    def step(self) -> None:
-        """What has happened at the market since the last step; depth every tenth of a second."""
-        self.venue.streams.publish(self.market.advance(self.now_ns()))
-        self.steps += 1
-        if self.steps % STEPS_PER_FLUSH == 0:
-            self.venue.streams.flush_depth()
+def binance_app(venue: BinanceSpot, faults: Faults) -> web.Application:
+    """Binance Spot: market streams, WebSocket API and REST."""
+    app = web.Application(client_max_size=FRAME_BYTES_MAX)
 
-    async def _rest(self, request: web.Request) -> web.Response:
-        reply = self.venue.http(
-            request.method, request.path, request.query_string, await request.text(), dict(request.headers)
-        )
-        return web.Response(status=reply.status, headers=reply.headers, body=reply.body)
+    async def rest(request: web.Request) -> web.Response:
+        return await answer(venue.http, request)
 
-    async def _streams(self, request: web.Request) -> web.WebSocketResponse:
+    async def streams(request: web.Request) -> web.WebSocketResponse:
         def opened(send: Callable[[str], None]) -> MarketSession:
-            return self.venue.streams.open_market(send, request.path, request.query.get("streams", ""))
+            return venue.streams.open_market(send, request.path, request.query.get("streams", ""))
 
-        line = _Line(lambda text: (self.faults.market(), text))
-        return await line.converse(
-            request, opened, lambda session, text: session.receive(text), self.venue.streams.close
-        )
+        line = Line(lambda text: (faults.market(), text))
+        return await line.converse(request, opened, lambda session, text: session.receive(text), venue.streams.close)
 
-    async def _api(self, request: web.Request) -> web.WebSocketResponse:
+    async def api(request: web.Request) -> web.WebSocketResponse:
         def heard(session: ApiSession, text: str) -> None:
-            refusal = self.faults.refusal(text)
+            refusal = faults.refusal(text)
             if refusal:
                 session.send(refusal)
             else:
-                line.later(self.faults.request_delay_s(), lambda: self.venue.api(session, text))
+                line.later(faults.request_delay_s(), lambda: venue.api(session, text))
 
-        line = _Line(self.faults.answer)
-        return await line.converse(request, self.venue.streams.open_api, heard, self.venue.streams.close)
+        line = Line(faults.answer)
+        return await line.converse(request, venue.streams.open_api, heard, venue.streams.close)
+
+    app.router.add_get("/ws-api/v3", api)
+    for path in ("/ws", "/ws/{tail:.*}", "/stream", "/stream/{tail:.*}"):
+        app.router.add_get(path, streams)
+    for path in ("/api/v3/{tail:.*}", "/sapi/v1/{tail:.*}"):
+        app.router.add_route("*", path, rest)
+    return app
 
 
-class _Line:
+async def answer(http: Callable[[str, str, str, str, dict[str, str]], Reply], request: web.Request) -> web.Response:
+    """A request put to a venue."""
+    reply = http(request.method, request.path, request.query_string, await request.text(), dict(request.headers))
+    return web.Response(status=reply.status, headers=reply.headers, body=reply.body)
+
+
+class Line:
     """One connection: frames in are heard as they come, frames out wait in a queue of limited length."""
 
     def __init__(self, passage_of: Callable[[str], tuple[Passage, str]]) -> None:

@@ -19,7 +19,7 @@ from elegant_trading_system.emulator.binance import BinanceSpot, Key
 from elegant_trading_system.emulator.exchange import Account, Exchange, Instrument
 from elegant_trading_system.shell.binance_feed import BinanceFeed, Listing
 from elegant_trading_system.shell.binance_gateway import BinanceGateway
-from elegant_trading_system.shell.live import spec_of
+from elegant_trading_system.shell.binance_link import spec_of
 from elegant_trading_system.shell.sequencer import Sequencer
 
 START_NS = 1_760_000_000 * NS_PER_S

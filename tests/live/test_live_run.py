@@ -19,12 +19,14 @@ import httpx
 import pytest
 
 from elegant_trading_system import cli
-from elegant_trading_system.cli_live import embedded
+from elegant_trading_system.cli_live import embedded, link_to
 from elegant_trading_system.data import journal
+from elegant_trading_system.emulator.embedded import Door
 from elegant_trading_system.emulator.faults import Faults, parse
 from elegant_trading_system.errors import ExitCode, UserError
 from elegant_trading_system.shell import run_folder
-from elegant_trading_system.shell.live import LiveRun, Venue
+from elegant_trading_system.shell.binance_link import BinanceLink, Place
+from elegant_trading_system.shell.live import LiveRun, wall_ns
 from elegant_trading_system.sim.replay import verify
 
 from ..builders import LOOSE, loose
@@ -35,20 +37,22 @@ PATIENCE_S = 300.0  # a first start compiles
 SETS = [argument for setting in LOOSE for argument in ("--set", setting)]
 
 
-def balances(venue: Venue) -> dict[str, Decimal]:
+def balances(door: Door) -> dict[str, Decimal]:
     """What the venue says the account holds."""
     query = f"timestamp={time.time_ns() // 1_000_000}"
-    signature = hmac.new(venue.secret.encode(), query.encode(), hashlib.sha256).hexdigest()
-    url = f"{venue.rest}/api/v3/account?{query}&signature={signature}"
-    answer = httpx.get(url, headers={"X-MBX-APIKEY": venue.api_key}).json()
+    signature = hmac.new(door.secret.encode(), query.encode(), hashlib.sha256).hexdigest()
+    url = f"http://{door.host}/api/v3/account?{query}&signature={signature}"
+    answer = httpx.get(url, headers={"X-MBX-APIKEY": door.api_key}).json()
     return {row["asset"]: Decimal(row["free"]) + Decimal(row["locked"]) for row in answer["balances"]}
 
 
-async def trade(folder: Path, orders: int, faults: Faults) -> tuple[LiveRun, dict[str, Decimal]]:
+async def trade(folder: Path, orders: int, faults: Faults) -> tuple[LiveRun, BinanceLink, dict[str, Decimal]]:
     """Trade on an embedded venue until so many orders have been sent; then without faults until all are known."""
     config = loose()
-    async with embedded("BTC", 1, 0.3, 30, faults=faults) as (venue, symbols):
-        live = LiveRun(venue, config, folder, symbols)
+    async with embedded("BTC", 1, 0.3, 30, ["binance"], 100_000.0).serve(wall_ns, faults) as (door,):
+        link = link_to(door, wall_ns)
+        assert isinstance(link, BinanceLink)
+        live = LiveRun([link], config, folder)
         running = asyncio.create_task(
             live.run(PATIENCE_S, lambda run: run_folder.begin(folder, config, run.known, "test"))
         )
@@ -59,23 +63,23 @@ async def trade(folder: Path, orders: int, faults: Faults) -> tuple[LiveRun, dic
             await asyncio.wait([running], timeout=0.01)
         live.stop()
         await running
-        return live, await asyncio.to_thread(balances, venue)
+        return live, link, await asyncio.to_thread(balances, door)
 
 
 @pytest.mark.spec("X1", "P1", "E4", "M2")
 def test_what_was_traded_over_sockets_is_the_venue_s_account_and_replays_to_the_same_decisions(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
-    live, held = asyncio.run(trade(folder, 6, Faults({}, 0)))
+    _, link, held = asyncio.run(trade(folder, 6, Faults({}, 0)))
     summary = run_folder.finish(folder, 1.0)
     assert summary["orders"] >= 6
     assert summary["fills"] > 0
     assert summary["lots"]["sent"] == sum(summary["lots"][name] for name in ("filled", "expired"))
-    assert (summary["refused_reports"], summary["refused_rows"], live.feed.counts["refused"]) == (0, 0, 0)
+    assert (summary["refused_reports"], summary["refused_rows"], link.feed.counts["refused"]) == (0, 0, 0)
     ours = {asset: Decimal(entry["balance"]).scaleb(-entry["decimals"]) for asset, entry in summary["assets"].items()}
     assert ours == held, "to the last decimal"
-    assert live.feed.counts["gaps"] == 0
-    assert live.listing_of("BTCUSDT").depth.repeated > 0, "two connections brought everything twice"
+    assert link.feed.counts["gaps"] == 0
+    assert link.feed.listings["BTCUSDT"].depth.repeated > 0, "two connections brought everything twice"
     verified = verify(folder)
     assert verified["identical"], verified["first_difference"]
     assert verified["commands"] >= 6
@@ -94,12 +98,12 @@ def test_what_goes_wrong_on_real_sockets_leaves_the_accounts_equal(tmp_path: Pat
         "duplicate-report": 0.3,
         "lost-answer": 0.1,
     }
-    live, held = asyncio.run(trade(folder, 20, Faults(shares, 3)))
+    _, link, held = asyncio.run(trade(folder, 20, Faults(shares, 3)))
     summary = run_folder.finish(folder, 1.0)
     ours = {asset: Decimal(entry["balance"]).scaleb(-entry["decimals"]) for asset, entry in summary["assets"].items()}
     assert ours == held
     assert summary["refused_reports"] == 0
-    assert live.gateway.counts["repeated_fills"] > 0
+    assert link.gateway.counts["repeated_fills"] > 0
     assert verify(folder)["identical"]
 
 
@@ -128,6 +132,7 @@ def test_the_emulator_says_where_it_is_and_stops_when_told() -> None:
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as running:
         assert running.stdout is not None
         where: dict[str, Any] = json.loads(running.stdout.readline())
+        where = where["venues"]["binance"]
         assert where["symbols"] == ["ETHUSDT"]
         assert where["rest"].startswith("http://127.0.0.1:")
         klines = httpx.get(f"{where['rest']}/klines", params={"symbol": "ETHUSDT", "interval": "1m"}).json()
@@ -139,9 +144,9 @@ def test_the_emulator_says_where_it_is_and_stops_when_told() -> None:
 
 
 def test_a_venue_that_is_not_there_is_said_in_a_sentence(tmp_path: Path) -> None:
-    nowhere = Venue("binance", "http://127.0.0.1:9", "ws://127.0.0.1:9", "ws://127.0.0.1:9/ws-api/v3", "key", "secret")
+    nowhere = Place("http://127.0.0.1:9", "ws://127.0.0.1:9", "ws://127.0.0.1:9/ws-api/v3", "key", "secret")
     with pytest.raises(UserError, match=r"binance: exchangeInfo at http://127\.0\.0\.1:9"):
-        asyncio.run(LiveRun(nowhere, loose(), tmp_path, ["BTCUSDT"]).run(1.0))
+        asyncio.run(LiveRun([BinanceLink(nowhere, ["BTCUSDT"], wall_ns)], loose(), tmp_path).run(1.0))
 
 
 def test_everything_wrong_with_the_faults_is_said_at_once() -> None:
@@ -160,7 +165,7 @@ def test_a_port_that_is_taken_is_said_by_its_number() -> None:
         port = taken.getsockname()[1]
 
         async def serve() -> None:
-            async with embedded("BTC", 1, 0.0, 0, port=port):
+            async with embedded("BTC", 1, 0.0, 0, ["binance"], 1000.0).serve(wall_ns, Faults({}, 0), port):
                 pass
 
         with pytest.raises(UserError, match=f"port {port}: "):

@@ -1,0 +1,82 @@
+"""All emulated venues at once, on loopback ports, around one simulated market, with a customer who has money."""
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import AsyncIterator, Callable
+from decimal import Decimal
+from typing import NamedTuple
+
+from aiohttp import web
+
+from .binance import BinanceSpot, Key
+from .exchange import Account
+from .faults import Faults
+from .market import Progress, SimulatedMarket
+from .server import Publisher, binance_app, keep_moving, serving
+
+
+class Door(NamedTuple):
+    """Where an emulated venue is, and a throwaway key of a customer who exists nowhere else."""
+
+    venue: str
+    host: str  # 127.0.0.1:PORT
+    symbols: list[str]
+    api_key: str
+    secret: str
+
+
+class Opened(NamedTuple):
+    """A venue ready to be served."""
+
+    app: web.Application
+    publisher: Publisher
+    api_key: str
+    secret: str
+
+
+def _binance(market: SimulatedMarket, capital: Decimal, now_ns: Callable[[], int], faults: Faults) -> Opened:
+    account = Account("trader", {"USDT": capital})
+    exchange = market.exchanges["binance"]
+    exchange.accounts[account.name] = account
+    api_key, secret = f"emulated-{secrets.token_hex(8)}", secrets.token_hex(32)
+    venue = BinanceSpot(exchange, {api_key: Key(secret, account)}, now_ns)
+    venue.klines = market.klines["binance"]
+    return Opened(binance_app(venue, faults), venue.streams, api_key, secret)
+
+
+OPENERS: dict[str, Callable[[SimulatedMarket, Decimal, Callable[[], int], Faults], Opened]] = {
+    "binance": _binance,
+}
+
+
+class Embedded:
+    """A market with a past, and what its venues are opened with."""
+
+    def __init__(self, instruments: list[str], seed: int, edge: float, venues: list[str], capital: Decimal) -> None:
+        self.market = SimulatedMarket(instruments, seed, edge, venues)
+        self.capital = capital  # at each venue
+
+    def live_through(self, minutes: int, progress: Progress | None = None) -> None:
+        self.market.live_through(minutes, progress)
+
+    @contextlib.asynccontextmanager
+    async def serve(self, now_ns: Callable[[], int], faults: Faults, port: int = 0) -> AsyncIterator[list[Door]]:
+        """From here on the market moves with the clock. The venues take the ports from `port` on; 0: any free ones."""
+        self.market.begin(now_ns())
+        publishers, doors = dict[str, Publisher](), list[Door]()
+        async with contextlib.AsyncExitStack() as stack:
+            for n, (venue, exchange) in enumerate(self.market.exchanges.items()):
+                opened = OPENERS[venue](self.market, self.capital, now_ns, faults)
+                bound = await stack.enter_async_context(serving(opened.app, port + n if port else 0))
+                publishers[venue] = opened.publisher
+                doors.append(Door(venue, f"127.0.0.1:{bound}", list(exchange.instruments), *opened[2:]))
+            moving = asyncio.create_task(keep_moving(self.market, publishers, now_ns))
+            stack.push_async_callback(_stop, moving)
+            yield doors
+
+
+async def _stop(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task

@@ -1,0 +1,165 @@
+"""Binance Spot's bytes: market streams twice, REST for snapshots, history and the account, the WebSocket API for orders."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Coroutine
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import aiohttp
+import msgspec
+
+from ..data.decimals import Grid, parse_levels
+from ..data.tape import ListingSpec
+from ..errors import UserError
+from .binance_feed import BinanceFeed, Listing
+from .binance_gateway import BinanceGateway, signature_of, symbol_of
+from .link import Bar, Link
+from .sequencer import Sequencer
+
+NS_PER_MS = 1_000_000
+CONNECTIONS = 2  # what one loses the other brings
+HISTORY_MINUTES_MAX = 1000  # of one request
+SNAPSHOT_LIMIT = 1000
+SNAPSHOT_PAUSE_S = 0.5  # between attempts: snapshots are dear
+SEND_QUEUE = 256
+
+
+class Place(NamedTuple):
+    """Where a venue is and who we are there."""
+
+    rest: str  # http://127.0.0.1:PORT
+    streams: str  # ws://127.0.0.1:PORT
+    api: str  # ws://127.0.0.1:PORT/ws-api/v3
+    api_key: str
+    secret: str
+
+
+class BinanceLink(Link):
+    """Instruments such as BTCUSDT on Binance Spot."""
+
+    name = "binance"
+
+    def __init__(self, place: Place, symbols: list[str], now_ns: Callable[[], int]) -> None:
+        self.place, self.symbols, self.now_ns = place, symbols, now_ns
+        self.specs: dict[int, ListingSpec] = {}
+        self.feed: BinanceFeed
+        self.gateway: BinanceGateway
+        self._wanted: asyncio.Queue[str] = asyncio.Queue()
+        self._outgoing: asyncio.Queue[str] = asyncio.Queue(SEND_QUEUE)
+
+    def wire(self, sequencer: Sequencer, specs: dict[int, ListingSpec], epoch: str) -> None:
+        self.specs = specs
+        listings = [Listing(n, symbol_of(spec), Grid.of(spec.tick_size, spec.lot_size)) for n, spec in specs.items()]
+        self.feed = BinanceFeed(sequencer, listings, self._wanted.put_nowait)
+        self.gateway = BinanceGateway(
+            sequencer,
+            specs,
+            self.place.api_key,
+            self.place.secret,
+            epoch,
+            self._outgoing.put_nowait,
+            lambda: self.now_ns() // NS_PER_MS,
+        )
+
+    def command(self, command: Any) -> None:
+        self.gateway.command(command)
+
+    def beat(self, now_ns: int) -> None:
+        self.feed.check_holes(now_ns)
+        self.gateway.check_unsent()
+
+    # --- before the first decision ----------------------------------------------------------------------------
+    async def describe(self) -> list[ListingSpec]:
+        info = await self._json("exchangeInfo")
+        known = {entry["symbol"]: entry for entry in info["symbols"]}
+        missing = [symbol for symbol in self.symbols if symbol not in known]
+        if missing:
+            raise UserError(f"{self.name} has no {', '.join(missing)}", f"it has {', '.join(sorted(known)[:20])}")
+        return [spec_of(self.name, known[symbol]) for symbol in self.symbols]
+
+    async def remember(self) -> list[Bar]:
+        bars = []
+        for listing_id, spec in self.specs.items():
+            rows = await self._json("klines", symbol=symbol_of(spec), interval="1m", limit=HISTORY_MINUTES_MAX)
+            grid = Grid.of(spec.tick_size, spec.lot_size)
+            for row in rows:
+                end_ns = (int(row[6]) + 1) * NS_PER_MS
+                if end_ns <= self.now_ns():  # the running minute is not known yet
+                    text = ",".join(f'["{price}","0"]' for price in row[1:4]) + f',["{row[4]}","{row[5]}"]'
+                    bars.append(Bar(end_ns, listing_id, parse_levels([f"[{text}]".encode()], grid).rows))
+        return bars
+
+    async def balances(self) -> dict[str, Decimal]:
+        query = f"timestamp={self.now_ns() // NS_PER_MS}"
+        url = f"{self.place.rest}/api/v3/account?{query}&signature={signature_of(self.place.secret, query)}"
+        account = msgspec.json.decode(await self.get(url, {"X-MBX-APIKEY": self.place.api_key}))
+        return {row["asset"]: Decimal(row["free"]) for row in account["balances"]}
+
+    async def _json(self, path: str, **params: Any) -> Any:
+        return msgspec.json.decode(await self.get(f"{self.place.rest}/api/v3/{path}", **params))
+
+    # --- while it runs ----------------------------------------------------------------------------------------
+    def tasks(self) -> list[Coroutine[Any, Any, None]]:
+        return [*map(self._keep_feed, range(CONNECTIONS)), self._keep_gateway(), self._keep_books()]
+
+    async def _keep_feed(self, connection: int) -> None:
+        """One market connection, opened again whenever it ends."""
+        await self.keep_connected(
+            f"{self.place.streams}/stream?streams={self.feed.streams()}",
+            lambda _socket: self.feed.hear_up(connection),
+            lambda frame: self.feed.hear(connection, frame),
+            lambda: self.feed.hear_down(connection),
+        )
+
+    async def _keep_gateway(self) -> None:
+        """The order connection: what is waiting goes out in order."""
+        sending: list[asyncio.Task[None]] = []
+
+        def opened(socket: aiohttp.ClientWebSocketResponse) -> None:
+            while not self._outgoing.empty():  # for the connection before
+                self._outgoing.get_nowait()
+            sending.append(asyncio.create_task(self._send_all(socket)))
+            self.gateway.hear_up()
+
+        def ended() -> None:
+            self.gateway.hear_down()
+            for task in sending:
+                task.cancel()
+            sending.clear()
+
+        await self.keep_connected(self.place.api, opened, self.gateway.hear, ended)
+
+    async def _send_all(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        while True:
+            await socket.send_str(await self._outgoing.get())
+
+    async def _keep_books(self) -> None:
+        """Snapshots for books that need one, one at a time."""
+        while True:
+            symbol = await self._wanted.get()
+            while True:
+                with contextlib.suppress(UserError):
+                    url = f"{self.place.rest}/api/v3/depth"
+                    if self.feed.hear_snapshot(symbol, await self.get(url, symbol=symbol, limit=SNAPSHOT_LIMIT)):
+                        break
+                await asyncio.sleep(SNAPSHOT_PAUSE_S)
+
+
+def spec_of(venue: str, entry: dict[str, Any]) -> ListingSpec:
+    """An instrument from exchangeInfo; steps come from its filters, never from its precisions."""
+    filters = {one["filterType"]: one for one in entry["filters"]}
+    notional = filters.get("NOTIONAL") or filters.get("MIN_NOTIONAL") or {"minNotional": "0"}
+    lot = Decimal(filters["LOT_SIZE"]["stepSize"]).normalize()
+    return ListingSpec(
+        venue=venue,
+        symbol=f"{entry['baseAsset']}/{entry['quoteAsset']}",
+        kind="spot",
+        base=entry["baseAsset"],
+        quote=entry["quoteAsset"],
+        settle=entry["quoteAsset"],
+        tick_size=Decimal(filters["PRICE_FILTER"]["tickSize"]).normalize(),
+        lot_size=lot,
+        lots_min=max(1, int(Decimal(filters["LOT_SIZE"]["minQty"]) / lot)),
+        notional_min=Decimal(notional["minNotional"]),
+    )

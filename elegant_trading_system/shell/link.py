@@ -1,0 +1,96 @@
+"""What a live run needs of a venue. A link moves the bytes; what they mean is said in the venue's feed and gateway."""
+
+import asyncio
+import contextlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Coroutine
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import aiohttp
+import numpy as np
+
+from ..data.tape import ListingSpec
+from ..errors import UserError
+from .sequencer import Sequencer
+
+Array = np.ndarray[Any, Any]
+BACKOFF_S, BACKOFF_MAX_S = 0.1, 10.0
+FRAME_BYTES_MAX = 1 << 25  # a whole book of a busy instrument comes in one frame
+PING_S = 20.0
+
+
+class Bar(NamedTuple):
+    """A minute of the past: four rows open, high, low, close; the lots of the last are the volume."""
+
+    ts_end_ns: int
+    listing_id: int
+    levels: Array
+
+
+class Link(ABC):
+    """One venue, its market connections and our account there. Methods are called in the order they stand here."""
+
+    name: str
+    http: aiohttp.ClientSession
+
+    @abstractmethod
+    async def describe(self) -> list[ListingSpec]:
+        """The instruments that were asked for, as the venue describes them. Raises UserError when one is missing."""
+
+    @abstractmethod
+    def wire(self, sequencer: Sequencer, specs: dict[int, ListingSpec], epoch: str) -> None:
+        """The run has numbered our listings: make feed and gateway. No order name of this epoch was ever used."""
+
+    @abstractmethod
+    async def remember(self) -> list[Bar]:
+        """Complete minute bars from before now, in any order."""
+
+    @abstractmethod
+    async def balances(self) -> dict[str, Decimal]:
+        """What the account holds free, by asset."""
+
+    @abstractmethod
+    def tasks(self) -> list[Coroutine[Any, Any, None]]:
+        """What has to run, each until cancelled."""
+
+    @abstractmethod
+    def command(self, command: Any) -> None:
+        """What the core has decided for one of our listings: to be sent now, without waiting."""
+
+    @abstractmethod
+    def beat(self, now_ns: int) -> None:
+        """Called many times a second: what has been missing or waiting for too long."""
+
+    async def get(self, url: str, headers: dict[str, str] | None = None, **params: Any) -> bytes:
+        """The body of a GET; anything but 200 raises UserError with the venue's own words."""
+        path = url.rpartition("/")[2].partition("?")[0]
+        try:
+            async with self.http.get(url, params=params, headers=headers) as reply:
+                body = await reply.read()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise UserError(f"{self.name}: {path} at {url.partition('?')[0]}: {error or 'no answer'}") from None
+        if reply.status != 200:
+            raise UserError(f"{self.name} refused {path}: {body[:200].decode(errors='replace')}")
+        return body
+
+    async def keep_connected(
+        self,
+        url: str,
+        opened: Callable[[aiohttp.ClientWebSocketResponse], None],
+        hear: Callable[[Any], None],
+        ended: Callable[[], None],
+    ) -> None:
+        """Connect, hear frames until the connection ends, wait a little longer each time in vain, connect again."""
+        wait_s = BACKOFF_S
+        while True:
+            with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError):
+                async with self.http.ws_connect(url, heartbeat=PING_S, max_msg_size=FRAME_BYTES_MAX) as socket:
+                    opened(socket)
+                    async for message in socket:
+                        wait_s = BACKOFF_S
+                        if message.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
+                            hear(message.data)
+            ended()
+            await asyncio.sleep(wait_s)
+            wait_s = min(2 * wait_s, BACKOFF_MAX_S)
