@@ -53,6 +53,15 @@ class Arbiter(Generic[Payload]):
             return Verdict.MOVED, moved
         return (Verdict.LOST if self.is_lost() else Verdict.WAITING), []
 
+    def take_next(self, connection: int, first: int, last: int) -> Verdict:
+        """`take` of a message that is known or is the very next, whose payload lies ready; WAITING: it is neither."""
+        if self.pending or self.last_id < 0 or first > self.last_id + 1:
+            return Verdict.WAITING  # nothing is noted: `take` will
+        if self.is_known(connection, last):
+            return Verdict.REPEATED
+        self.last_id = last
+        return Verdict.MOVED
+
     def is_known(self, connection: int, last: int) -> bool:
         """Note what a connection has brought: is it contained in the stream already?"""
         self.heard[connection] = max(self.heard.get(connection, -1), last)

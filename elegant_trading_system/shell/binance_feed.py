@@ -5,31 +5,34 @@ Nothing here waits or opens a connection: frames and snapshots are handed in, wh
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 import numpy as np
 
 from ..core.kinds import BookState, Kind
+from ..data.binance_scan import STAMP_MS_MAX, Scanner
 from ..data.decimals import Grid, LevelError, parse_levels
 from .arbiter import Arbiter, Message, Verdict
 from .sequencer import NO_ROWS, Sequencer
 
 Array = np.ndarray[Any, Any]
 NS_PER_MS = 1_000_000
+DEPTH = Kind.DEPTH.value
 HOLE_NS = 500 * NS_PER_MS
+Stamp = Annotated[int, msgspec.Meta(ge=0, lt=STAMP_MS_MAX)]
 
 
 class Data(msgspec.Struct, gc=False):
     """A depth diff or a trade."""
 
     s: str
-    E: int = 0
+    E: Stamp = 0
     e: str = ""
     U: int = -1
     u: int = -1
     t: int = -1
-    T: int = 0
+    T: Stamp = 0
     m: bool = False
     p: str = ""
     q: str = ""
@@ -75,6 +78,8 @@ class BinanceFeed:
         self.listings = {listing.symbol: listing for listing in listings}
         self.want_snapshot = want_snapshot
         self.counts = Counter[str]()
+        self._by_number = listings
+        self._scanner = Scanner([(one.symbol, one.grid) for one in listings], sequencer.journal.rows)
         self._decode = msgspec.json.Decoder(Frame).decode
         self._decode_snapshot = msgspec.json.Decoder(Snapshot).decode
 
@@ -85,19 +90,40 @@ class BinanceFeed:
         """One frame; what cannot be read or is not ours is counted and changes nothing."""
         self.counts["frames"] += 1
         try:
-            data = self._decode(frame).data
-            if data is None:
-                return
-            listing = self.listings[data.s]
-            if data.e == "depthUpdate" and 0 <= data.U <= data.u:
-                self._apply_depth(connection, listing, data)
-            elif data.e == "trade" and data.t >= 0:
-                self._apply_trade(connection, listing, data)
-            elif data.e not in ("depthUpdate", "trade"):
-                self.counts["ignored"] += 1  # a stream we do not use
-            else:
-                self.counts["refused"] += 1
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError, LevelError):
+            if not self._hear_usual(connection, frame):
+                self._hear_any(connection, frame)
+        except (msgspec.DecodeError, UnicodeError, RecursionError, KeyError, LevelError):
+            self.counts["refused"] += 1
+
+    def _hear_usual(self, connection: int, frame: str | bytes) -> bool:
+        """The short way of what comes nearly always: a known message, or the very next in the form it always has.
+
+        Its rows are scanned to where the journal's next go, and count only if it is the next.
+        """
+        journal = self.sequencer.journal
+        begin = journal.begin(0)
+        kind, number, first, last, buys, sells, ts_ms = self._scanner.scan(frame, journal.rows, begin)
+        if kind == 0:
+            return False
+        listing = self._by_number[number]
+        stream = listing.depth if kind == DEPTH else listing.trades
+        verdict = stream.take_next(connection, first, last)
+        if verdict is Verdict.MOVED:
+            self.sequencer.hear_written(kind, listing.listing_id, buys, sells, ts_ms * NS_PER_MS)
+        return verdict is not Verdict.WAITING
+
+    def _hear_any(self, connection: int, frame: str | bytes) -> None:
+        data = self._decode(frame).data
+        if data is None:
+            return
+        listing = self.listings[data.s]
+        if data.e == "depthUpdate" and 0 <= data.U <= data.u:
+            self._apply_depth(connection, listing, data)
+        elif data.e == "trade" and data.t >= 0:
+            self._apply_trade(connection, listing, data)
+        elif data.e not in ("depthUpdate", "trade"):
+            self.counts["ignored"] += 1  # a stream we do not use
+        else:
             self.counts["refused"] += 1
 
     def _apply_depth(self, connection: int, listing: Listing, data: Data) -> None:
@@ -154,7 +180,7 @@ class BinanceFeed:
         try:
             snapshot = self._decode_snapshot(body)
             parsed = parse_levels([bytes(snapshot.bids), bytes(snapshot.asks)], listing.grid)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, LevelError):
+        except (msgspec.DecodeError, UnicodeError, RecursionError, LevelError):
             self.counts["refused"] += 1
             return False
         moved = listing.depth.restart(snapshot.last_id)

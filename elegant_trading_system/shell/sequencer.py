@@ -7,6 +7,7 @@ import numpy as np
 
 from ..config import Config
 from ..core import engine
+from ..core.jit import direct
 from ..core.kinds import Kind
 from ..core.schema import COMMAND, EQUITY, EVALUATION, GROUPS, LEVEL, MARK, TRADER
 from ..data.journal import Journal
@@ -42,6 +43,8 @@ class Sequencer:
         self._counts = np.zeros(5, np.int64)
         self._logs = (np.zeros(64 * 2 * GROUPS, EVALUATION), np.zeros(1024, EQUITY), np.zeros(4096, MARK), self._counts)
         self._commands = np.zeros(COMMAND_ROOM, COMMAND)
+        self._state = (universe.record, self.market, self.books), self.traders, self._memory, *self._params, self._logs
+        self._advance = direct(engine.advance, *self._state, journal.packets[:0], journal.rows, self._commands)
 
     @property
     def trader(self) -> Any:
@@ -62,18 +65,22 @@ class Sequencer:
         code: int = 0,
     ) -> None:
         """One event, stamped now unless it says when it became known; its commands leave at once."""
-        entry = self.journal.begin(len(buys) + len(sells))
-        entry.rows[: len(buys)] = buys
-        entry.rows[len(buys) :] = sells
-        self._ts_ns = max(self._ts_ns, ts_local_ns or self.now_ns())
-        packet = entry.packet
-        packet["seq"] = self.journal.count
-        packet["ts_local_ns"] = self._ts_ns
-        packet["ts_venue_ns"] = ts_venue_ns or self._ts_ns
-        packet["order_id"], packet["atoms"], packet["asset_id"] = order_id, atoms, asset_id
-        packet["buy_count"], packet["sell_count"] = len(buys), len(sells)
-        packet["listing_id"], packet["kind"], packet["code"] = listing_id, kind, code
-        self._step(self.journal.commit(entry))
+        buy_count, sell_count = len(buys), len(sells)
+        begin = self.journal.begin(buy_count + sell_count)
+        middle = begin + buy_count
+        self.journal.rows[begin:middle] = buys
+        self.journal.rows[middle : middle + sell_count] = sells
+        self._ts_ns = ts_ns = max(self._ts_ns, ts_local_ns or self.now_ns())
+        self._step(
+            self.journal.commit(
+                ts_ns, ts_venue_ns or ts_ns, order_id, atoms, buy_count, sell_count, listing_id, kind, code, asset_id
+            )
+        )
+
+    def hear_written(self, kind: int, listing_id: int, buy_count: int, sell_count: int, ts_venue_ns: int) -> None:
+        """A market event whose rows lie where the journal's next event's go."""
+        self._ts_ns = ts_ns = max(self._ts_ns, self.now_ns())
+        self._step(self.journal.commit(ts_ns, ts_venue_ns or ts_ns, 0, 0, buy_count, sell_count, listing_id, kind))
 
     def tick(self) -> None:
         """Time has passed and nothing else: the boundaries that are due are decided."""
@@ -83,19 +90,9 @@ class Sequencer:
 
     def _step(self, n: int) -> None:
         """Advance the core by event n of the running segment."""
-        packets = self.journal.packets[n : n + 1]
+        packets, rows = self.journal.packets[n : n + 1], self.journal.rows
         while True:
-            consumed, count = engine.advance(
-                (self.universe.record, self.market, self.books),
-                self.traders,
-                self._memory,
-                *self._params,
-                self._logs,
-                packets,
-                self.journal.rows,
-                self._commands,
-            )
-            self._counts[:] = 0  # evaluations and equity are made again from the journal when somebody asks
+            consumed, count = self._advance(*self._state, packets, rows, self._commands)
             if count:
                 made = self._commands[:count].copy()
                 self.journal.log_commands(made)
@@ -104,6 +101,7 @@ class Sequencer:
                     self.send(command)
             if consumed == 1:
                 return
+            self._counts[:] = 0  # evaluations and equity are made again from the journal when somebody asks
 
     def decisions_digest(self, commands: Array) -> str:
         return decisions_digest(commands, self.trader)
