@@ -27,7 +27,8 @@ HEAD = np.dtype([("schema_version", "i8"), ("packets", "i8"), ("rows", "i8")])
 PARTS = (("packets", PACKET, SEGMENT_PACKETS), ("rows", LEVEL, SEGMENT_ROWS), ("head", HEAD, 1))
 
 PACKET_FORM = struct.Struct("=6q2i4h")  # written field by field through NumPy it takes thirty times as long
-assert PACKET_FORM.size == PACKET.itemsize
+PACKET_BYTES = PACKET.itemsize
+assert PACKET_FORM.size == PACKET_BYTES
 
 
 class _Segment:
@@ -36,12 +37,10 @@ class _Segment:
     def __init__(self, folder: Path, number: int) -> None:
         self.folder, self.number = folder, number
         self._maps: list[mmap.mmap] = []
-        self.packets, self.rows, head = (self._map(*part) for part in PARTS)
+        self.packets, self.rows, _ = (self._map(*part) for part in PARTS)
         self.packet_map = self._maps[0]
-        self.packet_count, self.row_count = 0, 0
-        self._head = memoryview(self._maps[2]).cast("q")  # one store a count, as HEAD has them
-        self._head[0] = SCHEMA_VERSION
-        assert len(head) * len(HEAD.names or ()) == len(self._head)
+        self.head = memoryview(self._maps[2]).cast("q")  # as HEAD has them, one store a count
+        self.head[0] = SCHEMA_VERSION
 
     def path(self, name: str) -> Path:
         return self.folder / f"{name}-{self.number:05d}.bin"
@@ -62,18 +61,9 @@ class _Segment:
             os.close(descriptor)
         return np.frombuffer(self._maps[-1], dtype)
 
-    def count(self, row_count: int) -> int:
-        """One event more, with so many rows; returns its place."""
-        n = self.packet_count
-        self.packet_count = n + 1
-        self.row_count += row_count
-        self._head[2] = self.row_count
-        self._head[1] = n + 1
-        return n
-
     def close(self) -> None:
         """Cut the files to what was used and make them durable."""
-        used = {"packets": self.packet_count, "rows": self.row_count, "head": 1}
+        used = {"packets": self.head[1], "rows": self.head[2], "head": 1}
         for mapped in self._maps:
             mapped.flush()
         for name, dtype, _ in PARTS:
@@ -94,19 +84,15 @@ class Journal:
     def _open(self, segment: _Segment) -> None:
         self._segment = segment
         self.packets, self.rows = segment.packets, segment.rows  # of the running segment, committed or not
-
-    @property
-    def position(self) -> int:
-        """Where in the running segment the next event goes."""
-        return self._segment.packet_count
+        self.position, self._row_count = 0, 0  # where in them the next event goes
+        self._packet_map, self._head = segment.packet_map, segment.head
 
     def begin(self, row_count: int) -> int:
         """Where in `rows` the next event's go, when there are so many; nothing counts until `commit`."""
-        segment = self._segment
-        if segment.packet_count == SEGMENT_PACKETS or segment.row_count + row_count > SEGMENT_ROWS:
+        if self.position == SEGMENT_PACKETS or self._row_count + row_count > SEGMENT_ROWS:
             assert row_count <= SEGMENT_ROWS, row_count
             self._rotate()
-        return self._segment.row_count
+        return self._row_count
 
     def commit(
         self,
@@ -122,14 +108,14 @@ class Journal:
         asset_id: int = 0,
     ) -> int:
         """The event counts from here on; returns its place in the segment. Fields as PACKET has them."""
-        segment = self._segment
+        n, begin = self.position, self._row_count
         PACKET_FORM.pack_into(
-            segment.packet_map,
-            segment.packet_count * PACKET_FORM.size,
+            self._packet_map,
+            n * PACKET_BYTES,
             self.count,
             ts_local_ns,
             ts_venue_ns,
-            segment.row_count,
+            begin,
             order_id,
             atoms,
             buy_count,
@@ -139,8 +125,10 @@ class Journal:
             code,
             asset_id,
         )
+        self._row_count = self._head[2] = begin + buy_count + sell_count
+        self.position = self._head[1] = n + 1
         self.count += 1
-        return segment.count(buy_count + sell_count)
+        return n
 
     def log_commands(self, commands: Array) -> None:
         """What was decided: to be compared with what a replay decides."""

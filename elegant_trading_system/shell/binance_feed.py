@@ -13,7 +13,7 @@ import numpy as np
 from ..core.kinds import BookState, Kind
 from ..data.binance_scan import STAMP_MS_MAX, Scanner
 from ..data.decimals import Grid, LevelError, parse_levels
-from .arbiter import Arbiter, Message, Verdict
+from .arbiter import MOVED, WAITING, Arbiter, Message, Verdict
 from .sequencer import NO_ROWS, Sequencer
 
 Array = np.ndarray[Any, Any]
@@ -108,9 +108,9 @@ class BinanceFeed:
         listing = self._by_number[number]
         stream = listing.depth if kind == DEPTH else listing.trades
         verdict = stream.take_next(connection, first, last)
-        if verdict is Verdict.MOVED:
+        if verdict is MOVED:
             self.sequencer.hear_written(kind, listing.listing_id, buys, sells, ts_ms * NS_PER_MS)
-        return verdict is not Verdict.WAITING
+        return verdict is not WAITING
 
     def _hear_any(self, connection: int, frame: str | bytes) -> None:
         data = self._decode(frame).data

@@ -1,6 +1,7 @@
 """The sequencer: the only one that stamps events, writes them down and hands them to the core, in that order."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -43,8 +44,9 @@ class Sequencer:
         self._counts = np.zeros(5, np.int64)
         self._logs = (np.zeros(64 * 2 * GROUPS, EVALUATION), np.zeros(1024, EQUITY), np.zeros(4096, MARK), self._counts)
         self._commands = np.zeros(COMMAND_ROOM, COMMAND)
-        self._state = (universe.record, self.market, self.books), self.traders, self._memory, *self._params, self._logs
-        self._advance = direct(engine.advance, *self._state, journal.packets[:0], journal.rows, self._commands)
+        state = (universe.record, self.market, self.books), self.traders, self._memory, *self._params, self._logs
+        advance = direct(engine.advance, *state, journal.packets[:0], journal.rows, self._commands)
+        self._advance: Callable[[Array, Array, Array], tuple[int, int]] = partial(advance, *state)
 
     @property
     def trader(self) -> Any:
@@ -92,7 +94,7 @@ class Sequencer:
         """Advance the core by event n of the running segment."""
         packets, rows = self.journal.packets[n : n + 1], self.journal.rows
         while True:
-            consumed, count = self._advance(*self._state, packets, rows, self._commands)
+            consumed, count = self._advance(packets, rows, self._commands)
             if count:
                 made = self._commands[:count].copy()
                 self.journal.log_commands(made)
