@@ -8,11 +8,13 @@ import shutil
 import tempfile
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import msgspec
 
 from elegant_trading_system.config_sources import load as load_config
+from elegant_trading_system.core import engine as product
 from elegant_trading_system.core.kinds import BookState
 from elegant_trading_system.data.decimals import Grid
 from elegant_trading_system.data.journal import Journal
@@ -50,12 +52,16 @@ class Ours:
     """Feed, sequencer, journal and the whole engine with the product's strategy."""
 
     def __init__(
-        self, frames: Frames, now_ns: Callable[[], int], send: Callable[[Any], None] = lambda _command: None
+        self,
+        frames: Frames,
+        now_ns: Callable[[], int],
+        send: Callable[[Any], None] = lambda _command: None,
+        engine: ModuleType = product,
     ) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="ets-bench-"))
         config = load_config(environ={})
         self.journal = Journal(self.folder / "journal")
-        self.sequencer = Sequencer(build([frames.spec], config), config, self.journal, now_ns, send)
+        self.sequencer = Sequencer(build([frames.spec], config), config, self.journal, now_ns, send, engine=engine)
         listing = Listing(0, SYMBOL, Grid.of(frames.spec.tick_size, frames.spec.lot_size))
         self.feed = BinanceFeed(self.sequencer, [listing], lambda _symbol: None)
         self.snapshot = frames.snapshot

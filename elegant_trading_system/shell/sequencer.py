@@ -2,12 +2,13 @@
 
 from collections.abc import Callable
 from functools import partial
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from ..config import Config
-from ..core import engine
+from ..core import engine as product
 from ..core.jit import direct
 from ..core.kinds import Kind
 from ..core.schema import COMMAND, EQUITY, EVALUATION, GROUPS, LEVEL, MARK, TRADER
@@ -30,6 +31,8 @@ class Sequencer:
         journal: Journal,
         now_ns: Callable[[], int],
         send: Callable[[Any], None],
+        *,
+        engine: ModuleType = product,
     ) -> None:
         self.universe = universe
         self.journal = journal
