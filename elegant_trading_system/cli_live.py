@@ -1,202 +1,206 @@
-"""`ets emulator` and `ets run`: venues on this machine, and trading on them."""
+"""`ets run`: trading in real time."""
 
 import asyncio
-import contextlib
-import json
-import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from rich.console import Console
 
-from .cli_parse import RUNS, ConfigOption, EdgeOption, JsonOption, SeedOption, SetOption, load_config, names_of
-from .errors import ExitCode, UserError
-from .terminal import print_json, print_summary, progress_bar
+from .cli_emulator import DEMO, HISTORY_MINUTES, FaultOption, HistoryOption, InstrumentsOption, Scene
+from .cli_parse import (
+    RUNS,
+    ConfigOption,
+    EdgeOption,
+    JsonOption,
+    SeedOption,
+    SetOption,
+    load_config,
+    names_of,
+    stopping,
+)
+from .cli_place import Place, place_of
+from .terminal import open_page, print_json, print_summary, progress_bar
 
 if TYPE_CHECKING:
     from .config import Config
-    from .emulator.embedded import Door, Embedded
-    from .emulator.faults import Faults
-    from .shell.link import Link
     from .shell.live import LiveRun
+    from .shell.run_folder import Recovered
 
-HISTORY_MINUTES = 300
-CAPITAL = 100_000.0
-STATUS_S = 5.0
-PATHS = {  # of each emulated venue: name -> scheme, path
-    "binance": {"rest": ("http", "/api/v3"), "streams": ("ws", ""), "ws_api": ("ws", "/ws-api/v3")},
-}
+STATUS_S, SCREEN_S = 5.0, 0.5
+SAID_MAX = 50
 FOREVER_S = 1e9
-InstrumentsOption = Annotated[str, typer.Option("--instruments", help="Base assets to simulate: BTC,ETH.")]
-FaultOption = Annotated[
-    list[str] | None,
-    typer.Option("--fault", help="NAME:SHARE of what goes wrong; a wrong name prints them all. May be repeated."),
-]
-HistoryOption = Annotated[int, typer.Option("--history", help="Minutes of past that the venue can tell.", min=0)]
 
 
-def embedded(
-    instruments: str, seed: int, edge: float, history_minutes: int, venues: list[str], capital: float
-) -> "Embedded":
-    """Simulated venues whose past has happened, not yet open."""
-    from .emulator.embedded import Embedded
+def compile_first(config: "Config") -> None:
+    """The first run compiles the engine: said while it happens, before a venue is open and waits for us."""
+    from .shell.sequencer import compile_engine
 
-    made = Embedded(names_of(instruments) or ["BTC"], seed, edge, venues, Decimal(str(capital)))
     with progress_bar() as progress:
-        made.live_through(history_minutes, progress)
-    return made
+        progress("loading the engine (the first time it is compiled, which takes a while)", 0.0)
+        compile_engine(config)
 
 
-def emulator(
-    port: Annotated[int, typer.Option("--port", help="0: any free one.", min=0, max=65535)] = 0,
+def run(
+    venues: Annotated[
+        str,
+        typer.Option(
+            "--venues", help="sim: simulated venues on this machine. Names: their real data, simulated orders."
+        ),
+    ] = "sim",
+    minutes: Annotated[float, typer.Option("--minutes", help="Stop after so long; 0: when told to.", min=0)] = 0.0,
+    is_demo: Annotated[
+        bool, typer.Option("--demo", help="A chosen moment of a chosen market, where much happens.")
+    ] = False,
     seed: SeedOption = 1,
     edge: EdgeOption = 0.0,
     instruments: InstrumentsOption = "BTC,ETH",
     history: HistoryOption = HISTORY_MINUTES,
-    capital: Annotated[float, typer.Option("--capital", help="USDT the customer has.", min=0)] = CAPITAL,
-    fault: FaultOption = None,
-) -> None:
-    """Serve simulated venues on this machine until stopped; one JSON line says where and with which keys.
-
-    Examples:
-      ets emulator --port 9000 --seed 7
-      ets emulator --instruments SOL --edge 0.2
-      ets emulator --fault drop:0.01 --fault lost-report:0.1
-    """
-    from .emulator.embedded import OPENERS
-    from .emulator.faults import parse
-    from .shell.live import wall_ns
-
-    faults = parse(fault or [], seed)
-    place = embedded(instruments, seed, edge, history, list(OPENERS), capital)
-
-    async def serve() -> None:
-        async with place.serve(wall_ns, faults, port) as doors:
-            venues = {door.venue: addresses(door) for door in doors}
-            print_line({"simulated": True, "seed": seed, "edge": edge, "venues": venues})
-            with stopping() as stopped:
-                await stopped.wait()
-
-    asyncio.run(serve())
-
-
-def addresses(door: "Door") -> dict[str, Any]:
-    """Where a venue that holds no money is, with its throwaway key."""
-    paths = {name: f"{scheme}://{door.host}{path}" for name, (scheme, path) in PATHS[door.venue].items()}
-    return {"symbols": door.symbols, **paths, "api_key": door.api_key, "api_secret": door.secret}
-
-
-def link_to(door: "Door", now_ns: Callable[[], int]) -> "Link":
-    """The trader's end of the line to an embedded venue."""
-    from .shell.binance_link import BinanceLink, Place
-
-    host = door.host
-    place = Place(f"http://{host}", f"ws://{host}", f"ws://{host}/ws-api/v3", door.api_key, door.secret)
-    return BinanceLink(place, door.symbols, now_ns)
-
-
-def print_line(answer: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(answer) + "\n")
-    sys.stdout.flush()
-
-
-@contextlib.contextmanager
-def stopping() -> Iterator[asyncio.Event]:
-    """An event that Ctrl-C or a polite kill sets."""
-    stopped, loop = asyncio.Event(), asyncio.get_running_loop()
-    with contextlib.suppress(NotImplementedError):  # Windows has no handlers: there Ctrl-C breaks off
-        for sign in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(sign, stopped.set)
-    yield stopped
-
-
-def run(
-    venues: Annotated[str, typer.Option("--venues", help="sim: a simulated venue on this machine.")] = "sim",
-    minutes: Annotated[float, typer.Option("--minutes", help="Stop after so long; 0: when told to.", min=0)] = 0.0,
-    seed: SeedOption = 1,
-    edge: EdgeOption = 0.0,
-    instruments: InstrumentsOption = "BTC",
-    history: HistoryOption = HISTORY_MINUTES,
     fault: FaultOption = None,
     config: ConfigOption = None,
     sets: SetOption = None,
+    hosts: Annotated[
+        Path | None, typer.Option("--hosts", help="Trade on venues that run already: what `ets emulator` prints.")
+    ] = None,
+    is_live: Annotated[
+        bool, typer.Option("--live", help="Send orders, instead of simulating them. To this machine only, so far.")
+    ] = False,
+    resume: Annotated[Path | None, typer.Option("--resume", help="Go on with a run that ended or was killed.")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder of the run; by default named by the time.")] = None,
+    is_browsed: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Show the report when the run has ended.")
+    ] = True,
     as_json: JsonOption = False,
 ) -> None:
-    """Trade in real time, through sockets, on a SIMULATED venue; every decision is kept and can be replayed.
+    """Trade in real time, through sockets, on SIMULATED venues; every decision is kept and can be replayed.
 
     Examples:
+      ets run --demo
       ets run --minutes 10 --config short-windows
-      ets run --edge 0.2 --instruments BTC,ETH
+      ets run --edge 0.2 --instruments BTC,ETH,SOL
+      ets emulator > hosts.json &   ets run --hosts hosts.json --live --out RUN;   ets run --hosts hosts.json --live --resume RUN
     """
-    if venues != "sim":
-        raise UserError(f"--venues {venues}: only sim is there yet", "real venues come later", ExitCode.USAGE)
-    resolved = load_config(config, sets)
-    folder = out or RUNS / datetime.now(UTC).strftime("live-%Y%m%dT%H%M%SZ")
-    from .emulator.faults import parse
-    from .shell import run_folder
+    scene = DEMO if is_demo else Scene("", names_of(instruments) or ["BTC"], seed, edge, history * 60, [])
+    recovered = recovered_from(resume)
+    resolved = recovered.config if recovered else load_config([*scene.configs, *(config or [])], sets)
+    place = place_of(venues, hosts, scene, fault, resolved, is_live=is_live)
+    folder = resume or new_folder(out)
+    summary = trade_to_the_end(place, resolved, folder, minutes * 60, recovered, is_silent=as_json)
+    page = write_page(folder)
+    if as_json:
+        print_json({"run": str(folder), "report": str(page), **summary})
+        return
+    print_summary(summary, folder)
+    sys.stdout.write(f"\nReport: {page}\nThe same decisions again: ets replay {folder} --verify\n")
+    if is_browsed:
+        open_page(page)
+
+
+def recovered_from(resume: Path | None) -> "Recovered | None":
+    if resume is None:
+        return None
+    from .shell.run_folder import recover
+
+    return recover(resume)
+
+
+def new_folder(out: Path | None) -> Path:
     from .sim.backtest import check_out
 
+    folder = out or RUNS / datetime.now(UTC).strftime("live-%Y%m%dT%H%M%SZ")
     check_out(folder)
+    return folder
 
-    def say(text: str) -> None:
-        if not as_json:
-            sys.stdout.write(f"{datetime.now(UTC):%H:%M:%S} {text}\n")
+
+def trade_to_the_end(
+    place: "Place", config: "Config", folder: Path, seconds: float, recovered: "Recovered | None", *, is_silent: bool
+) -> dict[str, Any]:
+    """Trade, then make tables and summary from the journal."""
+    from .shell.run_folder import finish
+
+    watcher = Watcher(place.title, is_silent=is_silent)
+    compile_first(config)
+    began = time.perf_counter()
+    asyncio.run(trade(place, config, folder, seconds, watcher, recovered))
+    return finish(folder, time.perf_counter() - began)
+
+
+def write_page(folder: Path) -> Path:
+    from .research.report import write_report
+
+    with progress_bar() as progress:
+        progress("writing the report", 0.0)
+        return write_report(folder)
+
+
+class Watcher:
+    """Tells people how it goes: a screen on a terminal, else a line now and then; nothing when asked for JSON."""
+
+    def __init__(self, title: str, *, is_silent: bool) -> None:
+        self.title, self.is_silent = title, is_silent
+        self.said: list[str] = []
+        self.console = Console()
+
+    def say(self, text: str) -> None:
+        line = f"{datetime.now(UTC):%H:%M:%S} {text}"
+        self.said = [*self.said[-SAID_MAX:], line]
+        if not (self.is_silent or self.console.is_terminal):
+            sys.stdout.write(line + "\n")
             sys.stdout.flush()
 
-    from .emulator.embedded import OPENERS
+    async def watch(self, live: "LiveRun") -> None:
+        """Until cancelled."""
+        if self.is_silent:
+            return
+        if not self.console.is_terminal:
+            while True:
+                await asyncio.sleep(STATUS_S)
+                self.say(live.status())
+        from rich.live import Live
 
-    names = list(OPENERS)
-    source = f"SIMULATED {', '.join(names)} seed={seed} edge={edge:g}"
-    began = time.perf_counter()
-    faults = parse(fault or [], seed)
-    place = embedded(instruments, seed, edge, history, names, resolved.account.capital / len(names))
-    asyncio.run(trade(place, faults, resolved, folder, source, minutes * 60, say))
-    summary = run_folder.finish(folder, time.perf_counter() - began)
-    if as_json:
-        print_json({"run": str(folder), **summary})
-    else:
-        print_summary(summary, folder)
+        from .live_screen import screen
 
-
-async def show(live: "LiveRun", say: Callable[[str], None]) -> None:
-    """A line every few seconds: what was heard, what was decided."""
-    while True:
-        await asyncio.sleep(STATUS_S)
-        say(live.status())
+        with Live(console=self.console, auto_refresh=False, transient=True) as shown:
+            while True:
+                shown.update(screen(live, self.title, self.said), refresh=True)
+                await asyncio.sleep(SCREEN_S)
 
 
 async def trade(
-    place: "Embedded",
-    faults: "Faults",
+    place: Place,
     config: "Config",
     folder: Path,
-    source: str,
     seconds: float,
-    say: Callable[[str], None],
+    watcher: "Watcher",
+    recovered: "Recovered | None" = None,
 ) -> None:
     """Open the venues, trade on them until the time is over or somebody says stop, close the journal."""
     from .shell import run_folder
+    from .shell.hosts import link_to, only_one, paper_links
     from .shell.live import LiveRun, wall_ns
 
-    async with place.serve(wall_ns, faults) as doors:
-        say(f"{source}: {', '.join(symbol for door in doors for symbol in door.symbols)}")
-        live = LiveRun([link_to(door, wall_ns) for door in doors], config, folder, say=say)
+    async with place.opened() as venues:
+        watcher.say(f"{place.title}: {', '.join(symbol for where in venues.values() for symbol in where['symbols'])}")
+        links = (
+            paper_links(venues, config, wall_ns)
+            if place.is_paper
+            else [link_to(name, where, wall_ns) for name, where in venues.items()]
+        )
+        live = LiveRun(links, config, folder, say=watcher.say, recovered=recovered)
 
         def begin(live: LiveRun) -> None:
-            run_folder.begin(folder, config, live.known, source)
+            if not recovered:
+                run_folder.begin(folder, config, live.known, place.title)
 
-        with stopping() as stopped:
+        with only_one({} if place.is_paper else venues), stopping() as stopped:
             trading = asyncio.create_task(live.run(seconds or FOREVER_S, begin))
-            others = [asyncio.create_task(show(live, say)), asyncio.create_task(stopped.wait())]
+            others = [asyncio.create_task(watcher.watch(live)), asyncio.create_task(stopped.wait())]
             await asyncio.wait([trading, others[1]], return_when=asyncio.FIRST_COMPLETED)
             if not trading.done():
-                say("stopping")
+                watcher.say("stopping")
                 live.stop()
             await trading
             for other in others:

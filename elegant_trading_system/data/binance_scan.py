@@ -45,15 +45,16 @@ DEPTH_UPDATE, TRADED = _word(b'depthUpdate","E":'), _word(b'trade","E":')
 KEY_T, KEY_FIRST, KEY_LAST, KEY_PU = (_word(b',"%b":' % key) for key in (b"T", b"U", b"u", b"pu"))
 KEY_S, KEY_BIDS, KEY_ASKS = _word(b',"s":"'), _word(b',"b":['), _word(b',"a":[')
 ROW, SIZE = _word(b'["'), _word(b',"')
-KEY_ID, KEY_PRICE, KEY_QUANTITY, KEY_KIND = _word(b',"t":'), _word(b',"p":"'), _word(b',"q":"'), _word(b',"X":"')
+KEY_ID, KEY_PRICE, KEY_QUANTITY = _word(b',"t":'), _word(b',"p":"'), _word(b',"q":"')
 KEY_MAKER, KEY_MATCH, WORD_TRUE, WORD_FALSE = _word(b',"m":'), _word(b',"M":'), _word(b"true"), _word(b"false")
-END = _word(b"}}")
+IN_MARKET, END = _word(b',"X":"MARKET"'), _word(b"}}")
 
 
 class Scanner:
     """Reads the frames of some symbols; a symbol's number is its place in the list."""
 
-    def __init__(self, symbols: list[tuple[str, Grid]], rows: Array) -> None:
+    def __init__(self, symbols: list[tuple[str, Grid]], rows: Array, *, is_chained: bool = False) -> None:
+        self._is_chained = int(is_chained)
         self._symbols = np.zeros(len(symbols), SYMBOL)
         for symbol, (name, grid) in zip(self._symbols, symbols, strict=True):
             quoted = f'{name}"'.encode()
@@ -62,24 +63,24 @@ class Scanner:
             symbol["price_digits"], symbol["price_units"], symbol["lot_digits"], symbol["lot_units"] = grid
         room = bytearray(FRAME_BYTES_MAX + 1)
         self._text, self._bytes = np.frombuffer(room, np.uint8), memoryview(room)
-        self._scan = direct(scan, self._text, 0, self._symbols, rows, 0)
+        self._scan = direct(scan, self._text, 0, self._symbols, rows, 0, 0)
 
     def scan(self, frame: str | bytes, rows: Array, begin: int) -> Found:
         """(kind, symbol, first id, last id, buys, sells, ts_ms), the rows in rows[begin:], buys first.
 
-        Kind 0: not the usual form, or no room; rows behind begin may have been written.
+        The first id is the one that has to follow the last one heard; chained, it is not U but what pu says. Kind 0: not the usual form, or no room; rows behind begin may have been written.
         """
         data = frame.encode() if isinstance(frame, str) else frame
         length = len(data)
         if length > FRAME_BYTES_MAX:
             return UNUSUAL
         self._bytes[:length] = data
-        found: Found = self._scan(self._text, length, self._symbols, rows, begin)
+        found: Found = self._scan(self._text, length, self._symbols, rows, begin, self._is_chained)
         return found
 
 
 @entry
-def scan(text: Array, length: int, symbols: Array, rows: Array, begin: int) -> Found:
+def scan(text: Array, length: int, symbols: Array, rows: Array, begin: int, is_chained: int) -> Found:
     """As Scanner.scan, of the first `length` bytes of text; the one behind them is overwritten."""
     text[length] = 0  # stands nowhere in a frame: nothing is read beyond it
     at = behind_string(text, behind(text, 0, STREAM))
@@ -87,24 +88,26 @@ def scan(text: Array, length: int, symbols: Array, rows: Array, begin: int) -> F
     if at < 0:
         return UNUSUAL
     if byte(text, at) == DEPTH_UPDATE[0]:
-        return scan_depth(text, at, length, symbols, rows, begin)
+        return scan_depth(text, at, length, symbols, rows, begin, is_chained)
     return scan_trade(text, at, length, symbols, rows, begin)
 
 
 @kernel
-def scan_depth(text: Array, at: int, length: int, symbols: Array, rows: Array, begin: int) -> Found:
-    """`depthUpdate","E":1,"s":"X","U":1,"u":1,"b":[...],"a":[...]}}`, with "T" and "pu" where futures have them."""
+def scan_depth(text: Array, at: int, length: int, symbols: Array, rows: Array, begin: int, is_chained: int) -> Found:
+    """`depthUpdate","E":1,"s":"X","U":1,"u":1,"b":[...],"a":[...]}}`; futures have a "T" and are chained by "pu"."""
     ts_ms, at = scan_stamp(text, behind(text, at, DEPTH_UPDATE))
     _, at = scan_optional_stamp(text, at)
     number, at = scan_symbol(text, behind(text, at, KEY_S), symbols)
     first, at = scan_int(text, behind(text, at, KEY_FIRST))
     last, at = scan_int(text, behind(text, at, KEY_LAST))
-    at = behind_optional_int(text, at, KEY_PU)
+    previous = first - 1
+    if is_chained:
+        previous, at = scan_int(text, behind(text, at, KEY_PU))
     middle, at = scan_rows(text, behind(text, at, KEY_BIDS), symbols[number], rows, begin)
     end, at = scan_rows(text, behind(text, at, KEY_ASKS), symbols[number], rows, middle)
-    if behind(text, at, END) != length or first > last:
+    if behind(text, at, END) != length or not previous < first <= last:
         return UNUSUAL
-    return DEPTH, number, first, last, middle - begin, end - middle, ts_ms
+    return DEPTH, number, previous + 1, last, middle - begin, end - middle, ts_ms
 
 
 @kernel
@@ -115,7 +118,7 @@ def scan_trade(text: Array, at: int, length: int, symbols: Array, rows: Array, b
     number, at = scan_symbol(text, behind(text, at, KEY_S), symbols)
     trade_id, at = scan_int(text, behind(text, at, KEY_ID))
     at = scan_row(text, behind(text, at, KEY_PRICE), KEY_QUANTITY, symbols[number], rows, begin)
-    at = behind_optional_string(text, at, KEY_KIND)
+    at = behind_optional(text, at, IN_MARKET)
     late_ms, at = scan_optional_stamp(text, at)
     is_maker, at = scan_bool(text, behind(text, at, KEY_MAKER))
     at = behind_optional_bool(text, at, KEY_MATCH)
@@ -251,15 +254,6 @@ def scan_optional_stamp(text: Array, at: int) -> tuple[int, int]:
 
 
 @kernel
-def behind_optional_int(text: Array, at: int, key: Array) -> int:
-    found = behind(text, at, key)
-    if found < 0:
-        return at
-    _, end = scan_int(text, found)
-    return end
-
-
-@kernel
 def scan_bool(text: Array, at: int) -> tuple[int, int]:
     if behind(text, at, WORD_TRUE) >= 0:
         return 1, at + len(WORD_TRUE)
@@ -276,9 +270,9 @@ def behind_optional_bool(text: Array, at: int, key: Array) -> int:
 
 
 @kernel
-def behind_optional_string(text: Array, at: int, key: Array) -> int:
-    found = behind(text, at, key)
-    return at if found < 0 else behind_string(text, found)
+def behind_optional(text: Array, at: int, word: Array) -> int:
+    found = behind(text, at, word)
+    return at if found < 0 else found
 
 
 @kernel

@@ -10,10 +10,12 @@ from typing import NamedTuple
 from aiohttp import web
 
 from .binance import BinanceSpot, Key
+from .binance_futures import BinanceFutures
 from .exchange import Account
 from .faults import Faults
 from .market import Progress, SimulatedMarket
-from .server import Publisher, binance_app, keep_moving, serving
+from .perpetuals import PerpetualAccount, Perpetuals
+from .server import Publisher, binance_app, binance_futures_app, keep_moving, serving
 
 
 class Door(NamedTuple):
@@ -45,8 +47,20 @@ def _binance(market: SimulatedMarket, capital: Decimal, now_ns: Callable[[], int
     return Opened(binance_app(venue, faults), venue.streams, api_key, secret)
 
 
+def _binance_usdm(market: SimulatedMarket, capital: Decimal, now_ns: Callable[[], int], faults: Faults) -> Opened:
+    account = PerpetualAccount("trader", {"USDT": capital})
+    exchange = market.exchanges["binanceusdm"]
+    assert isinstance(exchange, Perpetuals)
+    exchange.accounts[account.name] = account
+    api_key, secret = f"emulated-{secrets.token_hex(8)}", secrets.token_hex(32)
+    venue = BinanceFutures(exchange, {api_key: Key(secret, account)}, now_ns)
+    venue.klines = market.klines["binanceusdm"]
+    return Opened(binance_futures_app(venue, faults), venue.streams, api_key, secret)
+
+
 OPENERS: dict[str, Callable[[SimulatedMarket, Decimal, Callable[[], int], Faults], Opened]] = {
     "binance": _binance,
+    "binanceusdm": _binance_usdm,
 }
 
 
@@ -57,8 +71,8 @@ class Embedded:
         self.market = SimulatedMarket(instruments, seed, edge, venues)
         self.capital = capital  # at each venue
 
-    def live_through(self, minutes: int, progress: Progress | None = None) -> None:
-        self.market.live_through(minutes, progress)
+    def live_through(self, seconds: int, progress: Progress | None = None) -> None:
+        self.market.live_through(seconds, progress)
 
     @contextlib.asynccontextmanager
     async def serve(self, now_ns: Callable[[], int], faults: Faults, port: int = 0) -> AsyncIterator[list[Door]]:

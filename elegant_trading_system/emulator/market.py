@@ -13,6 +13,7 @@ from ..data.tape import ListingSpec
 from ..sim.market_records import LISTED
 from ..sim.market_stream import Chunk, MarketStream
 from .exchange import Event, Exchange, Instrument
+from .perpetuals import Perpetuals
 
 MINUTE_MS = 60_000
 NS_PER_MS = 1_000_000
@@ -31,6 +32,7 @@ class Shown(NamedTuple):
 
 VENUES = {
     "binance": Shown(0, "{base}{quote}", Exchange),
+    "binanceusdm": Shown(2, "{base}{quote}", Perpetuals),
 }
 
 
@@ -67,9 +69,8 @@ class SimulatedMarket:
         self.klines[venue] = {instrument.symbol: [] for instrument in instruments}
         self._shown |= {n: (venue, instrument.symbol) for n, instrument in zip(ids, instruments, strict=True)}
 
-    def live_through(self, minutes: int, progress: Progress | None = None) -> None:
+    def live_through(self, total_s: int, progress: Progress | None = None) -> None:
         """Let the market's past happen: books and klines are then as if it had been watched."""
-        total_s = minutes * 60
         for done_s in range(0, total_s, HISTORY_CHUNK_S):
             seconds = min(HISTORY_CHUNK_S, total_s - done_s)
             chunk = self.stream.chunk(seconds)

@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import Callable, Coroutine
 from decimal import Decimal
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 import aiohttp
 import msgspec
@@ -13,8 +14,9 @@ from ..data.decimals import Grid, parse_levels
 from ..data.tape import ListingSpec
 from ..errors import UserError
 from .binance_feed import BinanceFeed, Listing
-from .binance_gateway import BinanceGateway, signature_of, symbol_of
-from .link import Bar, Link
+from .binance_gateway import BinanceGateway
+from .binance_orders import BinanceOrders, signature_of, symbol_of
+from .link import Bar, Link, OpenOrder
 from .sequencer import Sequencer
 
 NS_PER_MS = 1_000_000
@@ -39,28 +41,30 @@ class BinanceLink(Link):
     """Instruments such as BTCUSDT on Binance Spot."""
 
     name = "binance"
+    prefix = "/api/v3"  # of REST
+    public = ""  # of market streams
 
     def __init__(self, place: Place, symbols: list[str], now_ns: Callable[[], int]) -> None:
         self.place, self.symbols, self.now_ns = place, symbols, now_ns
         self.specs: dict[int, ListingSpec] = {}
         self.feed: BinanceFeed
-        self.gateway: BinanceGateway
+        self.gateway: BinanceOrders
         self._wanted: asyncio.Queue[str] = asyncio.Queue()
         self._outgoing: asyncio.Queue[str] = asyncio.Queue(SEND_QUEUE)
 
     def wire(self, sequencer: Sequencer, specs: dict[int, ListingSpec], epoch: str) -> None:
         self.specs = specs
         listings = [Listing(n, symbol_of(spec), Grid.of(spec.tick_size, spec.lot_size)) for n, spec in specs.items()]
+        self.make(sequencer, listings, epoch)
+
+    def make(self, sequencer: Sequencer, listings: list[Listing], epoch: str) -> None:
+        """Feed and gateway."""
         self.feed = BinanceFeed(sequencer, listings, self._wanted.put_nowait)
-        self.gateway = BinanceGateway(
-            sequencer,
-            specs,
-            self.place.api_key,
-            self.place.secret,
-            epoch,
-            self._outgoing.put_nowait,
-            lambda: self.now_ns() // NS_PER_MS,
-        )
+        key, send = (self.place.api_key, self.place.secret), self._outgoing.put_nowait
+        self.gateway = BinanceGateway(sequencer, self.specs, *key, epoch, send, self.now_ms)
+
+    def now_ms(self) -> int:
+        return self.now_ns() // NS_PER_MS
 
     def command(self, command: Any) -> None:
         self.gateway.command(command)
@@ -68,6 +72,19 @@ class BinanceLink(Link):
     def beat(self, now_ns: int) -> None:
         self.feed.check_holes(now_ns)
         self.gateway.check_unsent()
+
+    def health(self) -> str:
+        feed, gateway = self.feed.counts, self.gateway.counts
+        lines = f"{len(self.feed.connections)} of {CONNECTIONS} lines up, orders {'up' if self.gateway.is_subscribed else 'down'}"
+        shown = {
+            "frames": feed["frames"],
+            "repaired": sum(listing.depth.repaired for listing in self.feed.listings.values()),
+            "gaps": feed["gaps"],
+            "snapshots": feed["snapshots"],
+            "refused": feed["refused"] + gateway["refused"],
+            "unclear answers": gateway["unclear"],
+        }
+        return lines + "".join(f", {count:,} {name}" for name, count in shown.items() if count)
 
     # --- before the first decision ----------------------------------------------------------------------------
     async def describe(self) -> list[ListingSpec]:
@@ -91,22 +108,38 @@ class BinanceLink(Link):
         return bars
 
     async def balances(self) -> dict[str, Decimal]:
-        query = f"timestamp={self.now_ns() // NS_PER_MS}"
-        url = f"{self.place.rest}/api/v3/account?{query}&signature={signature_of(self.place.secret, query)}"
-        account = msgspec.json.decode(await self.get(url, {"X-MBX-APIKEY": self.place.api_key}))
+        account = await self._signed("account")
         return {row["asset"]: Decimal(row["free"]) for row in account["balances"]}
 
     async def _json(self, path: str, **params: Any) -> Any:
-        return msgspec.json.decode(await self.get(f"{self.place.rest}/api/v3/{path}", **params))
+        return msgspec.json.decode(await self.get(f"{self.place.rest}{self.prefix}/{path}", **params))
+
+    async def _signed(self, path: str) -> Any:
+        url = f"{self.place.rest}{self.prefix}/{path}?{self.sign({})}"
+        return msgspec.json.decode(await self.get(url, {"X-MBX-APIKEY": self.place.api_key}))
+
+    def sign(self, params: dict[str, Any]) -> str:
+        """A query that is ours and of now."""
+        query = urlencode(params | {"timestamp": self.now_ms()})
+        return f"{query}&signature={signature_of(self.place.secret, query)}"
 
     # --- while it runs ----------------------------------------------------------------------------------------
-    def tasks(self) -> list[Coroutine[Any, Any, None]]:
-        return [*map(self._keep_feed, range(CONNECTIONS)), self._keep_gateway(), self._keep_books()]
+    def order_tasks(self) -> list[Coroutine[Any, Any, None]]:
+        return [self._keep_gateway()]
+
+    def market_tasks(self) -> list[Coroutine[Any, Any, None]]:
+        return [*map(self._keep_feed, range(CONNECTIONS)), self._keep_books()]
+
+    def restore(self, orders: list[OpenOrder]) -> None:
+        self.gateway.restore(orders)
+
+    def unsettled(self) -> int:
+        return self.gateway.unsettled()
 
     async def _keep_feed(self, connection: int) -> None:
         """One market connection, opened again whenever it ends."""
         await self.keep_connected(
-            f"{self.place.streams}/stream?streams={self.feed.streams()}",
+            f"{self.place.streams}{self.public}/stream?streams={self.feed.streams()}",
             lambda _socket: self.feed.hear_up(connection),
             lambda frame: self.feed.hear(connection, frame),
             lambda: self.feed.hear_down(connection),
@@ -140,7 +173,7 @@ class BinanceLink(Link):
             symbol = await self._wanted.get()
             while True:
                 with contextlib.suppress(UserError):
-                    url = f"{self.place.rest}/api/v3/depth"
+                    url = f"{self.place.rest}{self.prefix}/depth"
                     if self.feed.hear_snapshot(symbol, await self.get(url, symbol=symbol, limit=SNAPSHOT_LIMIT)):
                         break
                 await asyncio.sleep(SNAPSHOT_PAUSE_S)
@@ -149,17 +182,19 @@ class BinanceLink(Link):
 def spec_of(venue: str, entry: dict[str, Any]) -> ListingSpec:
     """An instrument from exchangeInfo; steps come from its filters, never from its precisions."""
     filters = {one["filterType"]: one for one in entry["filters"]}
-    notional = filters.get("NOTIONAL") or filters.get("MIN_NOTIONAL") or {"minNotional": "0"}
+    notional = filters.get("NOTIONAL") or filters.get("MIN_NOTIONAL") or {}
+    is_perpetual, settle = entry.get("contractType") == "PERPETUAL", entry.get("marginAsset", entry["quoteAsset"])
+    symbol = f"{entry['baseAsset']}/{entry['quoteAsset']}"
     lot = Decimal(filters["LOT_SIZE"]["stepSize"]).normalize()
     return ListingSpec(
         venue=venue,
-        symbol=f"{entry['baseAsset']}/{entry['quoteAsset']}",
-        kind="spot",
+        symbol=f"{symbol}:{settle}" if is_perpetual else symbol,
+        kind="linear" if is_perpetual else "spot",
         base=entry["baseAsset"],
         quote=entry["quoteAsset"],
-        settle=entry["quoteAsset"],
+        settle=settle,
         tick_size=Decimal(filters["PRICE_FILTER"]["tickSize"]).normalize(),
         lot_size=lot,
         lots_min=max(1, int(Decimal(filters["LOT_SIZE"]["minQty"]) / lot)),
-        notional_min=Decimal(notional["minNotional"]),
+        notional_min=Decimal(notional.get("minNotional") or notional.get("notional") or "0"),
     )

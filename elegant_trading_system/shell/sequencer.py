@@ -11,14 +11,31 @@ from ..config import Config
 from ..core import engine as product
 from ..core.jit import direct
 from ..core.kinds import Kind
-from ..core.schema import COMMAND, EQUITY, EVALUATION, GROUPS, LEVEL, MARK, TRADER
+from ..core.schema import COMMAND, EQUITY, EVALUATION, GROUPS, LEVEL, MARK, PACKET, TRADER, UNIVERSE
 from ..data.journal import Journal
 from ..data.universe import Universe
 from ..sim.session import decisions_digest, new_market
 
 Array = np.ndarray[Any, Any]
 COMMAND_ROOM = 256
+EVALUATION_ROOM = 64 * 2 * GROUPS
 NO_ROWS = np.zeros(0, LEVEL)
+
+
+def compile_engine(config: Config) -> None:
+    """Compile what the first event would, before anybody waits for it."""
+    counts = np.zeros(5, np.int64)
+    product.advance(
+        (np.zeros(1, UNIVERSE), *new_market()),
+        np.zeros(1, TRADER),
+        np.zeros(1, np.int64),
+        config.market_params(),
+        config.params(),
+        (np.zeros(1, EVALUATION), np.zeros(1, EQUITY), np.zeros(1, MARK), counts),
+        np.zeros(0, PACKET),
+        NO_ROWS,
+        np.zeros(1, COMMAND),
+    )
 
 
 class Sequencer:
@@ -31,25 +48,35 @@ class Sequencer:
         journal: Journal,
         now_ns: Callable[[], int],
         send: Callable[[Any], None],
+        state: tuple[Array, Array, Array] | None = None,
+        ts_ns: int = 0,
         *,
         engine: ModuleType = product,
     ) -> None:
+        """`state` is (market, books, traders) to go on from, `ts_ns` the stamp of the last event they have seen."""
         self.universe = universe
         self.journal = journal
         self.now_ns = now_ns
         self.send = send
-        self.market, self.books = new_market()
-        self.traders = np.zeros(1, TRADER)
+        self.market, self.books, self.traders = state or (*new_market(), np.zeros(1, TRADER))
         self.commands_sent = 0
-        self._ts_ns = 0
+        self.latest: dict[int, Any] = {}  # by group: the evaluation last kept, for whoever is watching
+        self._ts_ns = ts_ns
         self._memory = np.zeros(1, np.int64)
         self._params = (config.market_params(), config.params())
         self._counts = np.zeros(5, np.int64)
-        self._logs = (np.zeros(64 * 2 * GROUPS, EVALUATION), np.zeros(1024, EQUITY), np.zeros(4096, MARK), self._counts)
+        self._logged = self._counts.data
+        self._evaluations = np.zeros(EVALUATION_ROOM, EVALUATION)
+        self._logs = (self._evaluations, np.zeros(1024, EQUITY), np.zeros(4096, MARK), self._counts)
         self._commands = np.zeros(COMMAND_ROOM, COMMAND)
-        state = (universe.record, self.market, self.books), self.traders, self._memory, *self._params, self._logs
-        advance = direct(engine.advance, *state, journal.packets[:0], journal.rows, self._commands)
-        self._advance: Callable[[Array, Array, Array], tuple[int, int]] = partial(advance, *state)
+        bound = (universe.record, self.market, self.books), self.traders, self._memory, *self._params, self._logs
+        advance = direct(engine.advance, *bound, journal.packets[:0], journal.rows, self._commands)
+        self._advance: Callable[[Array, Array, Array], tuple[int, int]] = partial(advance, *bound)
+
+    @property
+    def ts_ns(self) -> int:
+        """The last event's stamp."""
+        return self._ts_ns
 
     @property
     def trader(self) -> Any:
@@ -98,6 +125,10 @@ class Sequencer:
         packets, rows = self.journal.packets[n : n + 1], self.journal.rows
         while True:
             consumed, count = self._advance(packets, rows, self._commands)
+            if self._logged[0]:
+                for evaluation in self._evaluations[: self._logged[0]]:
+                    self.latest[int(evaluation["group_id"])] = evaluation.copy()
+                self._counts[:] = 0  # evaluations and equity are made again from the journal when somebody asks
             if count:
                 made = self._commands[:count].copy()
                 self.journal.log_commands(made)
@@ -106,7 +137,7 @@ class Sequencer:
                     self.send(command)
             if consumed == 1:
                 return
-            self._counts[:] = 0  # evaluations and equity are made again from the journal when somebody asks
+            self._counts[:] = 0
 
     def decisions_digest(self, commands: Array) -> str:
         return decisions_digest(commands, self.trader)

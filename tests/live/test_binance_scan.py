@@ -20,6 +20,7 @@ from elegant_trading_system.data.journal import Journal
 from elegant_trading_system.data.tape import ListingSpec
 from elegant_trading_system.data.universe import build
 from elegant_trading_system.shell.binance_feed import BinanceFeed, Listing
+from elegant_trading_system.shell.binance_futures_feed import BinanceFuturesFeed
 from elegant_trading_system.shell.sequencer import Sequencer
 
 from ..builders import loose
@@ -74,6 +75,12 @@ def messages(draw: st.DrawFn) -> bytes:
         data = depth(first, first + draw(st.integers(-1, 3)), draw(lists), draw(lists), symbol)
     else:
         data = trade(first, draw(PRICES), draw(SIZES), draw(st.booleans()), symbol)
+    if data["e"] == "depthUpdate" and draw(st.booleans()):
+        data["pu"] = draw(st.sampled_from([first - 1, first - 2, 100, first, -1]))
+        data["b"], data["a"] = data.pop("b"), data.pop("a")  # behind it
+    if data["e"] == "trade" and draw(st.booleans()):
+        data["X"] = draw(st.sampled_from(["MARKET", "MARKET", "INSURANCE_FUND"]))
+        data["T"], data["m"] = data.pop("T"), data.pop("m")
     for key, value in draw(st.lists(st.sampled_from(EXTRAS), max_size=2)) if draw(st.integers(0, 9)) > 7 else ():
         data[key] = value
     keys = list(data)
@@ -129,11 +136,12 @@ class Ear(NamedTuple):
 
     sequencer: Sequencer
     reads_json: bool
+    made: type[BinanceFeed] = BinanceFeed
 
     def feed(self) -> BinanceFeed:
         """A new one: nothing is left of the frames before."""
         listings = [Listing(n, name, grid) for n, (name, grid) in enumerate(GRIDS)]
-        feed = BinanceFeed(self.sequencer, listings, lambda _symbol: None)
+        feed = self.made(self.sequencer, listings, lambda _symbol: None)
         if self.reads_json:
             feed._hear_usual = lambda connection, frame: False  # type: ignore[method-assign]
         for connection in (0, 1):
@@ -191,21 +199,33 @@ def test_any_frames_give_the_events_that_their_json_gives(
 
 
 @pytest.mark.spec("M2")
-def test_damaged_frames_give_the_events_that_their_json_gives(ears: tuple[Ear, Ear]) -> None:
-    compare_damaged(ears, seed=11, rounds=400)
+@pytest.mark.parametrize("made", [BinanceFeed, BinanceFuturesFeed])
+def test_damaged_frames_give_the_events_that_their_json_gives(ears: tuple[Ear, Ear], made: type[BinanceFeed]) -> None:
+    compare_damaged((ears[0]._replace(made=made), ears[1]._replace(made=made)), seed=11, rounds=300)
 
 
 @pytest.mark.drill
-def test_a_million_damaged_frames_give_the_events_that_their_json_gives(ears: tuple[Ear, Ear]) -> None:
-    compare_damaged(ears, seed=12, rounds=90_000)
+@pytest.mark.parametrize("made", [BinanceFeed, BinanceFuturesFeed])
+def test_a_million_damaged_frames_give_the_events_that_their_json_gives(
+    ears: tuple[Ear, Ear], made: type[BinanceFeed]
+) -> None:
+    compare_damaged((ears[0]._replace(made=made), ears[1]._replace(made=made)), seed=12, rounds=90_000)
 
 
 def compare_damaged(ears: tuple[Ear, Ear], seed: int, rounds: int) -> None:
     chance = random.Random(seed)
     for _ in range(rounds):
-        good = [framed(data) for data in run_of(chance)]
+        is_chained = ears[0].made is BinanceFuturesFeed
+        good = [framed(chained(data) if is_chained else data) for data in run_of(chance)]
         heard = [(chance.randrange(2), mutated(chance, frame) if chance.random() < 0.4 else frame) for frame in good]
         assert ears[0].hear(heard) == ears[1].hear(heard), heard
+
+
+def chained(data: dict[str, Any]) -> dict[str, Any]:
+    """As futures have it."""
+    if data["e"] == "trade":
+        return data | {"X": "MARKET", "m": data.pop("m"), "M": data.pop("M")}
+    return data | {"pu": data["U"] - 1, "b": data.pop("b"), "a": data.pop("a")}
 
 
 def run_of(chance: random.Random) -> Iterator[dict[str, Any]]:
@@ -228,9 +248,9 @@ def run_of(chance: random.Random) -> Iterator[dict[str, Any]]:
 
 
 # --- the usual form ---------------------------------------------------------------------------------------------
-def scanned(frame: Frame, room: int = 100) -> tuple[Any, list[Any]]:
+def scanned(frame: Frame, room: int = 100, *, is_chained: bool = False) -> tuple[Any, list[Any]]:
     rows = np.zeros(room, LEVEL)
-    found = Scanner(GRIDS, rows).scan(frame, rows, 2)
+    found = Scanner(GRIDS, rows, is_chained=is_chained).scan(frame, rows, 2)
     return found, rows[2 : 2 + found[4] + found[5]].tolist()
 
 
@@ -247,12 +267,21 @@ def test_what_the_venue_always_sends_needs_no_json() -> None:
 
 
 @pytest.mark.uncompiled
-def test_the_futures_form_is_read_as_well() -> None:
-    diff = framed(depth(101, 104, [["61837.50", "0.012"]], [])).replace(b',"s"', b',"T":17,"s"')
-    diff = diff.replace(b',"b"', b',"pu":99,"b"')
-    assert scanned(diff) == ((Kind.DEPTH, 0, 101, 104, 1, 0, 1723161255208), [(6183750, 1200)])
+def test_the_futures_form_is_chained_by_what_it_follows() -> None:
+    diff = framed(chained(depth(101, 104, [["61837.50", "0.012"]], []))).replace(b',"s"', b',"T":17,"s"')
+    found = (Kind.DEPTH, 0, 101, 104, 1, 0, 1723161255208), [(6183750, 1200)]
+    assert scanned(diff, is_chained=True) == found
+    assert scanned(diff.replace(b'"pu":100', b'"pu":7'), is_chained=True)[0][2:4] == (8, 104)
+    for odd in (
+        diff.replace(b'"pu":100', b'"pu":101'),
+        diff.replace(b'"pu":100', b'"pu":-1'),
+        diff.replace(b'"pu":100,', b""),
+    ):
+        assert scanned(odd, is_chained=True)[0] == UNUSUAL
     head, tail = b'{"stream":"x","data":{"e":"trade","E":18,"T":17,"s":"BTCUSDT"', b',"X":"MARKET","m":false}}'
-    assert scanned(head + b',"t":3,"p":"2.5","q":"1"' + tail) == ((Kind.TRADE, 0, 3, 3, 1, 0, 17), [(250, 100000)])
+    bought = head + b',"t":3,"p":"2.5","q":"1"' + tail
+    assert scanned(bought, is_chained=True) == ((Kind.TRADE, 0, 3, 3, 1, 0, 17), [(250, 100000)])
+    assert scanned(bought.replace(b"MARKET", b"INSURANCE_FUND"), is_chained=True)[0] == UNUSUAL
 
 
 @pytest.mark.uncompiled
