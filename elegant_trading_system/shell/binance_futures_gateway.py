@@ -15,8 +15,8 @@ import msgspec
 
 from ..core.kinds import Kind, OperatorCommand, RejectReason
 from ..data.tape import ListingSpec
-from .binance_futures_setup import ListenKey
 from .binance_fills import Fill, Sent, executed_of, within
+from .binance_futures_setup import ListenKey
 from .binance_orders import NS_PER_MS, OK, STAMP_MAX_MS, UNKNOWN_CODES, UNREADABLE, BinanceOrders, Json, symbol_of
 from .sequencer import Sequencer
 
