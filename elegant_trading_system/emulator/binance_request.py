@@ -8,7 +8,7 @@ from typing import Any
 
 from ..core.kinds import Side
 from .binance_wire import ApiError
-from .exchange import TimeInForce
+from .orders import TimeInForce
 
 DIGITS_MAX = 18  # of a number of steps
 

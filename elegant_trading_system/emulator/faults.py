@@ -18,7 +18,8 @@ from ..core.kinds import Side
 from ..core.units import ASK, BID
 from ..errors import ExitCode, UserError
 from .binance_venue import Reply
-from .exchange import Event, Exchange
+from .exchange import Exchange
+from .orders import Event
 
 HELP = {
     "drop": "share of market frames lost on a connection (a gap, when both lose the same)",
@@ -99,6 +100,10 @@ class Faults:
     def _happens(self, name: str) -> bool:
         share = self._share(name)
         return share > 0.0 and self.chance.random() < share and self._note(name)
+
+    def happens(self, name: str) -> bool:
+        """For venues whose frames are told apart elsewhere."""
+        return self._happens(name)
 
     def _slot(self, name: str) -> tuple[int, float]:
         """Number of the running episode's slot, and how much of it is over."""

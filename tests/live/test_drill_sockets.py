@@ -11,8 +11,8 @@ import pytest
 from elegant_trading_system.cli_emulator import Scene, addresses, embedded
 from elegant_trading_system.core.kinds import BookState, CommandKind, Kind, OperatorCommand
 from elegant_trading_system.data import journal
-from elegant_trading_system.emulator.exchange import Account
 from elegant_trading_system.emulator.faults import HELP, Faults
+from elegant_trading_system.emulator.orders import Account
 from elegant_trading_system.shell import run_folder
 from elegant_trading_system.shell.binance_link import BinanceLink
 from elegant_trading_system.shell.hosts import link_to
