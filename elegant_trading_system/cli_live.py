@@ -30,6 +30,7 @@ CAPITAL = 100_000.0
 STATUS_S = 5.0
 PATHS = {  # of each emulated venue: name -> scheme, path
     "binance": {"rest": ("http", "/api/v3"), "streams": ("ws", ""), "ws_api": ("ws", "/ws-api/v3")},
+    "deribit": {"rest": ("http", "/api/v2"), "ws": ("ws", "/ws/api/v2")},
 }
 FOREVER_S = 1e9
 InstrumentsOption = Annotated[str, typer.Option("--instruments", help="Base assets to simulate: BTC,ETH.")]
@@ -68,12 +69,12 @@ def emulator(
       ets emulator --instruments SOL --edge 0.2
       ets emulator --fault drop:0.01 --fault lost-report:0.1
     """
-    from .emulator.embedded import OPENERS
+    from .emulator.embedded import INDICES, OPENERS
     from .emulator.faults import parse
     from .shell.live import wall_ns
 
     faults = parse(fault or [], seed)
-    place = embedded(instruments, seed, edge, history, list(OPENERS), capital)
+    place = embedded(instruments, seed, edge, history, [*OPENERS, INDICES], capital)
 
     async def serve() -> None:
         async with place.serve(wall_ns, faults, port) as doors:
@@ -94,8 +95,12 @@ def addresses(door: "Door") -> dict[str, Any]:
 def link_to(door: "Door", now_ns: Callable[[], int]) -> "Link":
     """The trader's end of the line to an embedded venue."""
     from .shell.binance_link import BinanceLink, Place
+    from .shell.deribit_link import DeribitLink, DeribitPlace
 
     host = door.host
+    if door.venue == "deribit":
+        place_of_index = DeribitPlace(f"http://{host}/api/v2", f"ws://{host}/ws/api/v2")
+        return DeribitLink(place_of_index, [name.partition("_")[0].upper() for name in door.symbols], now_ns)
     place = Place(f"http://{host}", f"ws://{host}", f"ws://{host}/ws-api/v3", door.api_key, door.secret)
     return BinanceLink(place, door.symbols, now_ns)
 
@@ -149,13 +154,13 @@ def run(
             sys.stdout.write(f"{datetime.now(UTC):%H:%M:%S} {text}\n")
             sys.stdout.flush()
 
-    from .emulator.embedded import OPENERS
+    from .emulator.embedded import INDICES, OPENERS
 
     names = list(OPENERS)
     source = f"SIMULATED {', '.join(names)} seed={seed} edge={edge:g}"
     began = time.perf_counter()
     faults = parse(fault or [], seed)
-    place = embedded(instruments, seed, edge, history, names, resolved.account.capital / len(names))
+    place = embedded(instruments, seed, edge, history, [*names, INDICES], resolved.account.capital / len(names))
     asyncio.run(trade(place, faults, resolved, folder, source, minutes * 60, say))
     summary = run_folder.finish(folder, time.perf_counter() - began)
     if as_json:

@@ -11,6 +11,7 @@ from aiohttp import WSMsgType, web
 from ..errors import UserError
 from .binance import BinanceSpot, Reply
 from .binance_streams import ApiSession, MarketSession
+from .deribit import Deribit
 from .exchange import Event
 from .faults import Faults, Passage
 from .market import SimulatedMarket
@@ -87,6 +88,22 @@ def binance_app(venue: BinanceSpot, faults: Faults) -> web.Application:
         app.router.add_get(path, streams)
     for path in ("/api/v3/{tail:.*}", "/sapi/v1/{tail:.*}"):
         app.router.add_route("*", path, rest)
+    return app
+
+
+def deribit_app(venue: Deribit, faults: Faults) -> web.Application:
+    """Deribit's volatility indices: JSON-RPC over WebSocket and GET."""
+    app = web.Application(client_max_size=FRAME_BYTES_MAX)
+
+    async def rest(request: web.Request) -> web.Response:
+        return await answer(venue.http, request)
+
+    async def socket(request: web.Request) -> web.WebSocketResponse:
+        line = Line(lambda text: (faults.market(), text))
+        return await line.converse(request, lambda send: venue.open(send, line.break_off), venue.receive, venue.close)
+
+    app.router.add_get("/ws/api/v2", socket)
+    app.router.add_get("/api/v2/{tail:.*}", rest)
     return app
 
 

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import aiohttp
 import numpy as np
 
+from ..core.kinds import Kind
 from ..data.tape import ListingSpec
 from ..errors import UserError
 from .sequencer import Sequencer
@@ -21,11 +22,15 @@ PING_S = 20.0
 
 
 class Bar(NamedTuple):
-    """A minute of the past: four rows open, high, low, close; the lots of the last are the volume."""
+    """A minute of the past: four rows open, high, low, close; the lots of the last are the volume.
+
+    Of kind TRADE: a day of a volatility index, its close as one row.
+    """
 
     ts_end_ns: int
     listing_id: int
     levels: Array
+    kind: Kind = Kind.BAR
 
 
 class Link(ABC):
@@ -44,7 +49,7 @@ class Link(ABC):
 
     @abstractmethod
     async def remember(self) -> list[Bar]:
-        """Complete minute bars from before now, in any order."""
+        """Complete minute bars, or days of an index, from before now, in any order."""
 
     @abstractmethod
     async def balances(self) -> dict[str, Decimal]:

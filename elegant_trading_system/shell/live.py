@@ -18,6 +18,7 @@ from ..data.tape import ListingSpec
 from ..data.universe import Universe, build
 from .link import Link
 from .sequencer import Sequencer
+from .volatility_words import volatility_sources
 
 NS_PER_MS = 1_000_000
 REQUEST_S = 10.0
@@ -63,7 +64,9 @@ class LiveRun:
         if self.universe is None:
             return "connecting"
         trader, market = self.sequencer.trader, self.sequencer.market[0]
-        books = market["books"]["state"][: len(self.universe.listings)]
+        books = [
+            market["books"]["state"][n] for n, spec in enumerate(self.universe.listings) if spec.kind != "volatility"
+        ]
         verdicts = trader["verdicts"]
         mostly = Verdict(int(verdicts.argmax())).name if verdicts.any() else "nothing decided yet"
         return (
@@ -113,13 +116,19 @@ class LiveRun:
         """Minute bars from before the first packet: windows, VWAP and ranges are warm."""
         bars = [bar for link in self.links for bar in await link.remember()]
         for bar in sorted(bars, key=lambda bar: bar[:2]):
-            self.sequencer.hear(Kind.BAR, bar.listing_id, bar.levels, ts_local_ns=bar.ts_end_ns, code=1)
-        self.say(f"{len(bars):,} minute bars of history from {', '.join(link.name for link in self.links)}")
+            code = int(bar.kind is Kind.BAR)  # minutes
+            self.sequencer.hear(bar.kind, bar.listing_id, bar.levels, ts_local_ns=bar.ts_end_ns, code=code)
+        minutes = sum(bar.kind is Kind.BAR for bar in bars)
+        self.say(f"{minutes:,} minute bars of history from {', '.join(link.name for link in self.links)}")
+        for base, words in volatility_sources(self.known, self.sequencer.market, self.config, self.now_ns()).items():
+            self.say(f"volatility of {base}: {words}")
 
     async def _fund(self) -> None:
         """What each account holds of the assets we settle in arrives as transfers."""
         for link in self.links:
             free = await link.balances()
+            if not free:
+                continue  # nothing is held where nothing is traded
             settled = {spec.settle: listing_id for listing_id, spec in reversed(self._specs_of(link).items())}
             for asset, listing_id in sorted(settled.items(), key=lambda one: one[1]):
                 atoms = int(free.get(asset, 0) * 10 ** self.known.decimals[asset])
