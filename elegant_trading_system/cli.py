@@ -28,6 +28,7 @@ from .cli_parse import (
     time_ns,
 )
 from .cli_query import query
+from .cli_record import record
 from .cli_regimes import regimes
 from .cli_why import why
 from .errors import ExitCode, UserError, code_error
@@ -294,6 +295,7 @@ def null_test(
 
 app.command("run")(run)
 app.command("emulator")(emulator)
+app.command("record")(record)
 app.command("export")(export)
 app.command("why")(why)
 app.command("regimes")(regimes)

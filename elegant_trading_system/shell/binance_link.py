@@ -101,7 +101,10 @@ class BinanceLink(Link):
 
     # --- while it runs ----------------------------------------------------------------------------------------
     def tasks(self) -> list[Coroutine[Any, Any, None]]:
-        return [*map(self._keep_feed, range(CONNECTIONS)), self._keep_gateway(), self._keep_books()]
+        return [*self.watch(), self._keep_gateway()]
+
+    def watch(self) -> list[Coroutine[Any, Any, None]]:
+        return [*map(self._keep_feed, range(CONNECTIONS)), self._keep_books()]
 
     async def _keep_feed(self, connection: int) -> None:
         """One market connection, opened again whenever it ends."""

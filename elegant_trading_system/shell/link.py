@@ -59,6 +59,10 @@ class Link(ABC):
     def tasks(self) -> list[Coroutine[Any, Any, None]]:
         """What has to run, each until cancelled."""
 
+    def watch(self) -> list[Coroutine[Any, Any, None]]:
+        """Those of `tasks` that only listen: without an account they are enough for the books."""
+        return self.tasks()
+
     @abstractmethod
     def command(self, command: Any) -> None:
         """What the core has decided for one of our listings: to be sent now, without waiting."""

@@ -5,7 +5,7 @@ It cannot tell an emulated venue from a real one.
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from ..core.kinds import BookState, Kind, Verdict
 from ..data.journal import Journal
 from ..data.tape import ListingSpec
 from ..data.universe import Universe, build
-from .link import Link
+from .link import Bar, Link
 from .sequencer import Sequencer
 from .volatility_words import volatility_sources
 
@@ -118,6 +118,9 @@ class LiveRun:
         for bar in sorted(bars, key=lambda bar: bar[:2]):
             code = int(bar.kind is Kind.BAR)  # minutes
             self.sequencer.hear(bar.kind, bar.listing_id, bar.levels, ts_local_ns=bar.ts_end_ns, code=code)
+        self._say_history(bars)
+
+    def _say_history(self, bars: list[Bar]) -> None:
         minutes = sum(bar.kind is Kind.BAR for bar in bars)
         self.say(f"{minutes:,} minute bars of history from {', '.join(link.name for link in self.links)}")
         for base, words in volatility_sources(self.known, self.sequencer.market, self.config, self.now_ns()).items():
@@ -137,7 +140,7 @@ class LiveRun:
 
     # --- while it runs --------------------------------------------------------------------------------------------
     async def _trade(self, seconds: float) -> None:
-        tasks = [asyncio.create_task(task) for link in self.links for task in link.tasks()]
+        tasks = [asyncio.create_task(task) for link in self.links for task in self._tasks(link)]
         tasks.append(asyncio.create_task(self._keep_time()))
         stopping = asyncio.create_task(self._stopped.wait())
         try:
@@ -149,6 +152,9 @@ class LiveRun:
             for task in (*tasks, stopping):
                 task.cancel()
             await asyncio.gather(*tasks, stopping, return_exceptions=True)
+
+    def _tasks(self, link: Link) -> list[Coroutine[Any, Any, None]]:
+        return link.tasks()
 
     async def _keep_time(self) -> None:
         """In silence time passes all the same; blocks of the journal are sealed here, off the hot path."""
