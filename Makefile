@@ -13,7 +13,7 @@ SEEDS ?= 1000
 help:  ## list these words
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
 
-run: $(VENV)/.runtime  ## simulate a market, trade it, open the report
+run: $(VENV)/.runtime  ## ten minutes of trading on simulated venues, then the report
 	$(PY) -m elegant_trading_system
 
 setup: $(VENV)/.dev  ## everything for working on the code; `ets` is then in .venv/bin

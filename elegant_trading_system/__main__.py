@@ -4,8 +4,9 @@ import sys
 
 from .cli import main
 
-WELCOME = """\
-Simulating six hours of a market, trading it and writing a report into ets_data/demo.
+DEMO_MINUTES = "10"
+WELCOME = f"""\
+{DEMO_MINUTES} minutes of trading on SIMULATED venues of this machine; Ctrl-C ends them sooner. A report follows.
 The first run compiles the engine, once. Everything else: python -m elegant_trading_system --help
 """
 
@@ -14,7 +15,7 @@ def start() -> None:
     arguments = sys.argv[1:]
     if not arguments:
         sys.stderr.write(WELCOME)
-        arguments = ["demo"]
+        arguments = ["run", "--demo", "--minutes", DEMO_MINUTES]
     main(arguments)
 
 

@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
+from rich.console import Console
 
 from .cli_parse import RUNS, ConfigOption, EdgeOption, JsonOption, SeedOption, SetOption, load_config, names_of
 from .errors import ExitCode, UserError
-from .terminal import print_json, print_summary, progress_bar
+from .terminal import open_page, print_json, print_summary, progress_bar
 
 if TYPE_CHECKING:
     from .config import Config
@@ -27,7 +28,8 @@ if TYPE_CHECKING:
 
 HISTORY_MINUTES = 300
 CAPITAL = 100_000.0
-STATUS_S = 5.0
+STATUS_S, SCREEN_S = 5.0, 0.5
+SAID_MAX = 50
 PATHS = {  # of each emulated venue: name -> scheme, path
     "binance": {"rest": ("http", "/api/v3"), "streams": ("ws", ""), "ws_api": ("ws", "/ws-api/v3")},
     "deribit": {"rest": ("http", "/api/v2"), "ws": ("ws", "/ws/api/v2")},
@@ -41,15 +43,41 @@ FaultOption = Annotated[
 HistoryOption = Annotated[int, typer.Option("--history", help="Minutes of past that the venue can tell.", min=0)]
 
 
-def embedded(
-    instruments: str, seed: int, edge: float, history_minutes: int, venues: list[str], capital: float
-) -> "Embedded":
-    """Simulated venues whose past has happened, not yet open."""
+def compile_first(config: "Config") -> None:
+    """The first run compiles the engine: said while it happens, before a venue is open and waits for us."""
+    from .shell.sequencer import compile_engine
+
+    with progress_bar() as progress:
+        progress("loading the engine (the first time it is compiled, which takes a while)", 0.0)
+        compile_engine(config)
+
+
+class Scene(NamedTuple):
+    """A simulated market, and the moment at which its venues open."""
+
+    name: str
+    instruments: list[str]
+    seed: int
+    edge: float
+    history_s: int
+    configs: list[Path]
+
+    def title(self, venues: list[str]) -> str:
+        """What it is, so that nobody takes it for real."""
+        kind = f"{self.name} scenario, " if self.name else ""
+        return f"SIMULATED {', '.join(venues)}: {kind}seed {self.seed}, planted edge {self.edge:g}"
+
+
+DEMO = Scene("demo", ["BTC", "ETH", "SOL"], 1, 0.2, HISTORY_MINUTES * 60, [Path("demo"), Path("live-demo")])
+
+
+def embedded(scene: Scene, venues: list[str], capital: float) -> "Embedded":
+    """Simulated venues whose past has happened, not yet open; `capital` of dollars at each."""
     from .emulator.embedded import Embedded
 
-    made = Embedded(names_of(instruments) or ["BTC"], seed, edge, venues, Decimal(str(capital)))
+    made = Embedded(scene.instruments, scene.seed, scene.edge, venues, Decimal(str(capital)))
     with progress_bar() as progress:
-        made.live_through(history_minutes, progress)
+        made.live_through(scene.history_s, progress)
     return made
 
 
@@ -74,7 +102,8 @@ def emulator(
     from .shell.live import wall_ns
 
     faults = parse(fault or [], seed)
-    place = embedded(instruments, seed, edge, history, [*OPENERS, INDICES], capital)
+    scene = Scene("", names_of(instruments) or ["BTC"], seed, edge, history * 60, [])
+    place = embedded(scene, [*OPENERS, INDICES], capital)
 
     async def serve() -> None:
         async with place.serve(wall_ns, faults, port) as doors:
@@ -121,59 +150,98 @@ def stopping() -> Iterator[asyncio.Event]:
 
 
 def run(
-    venues: Annotated[str, typer.Option("--venues", help="sim: a simulated venue on this machine.")] = "sim",
+    venues: Annotated[str, typer.Option("--venues", help="sim: simulated venues on this machine.")] = "sim",
     minutes: Annotated[float, typer.Option("--minutes", help="Stop after so long; 0: when told to.", min=0)] = 0.0,
+    is_demo: Annotated[
+        bool, typer.Option("--demo", help="A chosen moment of a chosen market, where much happens.")
+    ] = False,
     seed: SeedOption = 1,
     edge: EdgeOption = 0.0,
-    instruments: InstrumentsOption = "BTC",
+    instruments: InstrumentsOption = "BTC,ETH",
     history: HistoryOption = HISTORY_MINUTES,
     fault: FaultOption = None,
     config: ConfigOption = None,
     sets: SetOption = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder of the run; by default named by the time.")] = None,
+    is_browsed: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Show the report when the run has ended.")
+    ] = True,
     as_json: JsonOption = False,
 ) -> None:
-    """Trade in real time, through sockets, on a SIMULATED venue; every decision is kept and can be replayed.
+    """Trade in real time, through sockets, on SIMULATED venues; every decision is kept and can be replayed.
 
     Examples:
+      ets run --demo
       ets run --minutes 10 --config short-windows
-      ets run --edge 0.2 --instruments BTC,ETH
+      ets run --edge 0.2 --instruments BTC,ETH,SOL
     """
     if venues != "sim":
         raise UserError(f"--venues {venues}: only sim is there yet", "real venues come later", ExitCode.USAGE)
-    resolved = load_config(config, sets)
-    folder = out or RUNS / datetime.now(UTC).strftime("live-%Y%m%dT%H%M%SZ")
+    from .emulator.embedded import INDICES, OPENERS
     from .emulator.faults import parse
     from .shell import run_folder
     from .sim.backtest import check_out
 
+    scene = DEMO if is_demo else Scene("", names_of(instruments) or ["BTC"], seed, edge, history * 60, [])
+    resolved = load_config([*scene.configs, *(config or [])], sets)
+    folder = out or RUNS / datetime.now(UTC).strftime("live-%Y%m%dT%H%M%SZ")
     check_out(folder)
-
-    def say(text: str) -> None:
-        if not as_json:
-            sys.stdout.write(f"{datetime.now(UTC):%H:%M:%S} {text}\n")
-            sys.stdout.flush()
-
-    from .emulator.embedded import INDICES, OPENERS
-
-    names = list(OPENERS)
-    source = f"SIMULATED {', '.join(names)} seed={seed} edge={edge:g}"
+    faults, names = parse(fault or [], seed), list(OPENERS)
+    watcher = Watcher(scene.title(names), is_silent=as_json)
+    compile_first(resolved)
     began = time.perf_counter()
-    faults = parse(fault or [], seed)
-    place = embedded(instruments, seed, edge, history, [*names, INDICES], resolved.account.capital / len(names))
-    asyncio.run(trade(place, faults, resolved, folder, source, minutes * 60, say))
+    place = embedded(scene, [*names, INDICES], resolved.account.capital / len(names))
+    asyncio.run(trade(place, faults, resolved, folder, minutes * 60, watcher))
     summary = run_folder.finish(folder, time.perf_counter() - began)
+    page = write_page(folder)
     if as_json:
-        print_json({"run": str(folder), **summary})
+        print_json({"run": str(folder), "report": str(page), **summary})
     else:
         print_summary(summary, folder)
+        sys.stdout.write(f"\nReport: {page}\nThe same decisions again: ets replay {folder} --verify\n")
+        if is_browsed:
+            open_page(page)
 
 
-async def show(live: "LiveRun", say: Callable[[str], None]) -> None:
-    """A line every few seconds: what was heard, what was decided."""
-    while True:
-        await asyncio.sleep(STATUS_S)
-        say(live.status())
+def write_page(folder: Path) -> Path:
+    from .research.report import write_report
+
+    with progress_bar() as progress:
+        progress("writing the report", 0.0)
+        return write_report(folder)
+
+
+class Watcher:
+    """Tells people how it goes: a screen on a terminal, else a line now and then; nothing when asked for JSON."""
+
+    def __init__(self, title: str, *, is_silent: bool) -> None:
+        self.title, self.is_silent = title, is_silent
+        self.said: list[str] = []
+        self.console = Console()
+
+    def say(self, text: str) -> None:
+        line = f"{datetime.now(UTC):%H:%M:%S} {text}"
+        self.said = [*self.said[-SAID_MAX:], line]
+        if not (self.is_silent or self.console.is_terminal):
+            sys.stdout.write(line + "\n")
+            sys.stdout.flush()
+
+    async def watch(self, live: "LiveRun") -> None:
+        """Until cancelled."""
+        if self.is_silent:
+            return
+        if not self.console.is_terminal:
+            while True:
+                await asyncio.sleep(STATUS_S)
+                self.say(live.status())
+        from rich.live import Live
+
+        from .live_screen import screen
+
+        with Live(console=self.console, auto_refresh=False, transient=True) as shown:
+            while True:
+                shown.update(screen(live, self.title, self.said), refresh=True)
+                await asyncio.sleep(SCREEN_S)
 
 
 async def trade(
@@ -181,27 +249,26 @@ async def trade(
     faults: "Faults",
     config: "Config",
     folder: Path,
-    source: str,
     seconds: float,
-    say: Callable[[str], None],
+    watcher: "Watcher",
 ) -> None:
     """Open the venues, trade on them until the time is over or somebody says stop, close the journal."""
     from .shell import run_folder
     from .shell.live import LiveRun, wall_ns
 
     async with place.serve(wall_ns, faults) as doors:
-        say(f"{source}: {', '.join(symbol for door in doors for symbol in door.symbols)}")
-        live = LiveRun([link_to(door, wall_ns) for door in doors], config, folder, say=say)
+        watcher.say(f"{watcher.title}: {', '.join(symbol for door in doors for symbol in door.symbols)}")
+        live = LiveRun([link_to(door, wall_ns) for door in doors], config, folder, say=watcher.say)
 
         def begin(live: LiveRun) -> None:
-            run_folder.begin(folder, config, live.known, source)
+            run_folder.begin(folder, config, live.known, watcher.title)
 
         with stopping() as stopped:
             trading = asyncio.create_task(live.run(seconds or FOREVER_S, begin))
-            others = [asyncio.create_task(show(live, say)), asyncio.create_task(stopped.wait())]
+            others = [asyncio.create_task(watcher.watch(live)), asyncio.create_task(stopped.wait())]
             await asyncio.wait([trading, others[1]], return_when=asyncio.FIRST_COMPLETED)
             if not trading.done():
-                say("stopping")
+                watcher.say("stopping")
                 live.stop()
             await trading
             for other in others:

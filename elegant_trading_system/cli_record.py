@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .cli_live import FOREVER_S, HISTORY_MINUTES, FaultOption, HistoryOption, embedded, link_to, stopping
+from .cli_live import FOREVER_S, HISTORY_MINUTES, FaultOption, HistoryOption, Scene, embedded, link_to, stopping
 from .cli_parse import EdgeOption, JsonOption, SeedOption, load_config, names_of
 from .errors import ExitCode, UserError
 from .terminal import print_json, print_table, progress_bar
@@ -89,13 +89,14 @@ def _simulated(names: list[str], seed: int, edge: float, history: int, fault: li
 
     faults = parse(fault or [], seed)
     bases = [name.partition("/")[0] for name in names]
-    place = embedded(",".join(bases), seed, edge, history, [*OPENERS, INDICES], 0.0)
+    scene = Scene("", bases, seed, edge, history * 60, [])
+    place = embedded(scene, [*OPENERS, INDICES], 0.0)
 
     async def opened(stack: contextlib.AsyncExitStack) -> "Sequence[Link]":
         doors = await stack.enter_async_context(place.serve(wall_ns, faults))
         return [link_to(door, wall_ns) for door in doors]
 
-    return Sources(f"SIMULATED {', '.join([*OPENERS, INDICES])} seed={seed} edge={edge:g}", opened)
+    return Sources(scene.title([*OPENERS, INDICES]), opened)
 
 
 def _binance(names: list[str]) -> "Link":

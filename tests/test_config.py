@@ -132,7 +132,7 @@ def test_the_defaults_are_the_numbers_of_the_specification() -> None:
     assert config.market.vwap_window_s == 240 * 60
 
 
-@pytest.mark.parametrize("name", ["literal", "short-windows", "demo"])
+@pytest.mark.parametrize("name", ["literal", "short-windows", "demo", "live-demo"])
 def test_the_other_files_only_override(name: str, root: Path) -> None:
     path = root / "config" / f"{name}.toml"
     changed = {key for key, origin in load([path], environ={}).origins().items() if origin == str(path)}
@@ -434,5 +434,5 @@ def test_a_default_toml_that_cannot_be_read_is_the_only_problem(
 
 
 def test_a_configuration_that_is_not_there_is_refused_with_those_that_are() -> None:
-    with pytest.raises(ConfigError, match="config/ has default, demo, literal, short-windows"):
+    with pytest.raises(ConfigError, match="config/ has default, demo, literal, live-demo, short-windows"):
         config_sources.load([Path("dem")], environ={})

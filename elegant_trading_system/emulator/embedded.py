@@ -78,8 +78,8 @@ class Embedded:
         self.seed = seed
         self.capital = capital  # at each venue
 
-    def live_through(self, minutes: int, progress: Progress | None = None) -> None:
-        self.market.live_through(minutes, progress)
+    def live_through(self, seconds: int, progress: Progress | None = None) -> None:
+        self.market.live_through(seconds, progress)
 
     @contextlib.asynccontextmanager
     async def serve(self, now_ns: Callable[[], int], faults: Faults, port: int = 0) -> AsyncIterator[list[Door]]:

@@ -67,9 +67,8 @@ class SimulatedMarket:
         self.klines[venue] = {instrument.symbol: [] for instrument in instruments}
         self._shown |= {n: (venue, instrument.symbol) for n, instrument in zip(ids, instruments, strict=True)}
 
-    def live_through(self, minutes: int, progress: Progress | None = None) -> None:
+    def live_through(self, total_s: int, progress: Progress | None = None) -> None:
         """Let the market's past happen: books and klines are then as if it had been watched."""
-        total_s = minutes * 60
         for done_s in range(0, total_s, HISTORY_CHUNK_S):
             seconds = min(HISTORY_CHUNK_S, total_s - done_s)
             chunk = self.stream.chunk(seconds)

@@ -75,6 +75,7 @@ class BinanceFeed:
         self.listings = {listing.symbol: listing for listing in listings}
         self.want_snapshot = want_snapshot
         self.counts = Counter[str]()
+        self.connections: set[int] = set()  # that are up
         self._decode = msgspec.json.Decoder(Frame).decode
         self._decode_snapshot = msgspec.json.Decoder(Snapshot).decode
 
@@ -170,6 +171,7 @@ class BinanceFeed:
 
     def hear_up(self, connection: int) -> None:
         """A connection is open and will bring what comes from now on."""
+        self.connections.add(connection)
         for listing in self.listings.values():
             listing.depth.join(connection)
             listing.trades.join(connection)
@@ -189,6 +191,7 @@ class BinanceFeed:
 
     def hear_down(self, connection: int) -> None:
         """A connection is gone: what it alone could have brought is lost."""
+        self.connections.discard(connection)
         for listing in self.listings.values():
             if listing.depth.forget(connection):
                 self._lose(listing)

@@ -69,6 +69,19 @@ class BinanceLink(Link):
         self.feed.check_holes(now_ns)
         self.gateway.check_unsent()
 
+    def health(self) -> str:
+        feed, gateway = self.feed.counts, self.gateway.counts
+        lines = f"{len(self.feed.connections)} of {CONNECTIONS} lines up, orders {'up' if self.gateway.is_subscribed else 'down'}"
+        shown = {
+            "frames": feed["frames"],
+            "repaired": sum(listing.depth.repaired for listing in self.feed.listings.values()),
+            "gaps": feed["gaps"],
+            "snapshots": feed["snapshots"],
+            "refused": feed["refused"] + gateway["refused"],
+            "unclear answers": gateway["unclear"],
+        }
+        return lines + "".join(f", {count:,} {name}" for name, count in shown.items() if count)
+
     # --- before the first decision ----------------------------------------------------------------------------
     async def describe(self) -> list[ListingSpec]:
         info = await self._json("exchangeInfo")

@@ -59,6 +59,7 @@ class DeribitFeed:
         self.listings = listings  # btc_usd -> listing id
         self.counts = Counter[str]()
         self.refused_channels: set[str] = set()  # the venue has left them out of its answer
+        self.latest: dict[str, float | None] = {}  # percent a year
         self._last_ms = dict.fromkeys(listings, 0)
         self._ts_heard_ns: dict[int, int] = {}  # by connection
         self._decode = msgspec.json.Decoder(Frame).decode
@@ -110,6 +111,7 @@ class DeribitFeed:
             self.counts["repeated"] += 1
         else:
             self._last_ms[data.index_name] = data.timestamp
+            self.latest[data.index_name] = data.volatility
             self.sequencer.hear(Kind.TRADE, listing_id, row, ts_venue_ns=ts_ns)
 
 

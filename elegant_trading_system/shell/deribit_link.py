@@ -89,6 +89,12 @@ class DeribitLink(Link):
             closing.add_done_callback(self._closing.discard)
             self._socket = None
 
+    def health(self) -> str:
+        counts = self.feed.counts
+        last = ", ".join(f"{name} {percent}" for name, percent in self.feed.latest.items()) or "nothing yet"
+        lines = f"1 line {'up' if self._socket is not None else 'down'}, {last}"
+        return lines + "".join(f", {counts[name]:,} {name}" for name in ("refused", "errors") if counts[name])
+
     def tasks(self) -> list[Coroutine[Any, Any, None]]:
         return [self._keep_feed()]
 

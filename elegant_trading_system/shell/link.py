@@ -71,6 +71,10 @@ class Link(ABC):
     def beat(self, now_ns: int) -> None:
         """Called many times a second: what has been missing or waiting for too long."""
 
+    @abstractmethod
+    def health(self) -> str:
+        """How the lines are, in a few words."""
+
     async def get(self, url: str, headers: dict[str, str] | None = None, **params: Any) -> bytes:
         """The body of a GET; anything but 200 raises UserError with the venue's own words."""
         path = url.rpartition("/")[2].partition("?")[0]

@@ -8,14 +8,31 @@ import numpy as np
 from ..config import Config
 from ..core import engine
 from ..core.kinds import Kind
-from ..core.schema import COMMAND, EQUITY, EVALUATION, GROUPS, LEVEL, MARK, TRADER
+from ..core.schema import COMMAND, EQUITY, EVALUATION, GROUPS, LEVEL, MARK, PACKET, TRADER, UNIVERSE
 from ..data.journal import Journal
 from ..data.universe import Universe
 from ..sim.session import decisions_digest, new_market
 
 Array = np.ndarray[Any, Any]
 COMMAND_ROOM = 256
+EVALUATION_ROOM = 64 * 2 * GROUPS
 NO_ROWS = np.zeros(0, LEVEL)
+
+
+def compile_engine(config: Config) -> None:
+    """Compile what the first event would, before anybody waits for it."""
+    counts = np.zeros(5, np.int64)
+    engine.advance(
+        (np.zeros(1, UNIVERSE), *new_market()),
+        np.zeros(1, TRADER),
+        np.zeros(1, np.int64),
+        config.market_params(),
+        config.params(),
+        (np.zeros(1, EVALUATION), np.zeros(1, EQUITY), np.zeros(1, MARK), counts),
+        np.zeros(0, PACKET),
+        NO_ROWS,
+        np.zeros(1, COMMAND),
+    )
 
 
 class Sequencer:
@@ -36,11 +53,13 @@ class Sequencer:
         self.market, self.books = new_market()
         self.traders = np.zeros(1, TRADER)
         self.commands_sent = 0
+        self.latest: dict[int, Any] = {}  # by group: the evaluation last kept, for whoever is watching
         self._ts_ns = 0
         self._memory = np.zeros(1, np.int64)
         self._params = (config.market_params(), config.params())
         self._counts = np.zeros(5, np.int64)
-        self._logs = (np.zeros(64 * 2 * GROUPS, EVALUATION), np.zeros(1024, EQUITY), np.zeros(4096, MARK), self._counts)
+        self._evaluations = np.zeros(EVALUATION_ROOM, EVALUATION)
+        self._logs = (self._evaluations, np.zeros(1024, EQUITY), np.zeros(4096, MARK), self._counts)
         self._commands = np.zeros(COMMAND_ROOM, COMMAND)
 
     @property
@@ -95,6 +114,9 @@ class Sequencer:
                 self.journal.rows,
                 self._commands,
             )
+            if self._counts[0]:
+                for evaluation in self._evaluations[: self._counts[0]]:
+                    self.latest[int(evaluation["group_id"])] = evaluation.copy()
             self._counts[:] = 0  # evaluations and equity are made again from the journal when somebody asks
             if count:
                 made = self._commands[:count].copy()

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from elegant_trading_system.cli_live import embedded, link_to
+from elegant_trading_system.cli_live import Scene, embedded, link_to
 from elegant_trading_system.config import Config
 from elegant_trading_system.core.kinds import Kind
 from elegant_trading_system.core.schema import NS_PER_S
@@ -222,7 +222,7 @@ def test_a_run_over_sockets_sizes_by_the_index_and_says_so_at_once(tmp_path: Pat
     said: list[str] = []
 
     async def hear() -> LiveRun:
-        place = embedded("ETH", 1, 0.0, 5, ["binance", "deribit"], 1000.0)
+        place = embedded(Scene("", ["ETH"], 1, 0.0, 300, []), ["binance", "deribit"], 1000.0)
         faults = Faults({"disconnect": 0.2}, 1)
         async with place.serve(wall_ns, faults) as doors:
             live = LiveRun([link_to(door, wall_ns) for door in doors], loose(), tmp_path, say=said.append)

@@ -19,7 +19,7 @@ import httpx
 import pytest
 
 from elegant_trading_system import cli
-from elegant_trading_system.cli_live import embedded, link_to
+from elegant_trading_system.cli_live import Scene, embedded, link_to
 from elegant_trading_system.data import journal
 from elegant_trading_system.emulator.embedded import Door
 from elegant_trading_system.emulator.faults import Faults, parse
@@ -34,6 +34,7 @@ from ..builders import LOOSE, loose
 ROOT = Path(__file__).parents[2]
 ETS = [sys.executable, "-m", "elegant_trading_system"]
 PATIENCE_S = 300.0  # a first start compiles
+SCENE = Scene("", ["BTC"], 1, 0.3, 30 * 60, [])
 SETS = [argument for setting in LOOSE for argument in ("--set", setting)]
 
 
@@ -49,7 +50,7 @@ def balances(door: Door) -> dict[str, Decimal]:
 async def trade(folder: Path, orders: int, faults: Faults) -> tuple[LiveRun, BinanceLink, dict[str, Decimal]]:
     """Trade on an embedded venue until so many orders have been sent; then without faults until all are known."""
     config = loose()
-    async with embedded("BTC", 1, 0.3, 30, ["binance"], 100_000.0).serve(wall_ns, faults) as (door,):
+    async with embedded(SCENE, ["binance"], 100_000.0).serve(wall_ns, faults) as (door,):
         link = link_to(door, wall_ns)
         assert isinstance(link, BinanceLink)
         live = LiveRun([link], config, folder)
@@ -165,7 +166,7 @@ def test_a_port_that_is_taken_is_said_by_its_number() -> None:
         port = taken.getsockname()[1]
 
         async def serve() -> None:
-            async with embedded("BTC", 1, 0.0, 0, ["binance"], 1000.0).serve(wall_ns, Faults({}, 0), port):
+            async with embedded(SCENE, ["binance"], 1000.0).serve(wall_ns, Faults({}, 0), port):
                 pass
 
         with pytest.raises(UserError, match=f"port {port}: "):

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from elegant_trading_system import cli
-from elegant_trading_system.cli_live import embedded, link_to
+from elegant_trading_system.cli_live import Scene, embedded, link_to
 from elegant_trading_system.core.kinds import BookState, Kind, Side
 from elegant_trading_system.data import journal, recording
 from elegant_trading_system.data.catalog import Catalog
@@ -214,7 +214,7 @@ class Witness:
 async def record_beside_a_witness(folder: Path, seconds: float) -> tuple[Witness, Recording]:
     """The witness hears before the recording begins and after it has ended."""
     witness, heard = Witness(), asyncio.Event()
-    place = embedded("BTC", 1, 0.0, 3, ["binance", "deribit"], 0.0)
+    place = embedded(Scene("", ["BTC"], 1, 0.0, 180, []), ["binance", "deribit"], 0.0)
     async with place.serve(wall_ns, Faults({}, 0)) as doors, aiohttp.ClientSession() as http:
         watching = asyncio.create_task(witness.listen(http, doors[0].host, heard))
         await heard.wait()
