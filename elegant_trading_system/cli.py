@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from . import __version__
+from .cli_doctor import doctor
 from .cli_export import export
 from .cli_fetch import fetch_app
 from .cli_live import emulator, run
@@ -296,6 +297,7 @@ def null_test(
 app.command("run")(run)
 app.command("emulator")(emulator)
 app.command("record")(record)
+app.command("doctor")(doctor)
 app.command("export")(export)
 app.command("why")(why)
 app.command("regimes")(regimes)

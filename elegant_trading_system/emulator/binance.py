@@ -33,6 +33,8 @@ class Reply(NamedTuple):
 class Key(NamedTuple):
     secret: str
     account: Account
+    can_withdraw: bool = False
+    can_trade: bool = True
 
 
 class BinanceSpot:
@@ -235,6 +237,11 @@ class BinanceSpot:
         orders = [order for order in account.orders.values() if order.instrument.symbol == symbol]
         return [row for order in orders if number in (-1, order.order_id) for row in wire.my_trades(order)]
 
+    def restrictions(self, account: Account, params: dict[str, Any]) -> Json:  # noqa: ARG002 - one signature for all
+        """What the key that asks may do."""
+        key = next(key for key in self.keys.values() if key.account is account)
+        return wire.api_restrictions(can_withdraw=key.can_withdraw, can_trade=key.can_trade)
+
     def account_status(self, account: Account, params: dict[str, Any]) -> Json:  # noqa: ARG002 - one signature for all
         return wire.account_info(account, self.exchange.fee_rate, self.now_ms)
 
@@ -305,6 +312,7 @@ PRIVATE: dict[tuple[str, str], Action] = {
     ("GET", "allOrders"): BinanceSpot.all_orders,
     ("GET", "myTrades"): BinanceSpot.trades,
     ("GET", "account"): BinanceSpot.account_status,
+    ("GET", "/sapi/v1/account/apiRestrictions"): BinanceSpot.restrictions,
 }
 API_METHODS: dict[str, Action] = {
     "order.place": BinanceSpot.place,

@@ -1,0 +1,186 @@
+"""What can be asked of Binance Spot before money is: clock, symbols, lines, the key and what it may do."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from decimal import Decimal
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from .binance_gateway import signature_of
+from .binance_link import Place
+from .doctor import Finding
+
+NS_PER_MS = 1_000_000
+SAMPLES = 5
+TIMEOUT_S = 10.0
+AHEAD_MS_MAX, BEHIND_MS_MAX, OFFSET_MS_WARN = 1000, 5000, 250
+REFUSED_KEYS = (-2014, -2015, -1022)
+WRONG_TIME = -1021
+NAME = "binance"
+
+
+class Unanswered(Exception):
+    """No answer that could be read."""
+
+
+async def examine(place: Place, symbols: list[str], now_ns: Callable[[], int]) -> list[Finding]:
+    """All checks of one venue; what cannot be asked because something before it failed is skipped."""
+    timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
+    async with aiohttp.ClientSession(timeout=timeout) as http:
+        visit = _Visit(http, place, now_ns)
+        reached = await visit.clock()
+        if reached[0].result == "fail":
+            names = ("symbols", "market streams", "order line", "key", "permissions")
+            return [*reached, *(Finding(f"{NAME} {name}", "skipped", "the venue was not reached") for name in names)]
+        streams = await visit.streams(symbols[0]) if symbols else []
+        return [*reached, *await visit.symbols(symbols), *streams, *await visit.orders(), *await visit.key()]
+
+
+class _Visit:
+    def __init__(self, http: aiohttp.ClientSession, place: Place, now_ns: Callable[[], int]) -> None:
+        self.http, self.place, self.now_ns = http, place, now_ns
+
+    async def _get(self, path: str, query: str = "", headers: dict[str, str] | None = None) -> tuple[int, Any]:
+        url = f"{self.place.rest}{path}" + (f"?{query}" if query else "")
+        try:
+            async with self.http.get(url, headers=headers) as reply:
+                return reply.status, msgspec.json.decode(await reply.read())
+        except (aiohttp.ClientError, TimeoutError, OSError, msgspec.DecodeError) as error:
+            raise Unanswered(str(error) or "no answer in time") from None
+
+    async def _signed(self, path: str) -> tuple[int, Any]:
+        query = f"timestamp={self.now_ns() // NS_PER_MS}"
+        signature = signature_of(self.place.secret, query)
+        return await self._get(path, f"{query}&signature={signature}", {"X-MBX-APIKEY": self.place.api_key})
+
+    # --- the venue --------------------------------------------------------------------------------------------
+    async def clock(self) -> list[Finding]:
+        """Is it there, how far away is it, and how far is its clock from ours? The quickest answer says it best."""
+        samples: list[tuple[float, int, int]] = []
+        try:
+            for _ in range(SAMPLES):
+                sent_ns, began = self.now_ns(), time.perf_counter()
+                _, answer = await self._get("/api/v3/time")
+                took_ms = (time.perf_counter() - began) * 1000
+                middle_ns = (sent_ns + self.now_ns()) // 2
+                samples.append((took_ms, int(answer["serverTime"]), middle_ns))
+        except (Unanswered, KeyError, TypeError, ValueError) as error:
+            advice = "is the network there, and may this machine reach the venue?"
+            return [Finding(f"{NAME} reachable", "fail", f"{self.place.rest}: {error}", advice)]
+        took_ms, venue_ms, middle_ns = min(samples)
+        reachable = Finding(f"{NAME} reachable", "ok", f"{self.place.rest} answers in {took_ms:.1f} ms")
+        return [reachable, clock_finding(venue_ms - middle_ns / NS_PER_MS, took_ms, [one[1] for one in samples])]
+
+    async def symbols(self, symbols: list[str]) -> list[Finding]:
+        try:
+            _, info = await self._get("/api/v3/exchangeInfo")
+            known = {entry["symbol"]: entry for entry in info["symbols"]}
+        except (Unanswered, KeyError, TypeError) as error:
+            return [Finding(f"{NAME} symbols", "fail", f"exchangeInfo: {error}", "try again later")]
+        return [symbol_finding(symbol, known.get(symbol)) for symbol in symbols]
+
+    async def streams(self, symbol: str) -> list[Finding]:
+        """Does the market speak?"""
+        name, url = f"{NAME} market streams", f"{self.place.streams}/stream?streams={symbol.lower()}@depth@100ms"
+        began = time.perf_counter()
+        try:
+            async with self.http.ws_connect(url) as socket, asyncio.timeout(TIMEOUT_S):
+                await socket.receive_str()
+        except (aiohttp.ClientError, OSError, TimeoutError, TypeError) as error:
+            advice = "books come from here: without it nothing is traded"
+            return [Finding(name, "fail", f"{self.place.streams}: {error or 'silent'}", advice)]
+        return [Finding(name, "ok", f"first message after {(time.perf_counter() - began) * 1000:.0f} ms")]
+
+    async def orders(self) -> list[Finding]:
+        name = f"{NAME} order line"
+        if not self.place.api:
+            return [Finding(name, "skipped", "no address")]
+        try:
+            async with self.http.ws_connect(self.place.api) as socket, asyncio.timeout(TIMEOUT_S):
+                began = time.perf_counter()
+                await socket.send_str('{"id":1,"method":"ping"}')
+                answer = msgspec.json.decode(await socket.receive_str())
+                took_ms = (time.perf_counter() - began) * 1000
+        except (aiohttp.ClientError, OSError, TimeoutError, TypeError, msgspec.DecodeError) as error:
+            return [Finding(name, "fail", f"{self.place.api}: {error or 'silent'}", "orders go this way")]
+        result = "ok" if answer.get("status") == 200 else "fail"
+        return [Finding(name, "ok" if result == "ok" else "fail", f"{took_ms:.1f} ms there and back")]
+
+    # --- the key ----------------------------------------------------------------------------------------------
+    async def key(self) -> list[Finding]:
+        names = f"{NAME} key", f"{NAME} permissions"
+        if not self.place.api_key or not self.place.secret:
+            return [Finding(name, "skipped", "no key is set") for name in names]
+        try:
+            status, account = await self._signed("/api/v3/account")
+            if status != 200:
+                return [_refused_key(account), Finding(names[1], "skipped", "the key was refused")]
+            status, allowed = await self._signed("/sapi/v1/account/apiRestrictions")
+        except Unanswered as error:
+            return [Finding(names[0], "fail", str(error), "try again later")]
+        accepted = Finding(names[0], "ok", "the venue knows it")
+        if status != 200:
+            advice = "testnets cannot say; look at the key's page of a real venue"
+            return [accepted, Finding(names[1], "warn", f"could not be asked ({status})", advice)]
+        return [accepted, *permission_findings(allowed)]
+
+
+def clock_finding(offset_ms: float, took_ms: float, venue_ms: list[int]) -> Finding:
+    """`offset_ms` is the venue's clock less ours. The venue refuses what comes from its future or is too old."""
+    name, shown = f"{NAME} clock", f"the venue's is {offset_ms:+.0f} ms from ours (within {took_ms / 2:.0f} ms)"
+    advice = "let a time service (chrony, ntpd) keep this machine's clock"
+    if venue_ms != sorted(venue_ms):
+        return Finding(name, "fail", f"the venue's went back: {venue_ms}", "wait until it is itself again")
+    if not -AHEAD_MS_MAX < offset_ms < BEHIND_MS_MAX:
+        return Finding(name, "fail", f"{shown}: orders would be refused (-1021)", advice)
+    if abs(offset_ms) > OFFSET_MS_WARN:
+        return Finding(name, "warn", shown, advice)
+    return Finding(name, "ok", shown)
+
+
+def symbol_finding(symbol: str, entry: dict[str, Any] | None) -> Finding:
+    """Is it traded, by limit orders, on a grid that is said?"""
+    name = f"{NAME} {symbol}"
+    if entry is None:
+        return Finding(name, "fail", "not there", "symbols are written as the venue does: BTCUSDT")
+    if entry.get("status") != "TRADING":
+        return Finding(name, "fail", f"is {entry.get('status')}, not TRADING", "leave it out")
+    filters = {one.get("filterType"): one for one in entry.get("filters", [])}
+    steps = {
+        "tick": filters.get("PRICE_FILTER", {}).get("tickSize", "0"),
+        "lot": filters.get("LOT_SIZE", {}).get("stepSize", "0"),
+        "least": (filters.get("NOTIONAL") or filters.get("MIN_NOTIONAL") or {}).get("minNotional", ""),
+    }
+    missing = [which for which in ("tick", "lot") if not Decimal(steps[which])]
+    if missing or "LIMIT" not in entry.get("orderTypes", []):
+        what = f"no {' and '.join(missing)}" if missing else "no limit orders"
+        return Finding(name, "fail", what, "leave it out")
+    shown = ", ".join(f"{which} {Decimal(step).normalize():f}" for which, step in steps.items() if step)
+    return Finding(
+        name, "ok" if steps["least"] else "warn", f"TRADING, {shown}", "" if steps["least"] else "no least value"
+    )
+
+
+def permission_findings(allowed: dict[str, Any]) -> list[Finding]:
+    """What the key may do beyond what it needs; one that can move money away is refused."""
+    name = f"{NAME} permissions"
+    moving = ("enableWithdrawals", "enableInternalTransfer", "permitsUniversalTransfer")
+    if can := [which for which in moving if allowed.get(which) is not False]:
+        return [Finding(name, "fail", f"the key can move money away: {', '.join(can)}", "make one that can only trade")]
+    if not allowed.get("enableSpotAndMarginTrading"):
+        return [Finding(name, "fail", "the key cannot trade", "allow spot trading, and nothing else")]
+    if not allowed.get("ipRestrict"):
+        return [Finding(name, "warn", "the key works from anywhere", "tie it to this machine's address")]
+    return [Finding(name, "ok", "can trade, cannot withdraw, tied to addresses")]
+
+
+def _refused_key(answer: Any) -> Finding:
+    code = answer.get("code") if isinstance(answer, dict) else None
+    said = f"{answer.get('msg')} ({code})" if isinstance(answer, dict) else "refused"
+    if code == WRONG_TIME:
+        return Finding(f"{NAME} key", "fail", said, "set this machine's clock first")
+    advice = "is it of this venue, of this address, and its secret's?" if code in REFUSED_KEYS else "try again later"
+    return Finding(f"{NAME} key", "fail", said, advice)
