@@ -6,7 +6,7 @@ import json
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
@@ -22,9 +22,8 @@ from .terminal import open_page, print_json, print_summary, progress_bar
 if TYPE_CHECKING:
     from .config import Config
     from .emulator.embedded import Door, Embedded
-    from .emulator.faults import Faults
-    from .shell.link import Link
     from .shell.live import LiveRun
+    from .shell.run_folder import Recovered
 
 HISTORY_MINUTES = 300
 CAPITAL = 100_000.0
@@ -121,19 +120,6 @@ def addresses(door: "Door") -> dict[str, Any]:
     return {"symbols": door.symbols, **paths, "api_key": door.api_key, "api_secret": door.secret}
 
 
-def link_to(door: "Door", now_ns: Callable[[], int]) -> "Link":
-    """The trader's end of the line to an embedded venue."""
-    from .shell.binance_link import BinanceLink, Place
-    from .shell.deribit_link import DeribitLink, DeribitPlace
-
-    host = door.host
-    if door.venue == "deribit":
-        place_of_index = DeribitPlace(f"http://{host}/api/v2", f"ws://{host}/ws/api/v2")
-        return DeribitLink(place_of_index, [name.partition("_")[0].upper() for name in door.symbols], now_ns)
-    place = Place(f"http://{host}", f"ws://{host}", f"ws://{host}/ws-api/v3", door.api_key, door.secret)
-    return BinanceLink(place, door.symbols, now_ns)
-
-
 def print_line(answer: dict[str, Any]) -> None:
     sys.stdout.write(json.dumps(answer) + "\n")
     sys.stdout.flush()
@@ -162,6 +148,11 @@ def run(
     fault: FaultOption = None,
     config: ConfigOption = None,
     sets: SetOption = None,
+    hosts: Annotated[
+        Path | None, typer.Option("--hosts", help="Trade on venues that run already: what `ets emulator` prints.")
+    ] = None,
+    is_live: Annotated[bool, typer.Option("--live", help="Send orders. To this machine only, so far.")] = False,
+    resume: Annotated[Path | None, typer.Option("--resume", help="Go on with a run that ended or was killed.")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder of the run; by default named by the time.")] = None,
     is_browsed: Annotated[
         bool, typer.Option("--browser/--no-browser", help="Show the report when the run has ended.")
@@ -174,24 +165,22 @@ def run(
       ets run --demo
       ets run --minutes 10 --config short-windows
       ets run --edge 0.2 --instruments BTC,ETH,SOL
+      ets emulator > hosts.json &   ets run --hosts hosts.json --live --out RUN;   ets run --hosts hosts.json --live --resume RUN
     """
-    if venues != "sim":
-        raise UserError(f"--venues {venues}: only sim is there yet", "real venues come later", ExitCode.USAGE)
-    from .emulator.embedded import INDICES, OPENERS
-    from .emulator.faults import parse
     from .shell import run_folder
     from .sim.backtest import check_out
 
     scene = DEMO if is_demo else Scene("", names_of(instruments) or ["BTC"], seed, edge, history * 60, [])
-    resolved = load_config([*scene.configs, *(config or [])], sets)
-    folder = out or RUNS / datetime.now(UTC).strftime("live-%Y%m%dT%H%M%SZ")
-    check_out(folder)
-    faults, names = parse(fault or [], seed), list(OPENERS)
-    watcher = Watcher(scene.title(names), is_silent=as_json)
+    recovered = run_folder.recover(resume) if resume else None
+    resolved = recovered.config if recovered else load_config([*scene.configs, *(config or [])], sets)
+    folder = resume or out or RUNS / datetime.now(UTC).strftime("live-%Y%m%dT%H%M%SZ")
+    if not recovered:
+        check_out(folder)
+    place = found_venues(hosts, is_live=is_live) if hosts else simulated_venues(scene, fault, resolved, venues)
+    watcher = Watcher(place.title, is_silent=as_json)
     compile_first(resolved)
     began = time.perf_counter()
-    place = embedded(scene, [*names, INDICES], resolved.account.capital / len(names))
-    asyncio.run(trade(place, faults, resolved, folder, minutes * 60, watcher))
+    asyncio.run(trade(place, resolved, folder, minutes * 60, watcher, recovered))
     summary = run_folder.finish(folder, time.perf_counter() - began)
     page = write_page(folder)
     if as_json:
@@ -201,6 +190,48 @@ def run(
         sys.stdout.write(f"\nReport: {page}\nThe same decisions again: ets replay {folder} --verify\n")
         if is_browsed:
             open_page(page)
+
+
+Venues = dict[str, dict[str, Any]]
+
+
+class Place(NamedTuple):
+    """Where a run trades: what to call it, and how to open it."""
+
+    title: str
+    opened: Callable[[], contextlib.AbstractAsyncContextManager[Venues]]
+
+
+def found_venues(hosts: Path, *, is_live: bool) -> Place:
+    """Venues that are there already."""
+    from .shell.hosts import check_loopback, read_hosts
+
+    venues = read_hosts(hosts)
+    if not is_live:
+        raise UserError(
+            "--hosts without --live: simulated fills on a real market are not there yet", "", ExitCode.USAGE
+        )
+    check_loopback(venues)
+    return Place(f"{', '.join(venues)} of {hosts}", lambda: contextlib.nullcontext(venues))
+
+
+def simulated_venues(scene: Scene, fault: list[str] | None, config: "Config", venues: str) -> Place:
+    """Venues of our own, which end with us."""
+    if venues != "sim":
+        raise UserError(f"--venues {venues}: only sim is there yet", "real venues come later", ExitCode.USAGE)
+    from .emulator.embedded import INDICES, OPENERS
+    from .emulator.faults import parse
+    from .shell.live import wall_ns
+
+    faults, names = parse(fault or [], scene.seed), list(OPENERS)
+
+    @contextlib.asynccontextmanager
+    async def opened() -> AsyncIterator[Venues]:
+        made = embedded(scene, [*names, INDICES], config.account.capital / len(names))
+        async with made.serve(wall_ns, faults) as doors:
+            yield {door.venue: addresses(door) for door in doors}
+
+    return Place(scene.title(names), opened)
 
 
 def write_page(folder: Path) -> Path:
@@ -245,25 +276,28 @@ class Watcher:
 
 
 async def trade(
-    place: "Embedded",
-    faults: "Faults",
+    place: Place,
     config: "Config",
     folder: Path,
     seconds: float,
     watcher: "Watcher",
+    recovered: "Recovered | None" = None,
 ) -> None:
     """Open the venues, trade on them until the time is over or somebody says stop, close the journal."""
     from .shell import run_folder
+    from .shell.hosts import link_to, only_one
     from .shell.live import LiveRun, wall_ns
 
-    async with place.serve(wall_ns, faults) as doors:
-        watcher.say(f"{watcher.title}: {', '.join(symbol for door in doors for symbol in door.symbols)}")
-        live = LiveRun([link_to(door, wall_ns) for door in doors], config, folder, say=watcher.say)
+    async with place.opened() as venues:
+        watcher.say(f"{place.title}: {', '.join(symbol for where in venues.values() for symbol in where['symbols'])}")
+        links = [link_to(name, where, wall_ns) for name, where in venues.items()]
+        live = LiveRun(links, config, folder, say=watcher.say, recovered=recovered)
 
         def begin(live: LiveRun) -> None:
-            run_folder.begin(folder, config, live.known, watcher.title)
+            if not recovered:
+                run_folder.begin(folder, config, live.known, place.title)
 
-        with stopping() as stopped:
+        with only_one(venues), stopping() as stopped:
             trading = asyncio.create_task(live.run(seconds or FOREVER_S, begin))
             others = [asyncio.create_task(watcher.watch(live)), asyncio.create_task(stopped.wait())]
             await asyncio.wait([trading, others[1]], return_when=asyncio.FIRST_COMPLETED)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .cli_live import FOREVER_S, HISTORY_MINUTES, FaultOption, HistoryOption, Scene, embedded, link_to, stopping
+from .cli_live import FOREVER_S, HISTORY_MINUTES, FaultOption, HistoryOption, Scene, addresses, embedded, stopping
 from .cli_parse import EdgeOption, JsonOption, SeedOption, load_config, names_of
 from .errors import ExitCode, UserError
 from .terminal import print_json, print_table, progress_bar
@@ -85,6 +85,7 @@ def _sources(venues: str, names: list[str], seed: int, edge: float, history: int
 def _simulated(names: list[str], seed: int, edge: float, history: int, fault: list[str] | None) -> Sources:
     from .emulator.embedded import INDICES, OPENERS
     from .emulator.faults import parse
+    from .shell.hosts import link_to
     from .shell.live import wall_ns
 
     faults = parse(fault or [], seed)
@@ -94,7 +95,7 @@ def _simulated(names: list[str], seed: int, edge: float, history: int, fault: li
 
     async def opened(stack: contextlib.AsyncExitStack) -> "Sequence[Link]":
         doors = await stack.enter_async_context(place.serve(wall_ns, faults))
-        return [link_to(door, wall_ns) for door in doors]
+        return [link_to(door.venue, addresses(door), wall_ns) for door in doors]
 
     return Sources(scene.title([*OPENERS, INDICES]), opened)
 
@@ -104,7 +105,7 @@ def _binance(names: list[str]) -> "Link":
     from .shell.live import wall_ns
 
     pairs = [name if "/" in name else f"{name}/{DEFAULT_QUOTE}" for name in names]
-    place = Place("https://api.binance.com", "wss://stream.binance.com:9443", "", "", "")
+    place = Place("https://api.binance.com/api/v3", "wss://stream.binance.com:9443", "", "", "")
     return BinanceLink(place, [pair.replace("/", "").upper() for pair in pairs], wall_ns)
 
 

@@ -19,6 +19,7 @@ import numpy as np
 from ..core.kinds import CommandKind, Kind, RejectReason
 from ..core.schema import LEVEL
 from ..data.tape import ListingSpec
+from .link import FillKey, OpenOrder
 from .sequencer import NO_ROWS, Sequencer
 
 Json = dict[str, Any]
@@ -41,6 +42,8 @@ class Sent:
     side: int
     lots: int
     ts_ms: int
+    name: str  # the venue's word for it
+    heard: Counter[FillKey] = field(default_factory=Counter)  # fills of before a crash, whose trade ids are forgotten
     trades: set[int] = field(default_factory=set)
     filled_lots: int = 0
     venue_id: int = -1  # the venue's own number for it
@@ -68,6 +71,7 @@ class BinanceGateway:
         self.counts = Counter[str]()
         self.is_subscribed = False
         self.is_connected = False
+        self._restored: list[Sent] = []  # of before a crash
         self._unsent: list[Sent] = []  # decided while there was no connection: certain never to have left
         self._api_key, self._secret = api_key, secret
         self._send, self._now_ms = send, now_ms
@@ -99,7 +103,8 @@ class BinanceGateway:
         oldest = next(iter(self.orders.values()), None)
         if len(self.orders) >= ORDERS_MAX and oldest is not None and oldest.is_done:
             del self.orders[oldest.order_id]
-        sent = self.orders[order_id] = Sent(order_id, listing_id, side, lots, self._now_ms())
+        name = client_id(self.epoch, order_id)
+        sent = self.orders[order_id] = Sent(order_id, listing_id, side, lots, self._now_ms(), name)
         if not self.is_connected:  # sent later, it would meet another market
             self.counts["unsent"] += 1
             self._unsent.append(sent)
@@ -111,18 +116,31 @@ class BinanceGateway:
             "timeInForce": "IOC",
             "price": f"{int(command['price_ticks']) * spec.tick_size:f}",
             "quantity": f"{lots * spec.lot_size:f}",
-            "newClientOrderId": self.client_id(order_id),
+            "newClientOrderId": sent.name,
             "newOrderRespType": "FULL",
             "recvWindow": RECEIVE_WINDOW_MS,
         }
         self._ask(f"place {order_id}", "order.place", params)
 
-    def client_id(self, order_id: int) -> str:
-        return f"ets-{self.epoch}-{order_id}"
+    def restore(self, orders: list[OpenOrder]) -> None:
+        """Orders of before a crash are known again, each under the name it was sent by."""
+        for order_id, listing_id, side, lots, filled_lots, ts_sent_ns, epoch, fills in orders:
+            name = client_id(epoch, order_id)
+            sent = Sent(order_id, listing_id, side, lots, ts_sent_ns // NS_PER_MS, name, fills, filled_lots=filled_lots)
+            self.orders[order_id] = sent
+            self._restored.append(sent)
+
+    def unsettled(self) -> int:
+        """Restored orders without the venue's last word; it is asked again about each."""
+        self._restored = [sent for sent in self._restored if not sent.is_done]
+        if self.is_subscribed:
+            for sent in self._restored:
+                self._ask(f"status {sent.order_id}", "order.status", self._named(sent.order_id))
+        return len(self._restored)
 
     def _named(self, order_id: int) -> Json:
-        spec = self.specs[self.orders[order_id].listing_id]
-        return {"symbol": symbol_of(spec), "origClientOrderId": self.client_id(order_id)}
+        sent = self.orders[order_id]
+        return {"symbol": symbol_of(self.specs[sent.listing_id]), "origClientOrderId": sent.name}
 
     def _ask(self, request_id: str, method: str, params: Json) -> None:
         signed = params | {"apiKey": self._api_key, "timestamp": self._now_ms()}
@@ -155,9 +173,9 @@ class BinanceGateway:
         if event["e"] != "executionReport":
             return
         own = event["C"] or event["c"]  # a cancel's report carries the order's own name in C
-        prefix, _, number = own.rpartition("-")
-        sent = self.orders.get(int(number)) if prefix == f"ets-{self.epoch}" else None
-        if sent is None:
+        number = own.rpartition("-")[2]
+        sent = self.orders.get(int(number)) if number.isdecimal() else None
+        if sent is None or sent.name != own:
             self.counts["foreign"] += 1
             return
         ts_ns = int(event["T"]) * NS_PER_MS
@@ -200,10 +218,14 @@ class BinanceGateway:
             self.counts["repeated_fills"] += 1
             return
         spec, universe = self.specs[sent.listing_id], self.sequencer.universe
-        row = np.zeros(1, LEVEL)
-        row[0]["price_ticks"] = int(Decimal(price) / spec.tick_size)
-        row[0]["lots"] = lots = int(Decimal(quantity) / spec.lot_size)
+        ticks, lots = int(Decimal(price) / spec.tick_size), int(Decimal(quantity) / spec.lot_size)
+        atoms, asset_id = -int(Decimal(fee) * 10 ** universe.decimals[asset]), universe.assets.index(asset)
         sent.trades.add(trade_id)
+        if sent.heard[ticks, lots, atoms, asset_id] > 0:
+            sent.heard[ticks, lots, atoms, asset_id] -= 1
+            self.counts["repeated_fills"] += 1
+            return
+        row = np.array([(ticks, lots)], LEVEL)
         sent.filled_lots += lots
         sent.is_acknowledged = True
         buys, sells = (row, NO_ROWS) if sent.side > 0 else (NO_ROWS, row)
@@ -214,8 +236,8 @@ class BinanceGateway:
             sells,
             ts_venue_ns=ts_ns,
             order_id=sent.order_id,
-            atoms=-int(Decimal(fee) * 10 ** universe.decimals[asset]),
-            asset_id=universe.assets.index(asset),
+            atoms=atoms,
+            asset_id=asset_id,
         )
         sent.is_done = sent.filled_lots == sent.lots
 
@@ -238,6 +260,11 @@ class BinanceGateway:
     def _end(self, sent: Sent, kind: Kind, reason: RejectReason, ts_ns: int = 0) -> None:
         sent.is_done = True
         self.sequencer.hear(kind, sent.listing_id, ts_venue_ns=ts_ns, order_id=sent.order_id, code=reason)
+
+
+def client_id(epoch: str, order_id: int) -> str:
+    """An order's name at the venue: never used again."""
+    return f"ets-{epoch}-{order_id}"
 
 
 def signature_of(secret: str, payload: str) -> str:

@@ -14,7 +14,7 @@ from ..data.tape import ListingSpec
 from ..errors import UserError
 from .binance_feed import BinanceFeed, Listing
 from .binance_gateway import BinanceGateway, signature_of, symbol_of
-from .link import Bar, Link
+from .link import Bar, Link, OpenOrder
 from .sequencer import Sequencer
 
 NS_PER_MS = 1_000_000
@@ -28,7 +28,7 @@ SEND_QUEUE = 256
 class Place(NamedTuple):
     """Where a venue is and who we are there."""
 
-    rest: str  # http://127.0.0.1:PORT
+    rest: str  # http://127.0.0.1:PORT/api/v3
     streams: str  # ws://127.0.0.1:PORT
     api: str  # ws://127.0.0.1:PORT/ws-api/v3
     api_key: str
@@ -105,19 +105,25 @@ class BinanceLink(Link):
 
     async def balances(self) -> dict[str, Decimal]:
         query = f"timestamp={self.now_ns() // NS_PER_MS}"
-        url = f"{self.place.rest}/api/v3/account?{query}&signature={signature_of(self.place.secret, query)}"
+        url = f"{self.place.rest}/account?{query}&signature={signature_of(self.place.secret, query)}"
         account = msgspec.json.decode(await self.get(url, {"X-MBX-APIKEY": self.place.api_key}))
         return {row["asset"]: Decimal(row["free"]) for row in account["balances"]}
 
     async def _json(self, path: str, **params: Any) -> Any:
-        return msgspec.json.decode(await self.get(f"{self.place.rest}/api/v3/{path}", **params))
+        return msgspec.json.decode(await self.get(f"{self.place.rest}/{path}", **params))
 
     # --- while it runs ----------------------------------------------------------------------------------------
-    def tasks(self) -> list[Coroutine[Any, Any, None]]:
-        return [*self.watch(), self._keep_gateway()]
+    def order_tasks(self) -> list[Coroutine[Any, Any, None]]:
+        return [self._keep_gateway()]
 
-    def watch(self) -> list[Coroutine[Any, Any, None]]:
+    def market_tasks(self) -> list[Coroutine[Any, Any, None]]:
         return [*map(self._keep_feed, range(CONNECTIONS)), self._keep_books()]
+
+    def restore(self, orders: list[OpenOrder]) -> None:
+        self.gateway.restore(orders)
+
+    def unsettled(self) -> int:
+        return self.gateway.unsettled()
 
     async def _keep_feed(self, connection: int) -> None:
         """One market connection, opened again whenever it ends."""
@@ -156,7 +162,7 @@ class BinanceLink(Link):
             symbol = await self._wanted.get()
             while True:
                 with contextlib.suppress(UserError):
-                    url = f"{self.place.rest}/api/v3/depth"
+                    url = f"{self.place.rest}/depth"
                     if self.feed.hear_snapshot(symbol, await self.get(url, symbol=symbol, limit=SNAPSHOT_LIMIT)):
                         break
                 await asyncio.sleep(SNAPSHOT_PAUSE_S)

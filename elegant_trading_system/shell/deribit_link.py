@@ -13,7 +13,7 @@ from ..data.importers.volatility import CURRENCIES, dvol_spec
 from ..data.tape import ListingSpec
 from ..errors import UserError
 from .deribit_feed import DAY_MS, NS_PER_MS, DeribitFeed, closes_of, page_of
-from .link import Bar, Link
+from .link import Bar, Link, OpenOrder
 from .sequencer import Sequencer
 
 HISTORY_DAYS = 370  # a year's quantile, and some
@@ -95,8 +95,17 @@ class DeribitLink(Link):
         lines = f"1 line {'up' if self._socket is not None else 'down'}, {last}"
         return lines + "".join(f", {counts[name]:,} {name}" for name in ("refused", "errors") if counts[name])
 
-    def tasks(self) -> list[Coroutine[Any, Any, None]]:
+    def order_tasks(self) -> list[Coroutine[Any, Any, None]]:
+        return []
+
+    def market_tasks(self) -> list[Coroutine[Any, Any, None]]:
         return [self._keep_feed()]
+
+    def restore(self, orders: list[OpenOrder]) -> None:
+        assert not orders, orders
+
+    def unsettled(self) -> int:
+        return 0
 
     async def _keep_feed(self) -> None:
         sending: list[asyncio.Task[None]] = []

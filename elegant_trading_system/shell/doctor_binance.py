@@ -44,7 +44,7 @@ class _Visit:
         self.http, self.place, self.now_ns = http, place, now_ns
 
     async def _get(self, path: str, query: str = "", headers: dict[str, str] | None = None) -> tuple[int, Any]:
-        url = f"{self.place.rest}{path}" + (f"?{query}" if query else "")
+        url = f"{self.place.rest.removesuffix('/api/v3')}{path}" + (f"?{query}" if query else "")
         try:
             async with self.http.get(url, headers=headers) as reply:
                 return reply.status, msgspec.json.decode(await reply.read())

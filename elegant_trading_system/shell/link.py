@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -33,6 +34,22 @@ class Bar(NamedTuple):
     kind: Kind = Kind.BAR
 
 
+FillKey = tuple[int, int, int, int]  # ticks, lots, atoms of the fee, asset it was paid in
+
+
+class OpenOrder(NamedTuple):
+    """An order of before a crash. Fills alike in all four parts are interchangeable, so their number is all we need."""
+
+    order_id: int
+    listing_id: int
+    side: int
+    lots: int
+    filled_lots: int
+    ts_sent_ns: int
+    epoch: str
+    fills: Counter[FillKey]
+
+
 class Link(ABC):
     """One venue, its market connections and our account there. Methods are called in the order they stand here."""
 
@@ -56,12 +73,20 @@ class Link(ABC):
         """What the account holds free, by asset."""
 
     @abstractmethod
-    def tasks(self) -> list[Coroutine[Any, Any, None]]:
-        """What has to run, each until cancelled."""
+    def order_tasks(self) -> list[Coroutine[Any, Any, None]]:
+        """Our orders and what becomes of them: has to run, each until cancelled."""
 
-    def watch(self) -> list[Coroutine[Any, Any, None]]:
-        """Those of `tasks` that only listen: without an account they are enough for the books."""
-        return self.tasks()
+    @abstractmethod
+    def market_tasks(self) -> list[Coroutine[Any, Any, None]]:
+        """The market: likewise."""
+
+    @abstractmethod
+    def restore(self, orders: list[OpenOrder]) -> None:
+        """Orders of before a crash: the venue is to be asked about them, under the names they were sent by."""
+
+    @abstractmethod
+    def unsettled(self) -> int:
+        """How many restored orders the venue has not given a last word on. Asks again about each."""
 
     @abstractmethod
     def command(self, command: Any) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Coroutine
 from typing import Any
 
-from .link import Bar, Link
+from .link import Bar
 from .live import NS_PER_MS, LiveRun
 from .sequencer import Sequencer
 
@@ -51,8 +51,8 @@ class Recording(LiveRun):
     async def _fund(self) -> None:
         """There is no account."""
 
-    def _tasks(self, link: Link) -> list[Coroutine[Any, Any, None]]:
-        return link.watch()
+    def _order_tasks(self) -> list[Coroutine[Any, Any, None]]:
+        return []
 
 
 def _nobody(command: Any) -> None:

@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from elegant_trading_system.cli_live import Scene, embedded, link_to
+from elegant_trading_system.cli_live import Scene, addresses, embedded
 from elegant_trading_system.config import Config
 from elegant_trading_system.core.kinds import Kind
 from elegant_trading_system.core.schema import NS_PER_S
@@ -21,6 +21,7 @@ from elegant_trading_system.emulator.deribit import Deribit, Session
 from elegant_trading_system.emulator.faults import Faults
 from elegant_trading_system.emulator.volatility import DAY_MS, MINUTE_MS, VolatilityIndex
 from elegant_trading_system.shell.deribit_feed import DeribitFeed, closes_of, page_of
+from elegant_trading_system.shell.hosts import link_to
 from elegant_trading_system.shell.live import LiveRun, wall_ns
 from elegant_trading_system.shell.sequencer import Sequencer
 
@@ -225,7 +226,9 @@ def test_a_run_over_sockets_sizes_by_the_index_and_says_so_at_once(tmp_path: Pat
         place = embedded(Scene("", ["ETH"], 1, 0.0, 300, []), ["binance", "deribit"], 1000.0)
         faults = Faults({"disconnect": 0.2}, 1)
         async with place.serve(wall_ns, faults) as doors:
-            live = LiveRun([link_to(door, wall_ns) for door in doors], loose(), tmp_path, say=said.append)
+            live = LiveRun(
+                [link_to(door.venue, addresses(door), wall_ns) for door in doors], loose(), tmp_path, say=said.append
+            )
             await live.run(6.0)
             return live
 

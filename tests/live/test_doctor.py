@@ -44,7 +44,7 @@ def visit(
         async with serving(binance_app(venue.binance, Faults({}, 0))) as port:
             speaking = asyncio.create_task(speak())
             host = f"127.0.0.1:{port}"
-            place = Place(f"http://{host}", f"ws://{host}", f"ws://{host}/ws-api/v3", key, secret)
+            place = Place(f"http://{host}/api/v3", f"ws://{host}", f"ws://{host}/ws-api/v3", key, secret)
             found = await examine(place, list(symbols), lambda: clock() + skew_ms * 1_000_000)
             speaking.cancel()
             await asyncio.gather(speaking, return_exceptions=True)

@@ -19,7 +19,7 @@ import numpy as np
 import pytest
 
 from elegant_trading_system import cli
-from elegant_trading_system.cli_live import Scene, embedded, link_to
+from elegant_trading_system.cli_live import Scene, addresses, embedded
 from elegant_trading_system.core.kinds import BookState, Kind, Side
 from elegant_trading_system.data import journal, recording
 from elegant_trading_system.data.catalog import Catalog
@@ -31,6 +31,7 @@ from elegant_trading_system.data.universe import build
 from elegant_trading_system.emulator.faults import Faults
 from elegant_trading_system.errors import UserError
 from elegant_trading_system.shell.binance_feed import BinanceFeed, Listing
+from elegant_trading_system.shell.hosts import link_to
 from elegant_trading_system.shell.live import wall_ns
 from elegant_trading_system.shell.recorder import Recorder, Recording
 from elegant_trading_system.sim import backtest
@@ -218,7 +219,7 @@ async def record_beside_a_witness(folder: Path, seconds: float) -> tuple[Witness
     async with place.serve(wall_ns, Faults({}, 0)) as doors, aiohttp.ClientSession() as http:
         watching = asyncio.create_task(witness.listen(http, doors[0].host, heard))
         await heard.wait()
-        live = Recording([link_to(door, wall_ns) for door in doors], loose(), folder)
+        live = Recording([link_to(door.venue, addresses(door), wall_ns) for door in doors], loose(), folder)
         await live.run(seconds, lambda run: recording.begin(folder, run.known.listings, "test"))
         await asyncio.sleep(0.5)
         watching.cancel()
