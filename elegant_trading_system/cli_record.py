@@ -26,7 +26,7 @@ DEFAULT_QUOTE = "USDT"
 
 def record(
     venues: Annotated[
-        str, typer.Option("--venues", help="sim (on this machine), or binance,deribit (public data).")
+        str, typer.Option("--venues", help="sim (on this machine), or binance, deribit, ccxt:kraken (public data).")
     ] = SIM,
     instruments: Annotated[str, typer.Option("--instruments", help="BTC,ETH/USDT; a base alone is in USDT.")] = "BTC",
     minutes: Annotated[float, typer.Option("--minutes", help="Stop after so long; 0: when told to.", min=0)] = 0.0,
@@ -72,12 +72,13 @@ def _sources(venues: str, names: list[str], seed: int, edge: float, history: int
     if venues == SIM:
         return _simulated(names, seed, edge, history, fault)
     wanted = names_of(venues) or []
-    unknown = sorted(set(wanted) - set(REAL))
-    if unknown or not wanted:
-        raise UserError(f"--venues {venues}: there is sim by itself, or {', '.join(REAL)}", "", ExitCode.USAGE)
+    known = all(venue in REAL or venue.startswith(BY_CCXT) for venue in wanted)
+    if not known or not wanted:
+        roads = f"{', '.join(REAL)}, {BY_CCXT}NAME"
+        raise UserError(f"--venues {venues}: there is sim by itself, or {roads}", "", ExitCode.USAGE)
 
     async def opened(_stack: contextlib.AsyncExitStack) -> "Sequence[Link]":
-        return [REAL[venue](names) for venue in wanted]
+        return [_by_ccxt(venue, names) if venue.startswith(BY_CCXT) else REAL[venue](names) for venue in wanted]
 
     return Sources(", ".join(wanted), opened)
 
@@ -116,6 +117,15 @@ def _deribit(names: list[str]) -> "Link":
     return DeribitLink(DeribitPlace(), [name.partition("/")[0].upper() for name in names], wall_ns)
 
 
+def _by_ccxt(venue: str, names: list[str]) -> "Link":
+    from .shell.ccxt_link import CcxtLink, exchange_of
+    from .shell.live import wall_ns
+
+    pairs = [name if "/" in name else f"{name}/{DEFAULT_QUOTE}" for name in names]
+    return CcxtLink(exchange_of(venue.removeprefix(BY_CCXT)), [pair.upper() for pair in pairs], wall_ns)
+
+
+BY_CCXT = "ccxt:"
 REAL: "dict[str, Callable[[list[str]], Link]]" = {"binance": _binance, "deribit": _deribit}
 
 

@@ -51,12 +51,16 @@ class DeribitLink(Link):
         )
 
     async def remember(self) -> list[Bar]:
-        """The daily closes of a year; an index without a past starts cold and its fallback is used."""
-        return [
-            Bar(known_ns, listing_id, row, Kind.TRADE)
-            for listing_id, spec in self.specs.items()
-            for known_ns, row in await self._closes(spec.base.partition("-")[2])
-        ]
+        """The daily closes of a year; an index whose past cannot be had starts cold, and its fallback is used."""
+        bars = list[Bar]()
+        for listing_id, spec in self.specs.items():
+            try:
+                closes = await self._closes(spec.base.partition("-")[2])
+            except UserError:
+                self.feed.counts["no history"] += 1
+                continue
+            bars += [Bar(known_ns, listing_id, row, Kind.TRADE) for known_ns, row in closes]
+        return bars
 
     async def _closes(self, currency: str) -> list[tuple[int, Any]]:
         end_ms = self.now_ns() // NS_PER_MS
@@ -93,7 +97,9 @@ class DeribitLink(Link):
         counts = self.feed.counts
         last = ", ".join(f"{name} {percent}" for name, percent in self.feed.latest.items()) or "nothing yet"
         lines = f"1 line {'up' if self._socket is not None else 'down'}, {last}"
-        return lines + "".join(f", {counts[name]:,} {name}" for name in ("refused", "errors") if counts[name])
+        return lines + "".join(
+            f", {counts[name]:,} {name}" for name in ("refused", "errors", "no history") if counts[name]
+        )
 
     def order_tasks(self) -> list[Coroutine[Any, Any, None]]:
         return []

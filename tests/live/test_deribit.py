@@ -11,7 +11,7 @@ import pytest
 
 from elegant_trading_system.cli_live import Scene, addresses, embedded
 from elegant_trading_system.config import Config
-from elegant_trading_system.core.kinds import Kind
+from elegant_trading_system.core.kinds import BookState, Kind
 from elegant_trading_system.core.schema import NS_PER_S
 from elegant_trading_system.data import journal
 from elegant_trading_system.data.importers.volatility import dvol_spec
@@ -20,7 +20,9 @@ from elegant_trading_system.data.universe import build
 from elegant_trading_system.emulator.deribit import Deribit, Session
 from elegant_trading_system.emulator.faults import Faults
 from elegant_trading_system.emulator.volatility import DAY_MS, MINUTE_MS, VolatilityIndex
+from elegant_trading_system.shell import run_folder
 from elegant_trading_system.shell.deribit_feed import DeribitFeed, closes_of, page_of
+from elegant_trading_system.shell.deribit_link import DeribitLink, DeribitPlace
 from elegant_trading_system.shell.hosts import link_to
 from elegant_trading_system.shell.live import LiveRun, wall_ns
 from elegant_trading_system.shell.sequencer import Sequencer
@@ -218,6 +220,24 @@ def test_recorded_frames_of_the_venue_are_understood(desk: Desk) -> None:
     assert (desk.feed.counts["errors"], desk.feed.counts["refused"]) == (1, 0)
 
 
+@pytest.mark.spec("R1")
+def test_without_the_index_a_run_begins_all_the_same_and_names_its_fallback(tmp_path: Path) -> None:
+    said: list[str] = []
+    nowhere = DeribitPlace("http://127.0.0.1:9/api/v2", "ws://127.0.0.1:9/ws/api/v2")
+
+    async def hear() -> None:
+        place = embedded(Scene("", ["BTC"], 1, 0.0, 60, []), ["binance"], 1000.0)
+        async with place.serve(wall_ns, Faults({}, 0)) as (door,):
+            links = [link_to(door.venue, addresses(door), wall_ns), DeribitLink(nowhere, ["BTC"], wall_ns)]
+            live = LiveRun(links, loose(), tmp_path, say=said.append)
+            await live.run(1.0, lambda run: run_folder.begin(tmp_path, loose(), run.known, "test"))
+            assert live.sequencer.market[0]["books"]["state"][0] == BookState.LIVE
+
+    asyncio.run(hear())
+    [words] = [text for text in said if text.startswith("volatility of BTC: ")]
+    assert "none yet, positions times 1: deribit DVOL/BTC has 0 daily closes" in words
+
+
 @pytest.mark.spec("R1", "E1", "X1")
 def test_a_run_over_sockets_sizes_by_the_index_and_says_so_at_once(tmp_path: Path) -> None:
     said: list[str] = []
@@ -226,10 +246,9 @@ def test_a_run_over_sockets_sizes_by_the_index_and_says_so_at_once(tmp_path: Pat
         place = embedded(Scene("", ["ETH"], 1, 0.0, 300, []), ["binance", "deribit"], 1000.0)
         faults = Faults({"disconnect": 0.2}, 1)
         async with place.serve(wall_ns, faults) as doors:
-            live = LiveRun(
-                [link_to(door.venue, addresses(door), wall_ns) for door in doors], loose(), tmp_path, say=said.append
-            )
-            await live.run(6.0)
+            links = [link_to(door.venue, addresses(door), wall_ns) for door in doors]
+            live = LiveRun(links, loose(), tmp_path, say=said.append)
+            await live.run(6.0, lambda run: run_folder.begin(tmp_path, loose(), run.known, "test"))
             return live
 
     live = asyncio.run(hear())

@@ -317,5 +317,5 @@ def test_a_venue_that_cannot_be_recorded_is_refused_before_anything_is_made(
         with pytest.raises(SystemExit) as left:
             cli.main(["record", *words])
         assert left.value.code == 2
-    assert "there is sim by itself, or binance, deribit" in capsys.readouterr().err
+    assert "there is sim by itself, or binance, deribit, ccxt:NAME" in capsys.readouterr().err
     assert not list(tmp_path.rglob("*"))
