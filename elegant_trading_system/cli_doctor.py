@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from .cli_live import Scene, embedded
+from .cli_emulator import Scene, embedded
 from .cli_parse import RUNS, JsonOption, names_of
 from .errors import ExitCode, UserError
 from .terminal import print_json, print_wide
@@ -67,7 +67,7 @@ async def _simulated(symbols: list[str]) -> "list[Finding]":
     place = embedded(Scene("", ["BTC", "ETH"], 1, 0.0, 0, []), ["binance"], 1000.0)
     async with place.serve(wall_ns, Faults({}, 0)) as (door,):
         host = door.host
-        there = Place(f"http://{host}/api/v3", f"ws://{host}", f"ws://{host}/ws-api/v3", door.api_key, door.secret)
+        there = Place(f"http://{host}", f"ws://{host}", f"ws://{host}/ws-api/v3", door.api_key, door.secret)
         return [
             finding._replace(name=f"simulated {finding.name}") for finding in await examine(there, symbols, wall_ns)
         ]
@@ -80,7 +80,7 @@ async def _binance(symbols: list[str]) -> "list[Finding]":
 
     key, secret = os.environ.get("BINANCE_API_KEY", ""), os.environ.get("BINANCE_SECRET", "")
     api = "wss://ws-api.binance.com:443/ws-api/v3"
-    place = Place("https://api.binance.com/api/v3", "wss://stream.binance.com:9443", api, key, secret)
+    place = Place("https://api.binance.com", "wss://stream.binance.com:9443", api, key, secret)
     return await examine(place, symbols, wall_ns)
 
 

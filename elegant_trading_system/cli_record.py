@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .cli_live import FOREVER_S, HISTORY_MINUTES, FaultOption, HistoryOption, Scene, addresses, embedded, stopping
-from .cli_parse import EdgeOption, JsonOption, SeedOption, load_config, names_of
+from .cli_emulator import HISTORY_MINUTES, FaultOption, HistoryOption, Scene, addresses, embedded
+from .cli_live import FOREVER_S
+from .cli_parse import EdgeOption, JsonOption, SeedOption, load_config, names_of, stopping
 from .errors import ExitCode, UserError
 from .terminal import print_json, print_table, progress_bar
 
@@ -22,11 +23,15 @@ if TYPE_CHECKING:
 STATUS_S = 1.0
 SIM = "sim"
 DEFAULT_QUOTE = "USDT"
+BY_CCXT = "ccxt:"
 
 
 def record(
     venues: Annotated[
-        str, typer.Option("--venues", help="sim (on this machine), or binance, deribit, ccxt:kraken (public data).")
+        str,
+        typer.Option(
+            "--venues", help="sim (on this machine), or binance,binanceusdm,deribit,ccxt:kraken (public data)."
+        ),
     ] = SIM,
     instruments: Annotated[str, typer.Option("--instruments", help="BTC,ETH/USDT; a base alone is in USDT.")] = "BTC",
     minutes: Annotated[float, typer.Option("--minutes", help="Stop after so long; 0: when told to.", min=0)] = 0.0,
@@ -72,13 +77,17 @@ def _sources(venues: str, names: list[str], seed: int, edge: float, history: int
     if venues == SIM:
         return _simulated(names, seed, edge, history, fault)
     wanted = names_of(venues) or []
-    known = all(venue in REAL or venue.startswith(BY_CCXT) for venue in wanted)
-    if not known or not wanted:
-        roads = f"{', '.join(REAL)}, {BY_CCXT}NAME"
-        raise UserError(f"--venues {venues}: there is sim by itself, or {roads}", "", ExitCode.USAGE)
+    from .shell.hosts import LINKS, public_hosts
+    from .shell.live import wall_ns
+
+    roads = [venue for venue in wanted if not venue.startswith(BY_CCXT)]
+    if not wanted:
+        raise UserError("no venues", "--venues sim, or binance,deribit, or ccxt:kraken", ExitCode.USAGE)
+    hosts = public_hosts(roads, [name.partition("/")[0].upper() for name in names])
 
     async def opened(_stack: contextlib.AsyncExitStack) -> "Sequence[Link]":
-        return [_by_ccxt(venue, names) if venue.startswith(BY_CCXT) else REAL[venue](names) for venue in wanted]
+        links = [LINKS[venue](where, "", "", wall_ns) for venue, where in hosts.items()]
+        return links + [_by_ccxt(venue, names) for venue in wanted if venue not in hosts]
 
     return Sources(", ".join(wanted), opened)
 
@@ -101,32 +110,12 @@ def _simulated(names: list[str], seed: int, edge: float, history: int, fault: li
     return Sources(scene.title([*OPENERS, INDICES]), opened)
 
 
-def _binance(names: list[str]) -> "Link":
-    from .shell.binance_link import BinanceLink, Place
-    from .shell.live import wall_ns
-
-    pairs = [name if "/" in name else f"{name}/{DEFAULT_QUOTE}" for name in names]
-    place = Place("https://api.binance.com/api/v3", "wss://stream.binance.com:9443", "", "", "")
-    return BinanceLink(place, [pair.replace("/", "").upper() for pair in pairs], wall_ns)
-
-
-def _deribit(names: list[str]) -> "Link":
-    from .shell.deribit_link import DeribitLink, DeribitPlace
-    from .shell.live import wall_ns
-
-    return DeribitLink(DeribitPlace(), [name.partition("/")[0].upper() for name in names], wall_ns)
-
-
 def _by_ccxt(venue: str, names: list[str]) -> "Link":
     from .shell.ccxt_link import CcxtLink, exchange_of
     from .shell.live import wall_ns
 
     pairs = [name if "/" in name else f"{name}/{DEFAULT_QUOTE}" for name in names]
     return CcxtLink(exchange_of(venue.removeprefix(BY_CCXT)), [pair.upper() for pair in pairs], wall_ns)
-
-
-BY_CCXT = "ccxt:"
-REAL: "dict[str, Callable[[list[str]], Link]]" = {"binance": _binance, "deribit": _deribit}
 
 
 def _prefix() -> str:

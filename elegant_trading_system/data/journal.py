@@ -108,6 +108,11 @@ class Journal:
         return self._segment.rows
 
     @property
+    def segment(self) -> int:
+        """The running segment's number."""
+        return self._segment.number
+
+    @property
     def position(self) -> int:
         """Where in the running segment the next event goes."""
         return int(self._segment.head[0]["packets"])

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 import msgspec
 import numpy as np
 
-from .binance import Reply
+from .binance_venue import Reply
 from .exchange import Event
 from .volatility import VolatilityIndex
 

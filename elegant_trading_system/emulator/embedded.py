@@ -11,11 +11,13 @@ from aiohttp import web
 
 from ..data.importers.volatility import CURRENCIES
 from .binance import BinanceSpot, Key
+from .binance_futures import BinanceFutures
 from .deribit import Deribit
 from .exchange import Account
 from .faults import Faults
 from .market import Progress, SimulatedMarket
-from .server import Publisher, binance_app, deribit_app, keep_moving, serving
+from .perpetuals import PerpetualAccount, Perpetuals
+from .server import Publisher, binance_app, binance_futures_app, deribit_app, keep_moving, serving
 from .volatility import VolatilityIndex
 
 
@@ -48,6 +50,17 @@ def _binance(market: SimulatedMarket, capital: Decimal, now_ns: Callable[[], int
     return Opened(binance_app(venue, faults), venue.streams, api_key, secret)
 
 
+def _binance_usdm(market: SimulatedMarket, capital: Decimal, now_ns: Callable[[], int], faults: Faults) -> Opened:
+    account = PerpetualAccount("trader", {"USDT": capital})
+    exchange = market.exchanges["binanceusdm"]
+    assert isinstance(exchange, Perpetuals)
+    exchange.accounts[account.name] = account
+    api_key, secret = f"emulated-{secrets.token_hex(8)}", secrets.token_hex(32)
+    venue = BinanceFutures(exchange, {api_key: Key(secret, account)}, now_ns)
+    venue.klines = market.klines["binanceusdm"]
+    return Opened(binance_futures_app(venue, faults), venue.streams, api_key, secret)
+
+
 def _deribit(market: SimulatedMarket, seed: int, now_ns: Callable[[], int]) -> Deribit:
     """The indices of BTC and ETH where they are simulated; else BTC's, of whatever is."""
     klines = next(iter(market.klines.values()))
@@ -66,6 +79,7 @@ def _deribit(market: SimulatedMarket, seed: int, now_ns: Callable[[], int]) -> D
 INDICES = "deribit"  # volatility indices, no exchange
 OPENERS: dict[str, Callable[[SimulatedMarket, Decimal, Callable[[], int], Faults], Opened]] = {
     "binance": _binance,
+    "binanceusdm": _binance_usdm,
 }
 
 

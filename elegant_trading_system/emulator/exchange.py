@@ -15,6 +15,7 @@ from ..core.kinds import Side
 from ..core.units import ASK, BID
 
 ATOM = Decimal("0.00000001")
+DUPLICATE, WOULD_TAKE = "Duplicate order sent.", "Order would immediately match and take."
 Rows = Iterable[tuple[int, int]]  # ticks, lots
 
 
@@ -66,6 +67,7 @@ class Fill(NamedTuple):
     fee: Decimal
     fee_asset: str
     is_maker: bool
+    profit: Decimal = Decimal(0)  # realised by it, where positions are kept
 
 
 @dataclass
@@ -80,6 +82,8 @@ class Order:
     ticks: int
     lots: int
     ts_ms: int
+    is_reduce_only: bool = False
+    is_post_only: bool = False
     status: Status = Status.NEW
     filled_lots: int = 0
     quote_filled: Decimal = Decimal(0)
@@ -126,6 +130,8 @@ class Depth(NamedTuple):
 
 
 class Trade(NamedTuple):
+    """A print; each instrument counts its own."""
+
     instrument: Instrument
     trade_id: int
     ticks: int
@@ -171,7 +177,8 @@ class Exchange:
         self.books = {symbol: Book() for symbol in self.instruments}
         self.accounts: dict[str, Account] = {}
         self.fee_rate = fee_rate
-        self._order_ids, self._trade_ids = itertools.count(1), itertools.count(1)
+        self._order_ids = itertools.count(1)
+        self._trade_ids = {symbol: itertools.count(1) for symbol in self.instruments}
 
     # --- the market moves -------------------------------------------------------------------------------------
     def apply_depth(self, symbol: str, bids: Rows, asks: Rows, *, is_whole: bool = False) -> list[Event]:
@@ -190,7 +197,7 @@ class Exchange:
 
     def apply_trade(self, symbol: str, ticks: int, lots: int, aggressor: Side) -> list[Event]:
         self.books[symbol].last_ticks = ticks
-        return [Trade(self.instruments[symbol], next(self._trade_ids), ticks, lots, aggressor)]
+        return [Trade(self.instruments[symbol], next(self._trade_ids[symbol]), ticks, lots, aggressor)]
 
     def _change(self, symbol: str, changed: tuple[dict[int, int], dict[int, int]]) -> Iterator[Depth]:
         book = self.books[symbol]
@@ -202,9 +209,13 @@ class Exchange:
                     book.sides[s].pop(ticks, None)
         count = len(changed[BID]) + len(changed[ASK])
         if count:
-            first_id, book.last_id = book.last_id + 1, book.last_id + count
+            first_id, book.last_id = self._take_ids(book, count)
             rows = [sorted(changed[s].items(), reverse=s == BID) for s in (BID, ASK)]
             yield Depth(self.instruments[symbol], first_id, book.last_id, rows[BID], rows[ASK])
+
+    def _take_ids(self, book: Book, count: int) -> tuple[int, int]:
+        """First and last number of the next changes of a book."""
+        return book.last_id + 1, book.last_id + count
 
     # --- orders -----------------------------------------------------------------------------------------------
     def place(
@@ -220,16 +231,25 @@ class Exchange:
         ts_ms: int,
         *,
         is_post_only: bool = False,
+        is_reduce_only: bool = False,
     ) -> tuple[Order, list[Event]]:
         """A new order and what became of it at once; Refusal when it breaks a rule or cannot be paid."""
-        self._check(account, instrument, side, kind, ticks, lots, client_id, is_post_only=is_post_only)
-        order_id = next(self._order_ids)
         order = Order(
-            order_id, client_id or f"x-{order_id}", account, instrument, side, kind, time_in_force, ticks, lots, ts_ms
+            0,
+            client_id,
+            account,
+            instrument,
+            side,
+            kind,
+            time_in_force,
+            ticks,
+            lots,
+            ts_ms,
+            is_reduce_only,
+            is_post_only,
         )
-        self._lock(order)
-        account.orders[order.order_id] = account.working[order.order_id] = order
-        account.by_client_id[instrument.symbol, order.client_id] = order
+        self._check(order)
+        self._admit(order)
         events: list[Event] = [_report(order, "NEW")]
         is_hopeless = time_in_force is TimeInForce.FOK and self._takeable(order) < lots
         if not is_hopeless:
@@ -238,35 +258,38 @@ class Exchange:
             events.append(self._finish(order, Status.EXPIRED))
         return order, events
 
+    def _admit(self, order: Order) -> None:
+        """It has a number from here on."""
+        account = order.account
+        order.order_id = next(self._order_ids)
+        order.client_id = order.client_id or f"x-{order.order_id}"
+        self._lock(order)
+        account.orders[order.order_id] = account.working[order.order_id] = order
+        account.by_client_id[order.instrument.symbol, order.client_id] = order
+
     def cancel(self, order: Order) -> list[Event]:
         if order.status in FINAL:
             raise Refusal("Unknown order sent.")
         return [self._finish(order, Status.CANCELED)]
 
-    def _check(
-        self,
-        account: Account,
-        instrument: Instrument,
-        side: Side,
-        kind: str,
-        ticks: int,
-        lots: int,
-        client_id: str,
-        *,
-        is_post_only: bool,
-    ) -> None:
-        book = self.books[instrument.symbol]
-        before = account.by_client_id.get((instrument.symbol, client_id))
+    def _check(self, order: Order) -> None:
+        account, instrument = order.account, order.instrument
+        before = account.by_client_id.get((instrument.symbol, order.client_id))
         if before is not None and before.status not in FINAL:
-            raise Refusal("Duplicate order sent.")
-        opposite = book.best(ASK if side is Side.BUY else BID)
-        if is_post_only and opposite is not None and (ticks - opposite) * side >= 0:
-            raise Refusal("Order would immediately match and take.")
-        price = self._worst_price(instrument, side, kind, ticks)
-        if side is Side.BUY:
-            free, needed = account.balance(instrument.quote).free, price * instrument.quantity(lots)
+            raise Refusal(DUPLICATE)
+        opposite = self.books[instrument.symbol].best(ASK if order.side is Side.BUY else BID)
+        if order.is_post_only and opposite is not None and (order.ticks - opposite) * order.side >= 0:
+            raise Refusal(WOULD_TAKE)
+        self._check_funds(order)
+
+    # --- money: what a venue with positions does otherwise ----------------------------------------------------
+    def _check_funds(self, order: Order) -> None:
+        instrument, quantity = order.instrument, order.instrument.quantity(order.lots)
+        if order.side is Side.BUY:
+            price = self._worst_price(instrument, order.side, order.kind, order.ticks)
+            free, needed = order.account.balance(instrument.quote).free, price * quantity
         else:
-            free, needed = account.balance(instrument.base).free, instrument.quantity(lots)
+            free, needed = order.account.balance(instrument.base).free, quantity
         if needed > free:
             raise Refusal("Account has insufficient balance for requested action.")
 
@@ -287,28 +310,15 @@ class Exchange:
         balance.free -= order.locked
         balance.locked += order.locked
 
-    def _takeable(self, order: Order) -> int:
-        s = ASK if order.side is Side.BUY else BID
-        rows = self.books[order.instrument.symbol].sides[s].items()
-        return sum(lots for ticks, lots in rows if order.kind == "MARKET" or (order.ticks - ticks) * order.side >= 0)
-
-    def _meet(self, order: Order, *, is_maker: bool) -> list[Event]:
-        """Fill from the best opposite levels as far as the limit reaches."""
-        symbol, s = order.instrument.symbol, ASK if order.side is Side.BUY else BID
-        book, events = self.books[symbol], list[Event]()
-        while order.left > 0:
-            best = book.best(s)
-            if best is None or (order.kind != "MARKET" and (order.ticks - best) * order.side < 0):
-                break
-            lots = min(order.left, book.sides[s][best])
-            events += self._fill(order, order.ticks if is_maker else best, lots, is_maker=is_maker)
-            changed: tuple[dict[int, int], dict[int, int]] = ({}, {})
-            changed[s][best] = book.sides[s][best] - lots
-            events += self._change(symbol, changed)
-        return events
-
-    def _fill(self, order: Order, ticks: int, lots: int, *, is_maker: bool) -> list[Event]:
-        """Money and coin change hands; the fee is taken from what is received, rounded up."""
+    def _settle(
+        self,
+        order: Order,
+        ticks: int,
+        lots: int,
+        *,
+        is_maker: bool,  # noqa: ARG002 - some pay less for it
+    ) -> tuple[Decimal, str, Decimal]:
+        """Money and coin change hands; the fee is taken from what is received, rounded up: (fee, its asset, profit)."""
         instrument = order.instrument
         base, quote = instrument.quantity(lots), instrument.price(ticks) * instrument.quantity(lots)
         is_buy = order.side is Side.BUY
@@ -320,10 +330,47 @@ class Exchange:
         order.account.balance(paid_asset).locked -= paid
         order.locked -= paid
         order.account.balance(received_asset).free += received - fee
-        fill = Fill(next(self._trade_ids), ticks, lots, fee, received_asset, is_maker)
+        return fee, received_asset, Decimal(0)
+
+    def _unlock(self, order: Order) -> None:
+        instrument = order.instrument
+        balance = order.account.balance(instrument.quote if order.side is Side.BUY else instrument.base)
+        balance.locked -= order.locked
+        balance.free += order.locked
+        order.locked = Decimal(0)
+
+    # --- matching ---------------------------------------------------------------------------------------------
+    def _takeable(self, order: Order) -> int:
+        s = ASK if order.side is Side.BUY else BID
+        rows = self.books[order.instrument.symbol].sides[s].items()
+        return sum(lots for ticks, lots in rows if order.kind == "MARKET" or (order.ticks - ticks) * order.side >= 0)
+
+    def _meet(self, order: Order, *, is_maker: bool) -> list[Event]:
+        """Fill from the best opposite levels as far as the limit reaches."""
+        symbol, s = order.instrument.symbol, ASK if order.side is Side.BUY else BID
+        book, events = self.books[symbol], list[Event]()
+        while (left := self._fillable(order)) > 0:
+            best = book.best(s)
+            if best is None or (order.kind != "MARKET" and (order.ticks - best) * order.side < 0):
+                break
+            lots = min(left, book.sides[s][best])
+            events += self._fill(order, order.ticks if is_maker else best, lots, is_maker=is_maker)
+            changed: tuple[dict[int, int], dict[int, int]] = ({}, {})
+            changed[s][best] = book.sides[s][best] - lots
+            events += self._change(symbol, changed)
+        return events
+
+    def _fillable(self, order: Order) -> int:
+        """Lots of it that may still be filled."""
+        return order.left
+
+    def _fill(self, order: Order, ticks: int, lots: int, *, is_maker: bool) -> list[Event]:
+        instrument = order.instrument
+        fee, fee_asset, profit = self._settle(order, ticks, lots, is_maker=is_maker)
+        fill = Fill(next(self._trade_ids[instrument.symbol]), ticks, lots, fee, fee_asset, is_maker, profit)
         order.fills.append(fill)
         order.filled_lots += lots
-        order.quote_filled += quote
+        order.quote_filled += instrument.price(ticks) * instrument.quantity(lots)
         order.status = Status.FILLED if order.left == 0 else Status.PARTIALLY_FILLED
         self.books[instrument.symbol].last_ticks = ticks
         aggressor = order.side if not is_maker else Side(-order.side)
@@ -338,11 +385,7 @@ class Exchange:
         return _report(order, status.value)
 
     def _release(self, order: Order) -> None:
-        instrument = order.instrument
-        balance = order.account.balance(instrument.quote if order.side is Side.BUY else instrument.base)
-        balance.locked -= order.locked
-        balance.free += order.locked
-        order.locked = Decimal(0)
+        self._unlock(order)
         del order.account.working[order.order_id]
 
 

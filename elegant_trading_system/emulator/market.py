@@ -13,6 +13,7 @@ from ..data.tape import ListingSpec
 from ..sim.market_records import LISTED
 from ..sim.market_stream import Chunk, MarketStream
 from .exchange import Event, Exchange, Instrument
+from .perpetuals import Perpetuals
 
 MINUTE_MS = 60_000
 NS_PER_MS = 1_000_000
@@ -31,6 +32,7 @@ class Shown(NamedTuple):
 
 VENUES = {
     "binance": Shown(0, "{base}{quote}", Exchange),
+    "binanceusdm": Shown(2, "{base}{quote}", Perpetuals),
 }
 
 

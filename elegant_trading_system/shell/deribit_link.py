@@ -23,7 +23,7 @@ SEND_QUEUE = 64
 
 class DeribitPlace(NamedTuple):
     rest: str = "https://www.deribit.com/api/v2"
-    socket: str = "wss://www.deribit.com/ws/api/v2"
+    ws: str = "wss://www.deribit.com/ws/api/v2"
 
 
 class DeribitLink(Link):
@@ -128,7 +128,7 @@ class DeribitLink(Link):
                 task.cancel()
             sending.clear()
 
-        await self.keep_connected(self.place.socket, opened, lambda frame: self._send(self.feed.hear(0, frame)), ended)
+        await self.keep_connected(self.place.ws, opened, lambda frame: self._send(self.feed.hear(0, frame)), ended)
 
     def _send(self, frames: list[str]) -> None:
         for frame in frames:

@@ -9,8 +9,8 @@ from typing import Any
 import aiohttp
 import msgspec
 
-from .binance_gateway import signature_of
 from .binance_link import Place
+from .binance_orders import signature_of
 from .doctor import Finding
 
 NS_PER_MS = 1_000_000
@@ -44,7 +44,7 @@ class _Visit:
         self.http, self.place, self.now_ns = http, place, now_ns
 
     async def _get(self, path: str, query: str = "", headers: dict[str, str] | None = None) -> tuple[int, Any]:
-        url = f"{self.place.rest.removesuffix('/api/v3')}{path}" + (f"?{query}" if query else "")
+        url = f"{self.place.rest}{path}" + (f"?{query}" if query else "")
         try:
             async with self.http.get(url, headers=headers) as reply:
                 return reply.status, msgspec.json.decode(await reply.read())

@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
@@ -13,12 +14,16 @@ from urllib.parse import urlsplit
 from filelock import FileLock, Timeout
 from platformdirs import user_state_path
 
+from ..config import Config
 from ..errors import ExitCode, UserError
+from .binance_futures_link import BinanceFuturesLink
 from .binance_link import BinanceLink, Place
 from .deribit_link import DeribitLink, DeribitPlace
 from .link import Link
+from .paper import PaperLink, PaperVenue
 
-KEYS = {"binance": ("BINANCE_API_KEY", "BINANCE_SECRET")}
+BINANCE_KEYS = ("BINANCE_API_KEY", "BINANCE_SECRET")
+KEYS = {"binance": BINANCE_KEYS, "binanceusdm": BINANCE_KEYS}
 
 
 def read_hosts(path: Path) -> dict[str, dict[str, Any]]:
@@ -33,6 +38,20 @@ def read_hosts(path: Path) -> dict[str, dict[str, Any]]:
     if unknown:
         raise UserError(f"{path}: no road to {', '.join(unknown)}", f"there is one to {', '.join(LINKS)}")
     return venues
+
+
+def public_hosts(names: list[str], bases: list[str]) -> dict[str, dict[str, Any]]:
+    """Real venues' market data, for instruments by their base asset."""
+    unknown = sorted(set(names) - PUBLIC.keys())
+    if unknown:
+        raise UserError(
+            f"no road to {', '.join(unknown)}", f"there is one to {', '.join(PUBLIC)}; or sim", ExitCode.USAGE
+        )
+    return {
+        name: {key: value for key, value in PUBLIC[name].items() if key != "symbol"}
+        | {"symbols": [PUBLIC[name]["symbol"].format(base=base) for base in bases]}
+        for name in names
+    }
 
 
 def check_loopback(venues: dict[str, dict[str, Any]]) -> None:
@@ -92,9 +111,23 @@ def link_to(venue: str, where: dict[str, Any], now_ns: Callable[[], int]) -> Lin
     return LINKS[venue](where, *key_of(venue, where), now_ns)
 
 
+def paper_links(venues: dict[str, dict[str, Any]], config: Config, now_ns: Callable[[], int]) -> list[Link]:
+    """Roads to the venues' market data alone, with no key; orders are simulated."""
+    traded = len(venues.keys() & KEYS.keys())
+    capital, shared = Decimal(str(config.account.capital)) / max(traded, 1), dict[str, PaperVenue]()
+    links = {name: LINKS[name](where, "", "", now_ns) for name, where in venues.items()}
+    return [PaperLink(link, config, capital, shared) if name in KEYS else link for name, link in links.items()]
+
+
 def _binance(where: dict[str, Any], api_key: str, secret: str, now_ns: Callable[[], int]) -> Link:
-    place = Place(where["rest"], where["streams"], where["ws_api"], api_key, secret)
-    return BinanceLink(place, where["symbols"], now_ns)
+    root = where["rest"].removesuffix(BinanceLink.prefix)
+    return BinanceLink(Place(root, where["streams"], where["ws_api"], api_key, secret), where["symbols"], now_ns)
+
+
+def _binance_futures(where: dict[str, Any], api_key: str, secret: str, now_ns: Callable[[], int]) -> Link:
+    root = where["rest"].removesuffix(BinanceFuturesLink.prefix)
+    place = Place(root, where["streams"], where["ws_api"], api_key, secret)
+    return BinanceFuturesLink(place, where["symbols"], now_ns)
 
 
 def _deribit(where: dict[str, Any], _api_key: str, _secret: str, now_ns: Callable[[], int]) -> Link:
@@ -102,7 +135,23 @@ def _deribit(where: dict[str, Any], _api_key: str, _secret: str, now_ns: Callabl
     return DeribitLink(DeribitPlace(where["rest"], where["ws"]), bases, now_ns)
 
 
+PUBLIC = {  # market data that needs no key
+    "binance": {
+        "rest": "https://data-api.binance.vision/api/v3",
+        "streams": "wss://data-stream.binance.vision",
+        "ws_api": "wss://ws-api.binance.com/ws-api/v3",
+        "symbol": "{base}USDT",
+    },
+    "binanceusdm": {
+        "rest": "https://fapi.binance.com/fapi/v1",
+        "streams": "wss://fstream.binance.com",
+        "ws_api": "wss://ws-fapi.binance.com/ws-fapi/v1",
+        "symbol": "{base}USDT",
+    },
+    "deribit": {**DeribitPlace()._asdict(), "symbol": "{base}_usd"},
+}
 LINKS: dict[str, Callable[[dict[str, Any], str, str, Callable[[], int]], Link]] = {
     "binance": _binance,
+    "binanceusdm": _binance_futures,
     "deribit": _deribit,
 }

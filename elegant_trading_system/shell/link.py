@@ -56,6 +56,10 @@ class Link(ABC):
     name: str
     http: aiohttp.ClientSession
 
+    def open(self, http: aiohttp.ClientSession) -> None:
+        """Requests go through this session, which outlives them."""
+        self.http = http
+
     @abstractmethod
     async def describe(self) -> list[ListingSpec]:
         """The instruments that were asked for, as the venue describes them. Raises UserError when one is missing."""
@@ -67,6 +71,9 @@ class Link(ABC):
     @abstractmethod
     async def remember(self) -> list[Bar]:
         """Complete minute bars, or days of an index, from before now, in any order."""
+
+    async def check_account(self) -> None:  # noqa: B027 - most accounts hold nothing that matters
+        """May a new run begin on it? Raises UserError when it holds what the run would know nothing of."""
 
     @abstractmethod
     async def balances(self) -> dict[str, Decimal]:

@@ -120,7 +120,7 @@ class LiveRun:
         """Every venue says what it has; the run numbers it all."""
         specs: list[ListingSpec] = []
         for link in self.links:
-            link.http = http
+            link.open(http)
             found = await link.describe()
             specs += found
             self._link_of += [link] * len(found)
@@ -169,6 +169,7 @@ class LiveRun:
         """What each account holds of the assets we settle in arrives as transfers; the rest is not ours to touch."""
         ignored: dict[str, dict[str, str]] = {}
         for link in self.links:
+            await link.check_account()
             free = await link.balances()
             if not free:
                 continue  # nothing is held where nothing is traded

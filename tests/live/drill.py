@@ -16,7 +16,7 @@ from elegant_trading_system.core.kinds import BookState, CommandKind, Kind, Oper
 from elegant_trading_system.core.schema import NS_PER_S
 from elegant_trading_system.emulator.binance_streams import ApiSession, MarketSession
 from elegant_trading_system.emulator.faults import HELP, Faults
-from elegant_trading_system.shell.binance_gateway import client_id
+from elegant_trading_system.shell.binance_orders import client_id
 
 from ..builders import loose
 from .desk import Clock, Outside, Venue

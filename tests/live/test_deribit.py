@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from elegant_trading_system.cli_live import Scene, addresses, embedded
+from elegant_trading_system.cli_emulator import Scene, addresses, embedded
 from elegant_trading_system.config import Config
 from elegant_trading_system.core.kinds import BookState, Kind
 from elegant_trading_system.core.schema import NS_PER_S

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from elegant_trading_system import cli
-from elegant_trading_system.emulator.binance import Key
+from elegant_trading_system.emulator.binance import BinanceSpot
+from elegant_trading_system.emulator.binance_venue import Key
 from elegant_trading_system.emulator.faults import Faults
 from elegant_trading_system.emulator.server import binance_app, serving
 from elegant_trading_system.errors import ExitCode
@@ -41,10 +42,11 @@ def visit(
                 venue.flush()
                 await asyncio.sleep(0.02)
 
+        assert isinstance(venue.binance, BinanceSpot)
         async with serving(binance_app(venue.binance, Faults({}, 0))) as port:
             speaking = asyncio.create_task(speak())
             host = f"127.0.0.1:{port}"
-            place = Place(f"http://{host}/api/v3", f"ws://{host}", f"ws://{host}/ws-api/v3", key, secret)
+            place = Place(f"http://{host}", f"ws://{host}", f"ws://{host}/ws-api/v3", key, secret)
             found = await examine(place, list(symbols), lambda: clock() + skew_ms * 1_000_000)
             speaking.cancel()
             await asyncio.gather(speaking, return_exceptions=True)

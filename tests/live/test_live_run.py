@@ -19,7 +19,7 @@ import httpx
 import pytest
 
 from elegant_trading_system import cli
-from elegant_trading_system.cli_live import Scene, addresses, embedded
+from elegant_trading_system.cli_emulator import Scene, addresses, embedded
 from elegant_trading_system.data import journal
 from elegant_trading_system.emulator.embedded import Door
 from elegant_trading_system.emulator.faults import Faults, parse
@@ -146,7 +146,7 @@ def test_the_emulator_says_where_it_is_and_stops_when_told() -> None:
 
 
 def test_a_venue_that_is_not_there_is_said_in_a_sentence(tmp_path: Path) -> None:
-    nowhere = Place("http://127.0.0.1:9/api/v3", "ws://127.0.0.1:9", "ws://127.0.0.1:9/ws-api/v3", "key", "secret")
+    nowhere = Place("http://127.0.0.1:9", "ws://127.0.0.1:9", "ws://127.0.0.1:9/ws-api/v3", "key", "secret")
     with pytest.raises(UserError, match=r"binance: exchangeInfo at http://127\.0\.0\.1:9/api/v3"):
         asyncio.run(LiveRun([BinanceLink(nowhere, ["BTCUSDT"], wall_ns)], loose(), tmp_path).run(1.0))
 
@@ -176,7 +176,7 @@ def test_a_port_that_is_taken_is_said_by_its_number() -> None:
 
 def test_a_run_that_cannot_begin_leaves_no_folder_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for words in (["--instruments", "NOPE"], ["--venues", "binance"], ["--fault", "nothing:1"]):
+    for words in (["--instruments", "NOPE"], ["--fault", "nothing:1"]):
         with pytest.raises(SystemExit) as left:
             cli.main(["run", *words])
         assert left.value.code == ExitCode.USAGE

@@ -168,7 +168,7 @@ def test_missing_keys_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_balances_that_nobody_here_changed_halt_the_trader(tmp_path: Path) -> None:
-    from elegant_trading_system.cli_live import Scene, addresses, embedded
+    from elegant_trading_system.cli_emulator import Scene, addresses, embedded
     from elegant_trading_system.emulator.faults import Faults
     from elegant_trading_system.shell.live import LiveRun, wall_ns
 

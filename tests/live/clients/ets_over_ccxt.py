@@ -11,7 +11,7 @@ from typing import Any
 
 sys.path.append(sys.argv[1])
 
-from elegant_trading_system.cli_live import Scene, addresses, embedded
+from elegant_trading_system.cli_emulator import Scene, addresses, embedded
 from elegant_trading_system.emulator.faults import parse
 from elegant_trading_system.shell import run_folder
 from elegant_trading_system.shell.ccxt_link import CcxtLink, exchange_of
