@@ -17,12 +17,15 @@ if TYPE_CHECKING:
     from .shell.doctor import Finding
 
 STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red", "skipped": "dim"}
-VENUES = ("sim", "binance")
+VENUES = ("sim", "binance", "binanceusdm")
 
 
 def doctor(
     venues: Annotated[
-        str, typer.Option("--venues", help="sim: a venue on this machine; binance: the real one, by the keys set.")
+        str,
+        typer.Option(
+            "--venues", help="sim: venues on this machine; binance, binanceusdm: the real ones, by the keys set."
+        ),
     ] = "sim",
     instruments: Annotated[str, typer.Option("--instruments", help="BTC,ETH/USDT; a base alone is in USDT.")] = "BTC",
     out: Annotated[Path, typer.Option("--out", help="Where runs are to be kept.")] = RUNS,
@@ -44,7 +47,7 @@ def doctor(
     findings = [*machine(out), *keys(os.environ)]
     symbols = [name.replace("/", "").upper() for name in _pairs(names_of(instruments) or [])]
     for venue in wanted:
-        findings += asyncio.run(_simulated(symbols) if venue == "sim" else _binance(symbols))
+        findings += asyncio.run(_simulated(symbols) if venue == "sim" else _binance(venue, symbols))
     if as_json:
         print_json({"passes": passes(findings), "checks": [finding._asdict() for finding in findings]})
     else:
@@ -58,30 +61,35 @@ def _pairs(names: list[str]) -> list[str]:
 
 
 async def _simulated(symbols: list[str]) -> "list[Finding]":
-    """The same questions to a venue that is opened for them: what fails here fails without any network."""
+    """The same questions to venues that are opened for them: what fails here fails without any network."""
     from .emulator.faults import Faults
     from .shell.binance_link import Place
-    from .shell.doctor_binance import examine
+    from .shell.doctor_binance import SPOT, USDM, examine
     from .shell.live import wall_ns
 
-    place = embedded(Scene("", ["BTC", "ETH"], 1, 0.0, 0, []), ["binance"], 1000.0)
-    async with place.serve(wall_ns, Faults({}, 0)) as (door,):
-        host = door.host
-        there = Place(f"http://{host}", f"ws://{host}", f"ws://{host}/ws-api/v3", door.api_key, door.secret)
-        return [
-            finding._replace(name=f"simulated {finding.name}") for finding in await examine(there, symbols, wall_ns)
-        ]
+    found: list[Finding] = []
+    place = embedded(Scene("", ["BTC", "ETH"], 1, 0.0, 0, []), [SPOT.name, USDM.name], 1000.0)
+    async with place.serve(wall_ns, Faults({}, 0)) as doors:
+        for api, door, path in zip((SPOT, USDM), doors, ("ws-api/v3", "ws-fapi/v1"), strict=True):
+            root, sockets = f"http://{door.host}", f"ws://{door.host}"
+            there = Place(root, sockets, f"{sockets}/{path}", door.api_key, door.secret)
+            found += await examine(api, there, symbols, wall_ns, root if api is SPOT else "")
+    return [finding._replace(name=f"simulated {finding.name}") for finding in found]
 
 
-async def _binance(symbols: list[str]) -> "list[Finding]":
+async def _binance(api_name: str, symbols: list[str]) -> "list[Finding]":
     from .shell.binance_link import Place
-    from .shell.doctor_binance import examine
+    from .shell.doctor_binance import SPOT, USDM, examine
     from .shell.live import wall_ns
 
     key, secret = os.environ.get("BINANCE_API_KEY", ""), os.environ.get("BINANCE_SECRET", "")
-    api = "wss://ws-api.binance.com:443/ws-api/v3"
-    place = Place("https://api.binance.com", "wss://stream.binance.com:9443", api, key, secret)
-    return await examine(place, symbols, wall_ns)
+    wallet = "https://api.binance.com"
+    spot = Place(wallet, "wss://stream.binance.com:9443", "wss://ws-api.binance.com:443/ws-api/v3", key, secret)
+    usdm = Place(
+        "https://fapi.binance.com", "wss://fstream.binance.com", "wss://ws-fapi.binance.com/ws-fapi/v1", key, secret
+    )
+    api, place = (SPOT, spot) if api_name == SPOT.name else (USDM, usdm)
+    return await examine(api, place, symbols, wall_ns, wallet)
 
 
 def _show(findings: "list[Finding]") -> None:

@@ -1,10 +1,10 @@
-"""What can be asked of Binance Spot before money is: clock, symbols, lines, the key and what it may do."""
+"""What can be asked of Binance, Spot or USD-M, before money is: clock, symbols, lines, the key and what it may do."""
 
 import asyncio
 import time
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 import aiohttp
 import msgspec
@@ -19,42 +19,66 @@ TIMEOUT_S = 10.0
 AHEAD_MS_MAX, BEHIND_MS_MAX, OFFSET_MS_WARN = 1000, 5000, 250
 REFUSED_KEYS = (-2014, -2015, -1022)
 WRONG_TIME = -1021
-NAME = "binance"
+
+
+class Api(NamedTuple):
+    """What one of its venues calls things."""
+
+    name: str
+    prefix: str  # of REST
+    streams: str  # of market streams
+    account: str
+    right: str  # what a key needs to trade there
+
+
+SPOT = Api("binance", "/api/v3", "", "/api/v3/account", "enableSpotAndMarginTrading")
+USDM = Api("binanceusdm", "/fapi/v1", "/public", "/fapi/v3/account", "enableFutures")
 
 
 class Unanswered(Exception):
     """No answer that could be read."""
 
 
-async def examine(place: Place, symbols: list[str], now_ns: Callable[[], int]) -> list[Finding]:
-    """All checks of one venue; what cannot be asked because something before it failed is skipped."""
+async def examine(
+    api: Api, place: Place, symbols: list[str], now_ns: Callable[[], int], wallet: str = ""
+) -> list[Finding]:
+    """All checks of one venue; what cannot be asked because something before it failed is skipped.
+
+    `wallet` is the address that knows what a key may do; only Spot's own has it.
+    """
     timeout = aiohttp.ClientTimeout(total=TIMEOUT_S)
     async with aiohttp.ClientSession(timeout=timeout) as http:
-        visit = _Visit(http, place, now_ns)
+        visit = _Visit(http, api, place, now_ns, wallet)
         reached = await visit.clock()
         if reached[0].result == "fail":
             names = ("symbols", "market streams", "order line", "key", "permissions")
-            return [*reached, *(Finding(f"{NAME} {name}", "skipped", "the venue was not reached") for name in names)]
+            return [
+                *reached,
+                *(Finding(f"{api.name} {name}", "skipped", "the venue was not reached") for name in names),
+            ]
         streams = await visit.streams(symbols[0]) if symbols else []
         return [*reached, *await visit.symbols(symbols), *streams, *await visit.orders(), *await visit.key()]
 
 
 class _Visit:
-    def __init__(self, http: aiohttp.ClientSession, place: Place, now_ns: Callable[[], int]) -> None:
-        self.http, self.place, self.now_ns = http, place, now_ns
+    def __init__(
+        self, http: aiohttp.ClientSession, api: Api, place: Place, now_ns: Callable[[], int], wallet: str
+    ) -> None:
+        self.http, self.api, self.place, self.now_ns, self.wallet = http, api, place, now_ns, wallet
+        self.name = api.name
 
-    async def _get(self, path: str, query: str = "", headers: dict[str, str] | None = None) -> tuple[int, Any]:
-        url = f"{self.place.rest}{path}" + (f"?{query}" if query else "")
+    async def _get(self, url: str, query: str = "", headers: dict[str, str] | None = None) -> tuple[int, Any]:
+        url += f"?{query}" if query else ""
         try:
             async with self.http.get(url, headers=headers) as reply:
                 return reply.status, msgspec.json.decode(await reply.read())
         except (aiohttp.ClientError, TimeoutError, OSError, msgspec.DecodeError) as error:
             raise Unanswered(str(error) or "no answer in time") from None
 
-    async def _signed(self, path: str) -> tuple[int, Any]:
+    async def _signed(self, url: str) -> tuple[int, Any]:
         query = f"timestamp={self.now_ns() // NS_PER_MS}"
         signature = signature_of(self.place.secret, query)
-        return await self._get(path, f"{query}&signature={signature}", {"X-MBX-APIKEY": self.place.api_key})
+        return await self._get(url, f"{query}&signature={signature}", {"X-MBX-APIKEY": self.place.api_key})
 
     # --- the venue --------------------------------------------------------------------------------------------
     async def clock(self) -> list[Finding]:
@@ -63,28 +87,34 @@ class _Visit:
         try:
             for _ in range(SAMPLES):
                 sent_ns, began = self.now_ns(), time.perf_counter()
-                _, answer = await self._get("/api/v3/time")
+                _, answer = await self._get(f"{self.place.rest}{self.api.prefix}/time")
                 took_ms = (time.perf_counter() - began) * 1000
                 middle_ns = (sent_ns + self.now_ns()) // 2
                 samples.append((took_ms, int(answer["serverTime"]), middle_ns))
         except (Unanswered, KeyError, TypeError, ValueError) as error:
             advice = "is the network there, and may this machine reach the venue?"
-            return [Finding(f"{NAME} reachable", "fail", f"{self.place.rest}: {error}", advice)]
+            return [Finding(f"{self.name} reachable", "fail", f"{self.place.rest}: {error}", advice)]
         took_ms, venue_ms, middle_ns = min(samples)
-        reachable = Finding(f"{NAME} reachable", "ok", f"{self.place.rest} answers in {took_ms:.1f} ms")
-        return [reachable, clock_finding(venue_ms - middle_ns / NS_PER_MS, took_ms, [one[1] for one in samples])]
+        reachable = Finding(f"{self.name} reachable", "ok", f"{self.place.rest} answers in {took_ms:.1f} ms")
+        return [
+            reachable,
+            clock_finding(self.name, venue_ms - middle_ns / NS_PER_MS, took_ms, [one[1] for one in samples]),
+        ]
 
     async def symbols(self, symbols: list[str]) -> list[Finding]:
         try:
-            _, info = await self._get("/api/v3/exchangeInfo")
+            _, info = await self._get(f"{self.place.rest}{self.api.prefix}/exchangeInfo")
             known = {entry["symbol"]: entry for entry in info["symbols"]}
         except (Unanswered, KeyError, TypeError) as error:
-            return [Finding(f"{NAME} symbols", "fail", f"exchangeInfo: {error}", "try again later")]
-        return [symbol_finding(symbol, known.get(symbol)) for symbol in symbols]
+            return [Finding(f"{self.name} symbols", "fail", f"exchangeInfo: {error}", "try again later")]
+        return [symbol_finding(self.name, symbol, known.get(symbol)) for symbol in symbols]
 
     async def streams(self, symbol: str) -> list[Finding]:
         """Does the market speak?"""
-        name, url = f"{NAME} market streams", f"{self.place.streams}/stream?streams={symbol.lower()}@depth@100ms"
+        name, url = (
+            f"{self.name} market streams",
+            f"{self.place.streams}{self.api.streams}/stream?streams={symbol.lower()}@depth@100ms",
+        )
         began = time.perf_counter()
         try:
             async with self.http.ws_connect(url) as socket, asyncio.timeout(TIMEOUT_S):
@@ -95,7 +125,7 @@ class _Visit:
         return [Finding(name, "ok", f"first message after {(time.perf_counter() - began) * 1000:.0f} ms")]
 
     async def orders(self) -> list[Finding]:
-        name = f"{NAME} order line"
+        name = f"{self.name} order line"
         if not self.place.api:
             return [Finding(name, "skipped", "no address")]
         try:
@@ -111,26 +141,28 @@ class _Visit:
 
     # --- the key ----------------------------------------------------------------------------------------------
     async def key(self) -> list[Finding]:
-        names = f"{NAME} key", f"{NAME} permissions"
+        names = f"{self.name} key", f"{self.name} permissions"
         if not self.place.api_key or not self.place.secret:
             return [Finding(name, "skipped", "no key is set") for name in names]
+        accepted = Finding(names[0], "ok", "the venue knows it")
         try:
-            status, account = await self._signed("/api/v3/account")
+            status, account = await self._signed(f"{self.place.rest}{self.api.account}")
             if status != 200:
-                return [_refused_key(account), Finding(names[1], "skipped", "the key was refused")]
-            status, allowed = await self._signed("/sapi/v1/account/apiRestrictions")
+                return [_refused_key(self.name, account), Finding(names[1], "skipped", "the key was refused")]
+            if not self.wallet:
+                return [accepted, Finding(names[1], "skipped", "this venue does not say")]
+            status, allowed = await self._signed(f"{self.wallet}/sapi/v1/account/apiRestrictions")
         except Unanswered as error:
             return [Finding(names[0], "fail", str(error), "try again later")]
-        accepted = Finding(names[0], "ok", "the venue knows it")
         if status != 200:
             advice = "testnets cannot say; look at the key's page of a real venue"
             return [accepted, Finding(names[1], "warn", f"could not be asked ({status})", advice)]
-        return [accepted, *permission_findings(allowed)]
+        return [accepted, permission_finding(self.api, allowed)]
 
 
-def clock_finding(offset_ms: float, took_ms: float, venue_ms: list[int]) -> Finding:
+def clock_finding(venue: str, offset_ms: float, took_ms: float, venue_ms: list[int]) -> Finding:
     """`offset_ms` is the venue's clock less ours. The venue refuses what comes from its future or is too old."""
-    name, shown = f"{NAME} clock", f"the venue's is {offset_ms:+.0f} ms from ours (within {took_ms / 2:.0f} ms)"
+    name, shown = f"{venue} clock", f"the venue's is {offset_ms:+.0f} ms from ours (within {took_ms / 2:.0f} ms)"
     advice = "let a time service (chrony, ntpd) keep this machine's clock"
     if venue_ms != sorted(venue_ms):
         return Finding(name, "fail", f"the venue's went back: {venue_ms}", "wait until it is itself again")
@@ -141,18 +173,19 @@ def clock_finding(offset_ms: float, took_ms: float, venue_ms: list[int]) -> Find
     return Finding(name, "ok", shown)
 
 
-def symbol_finding(symbol: str, entry: dict[str, Any] | None) -> Finding:
+def symbol_finding(venue: str, symbol: str, entry: dict[str, Any] | None) -> Finding:
     """Is it traded, by limit orders, on a grid that is said?"""
-    name = f"{NAME} {symbol}"
+    name = f"{venue} {symbol}"
     if entry is None:
         return Finding(name, "fail", "not there", "symbols are written as the venue does: BTCUSDT")
     if entry.get("status") != "TRADING":
         return Finding(name, "fail", f"is {entry.get('status')}, not TRADING", "leave it out")
     filters = {one.get("filterType"): one for one in entry.get("filters", [])}
+    least = filters.get("NOTIONAL") or filters.get("MIN_NOTIONAL") or {}
     steps = {
         "tick": filters.get("PRICE_FILTER", {}).get("tickSize", "0"),
         "lot": filters.get("LOT_SIZE", {}).get("stepSize", "0"),
-        "least": (filters.get("NOTIONAL") or filters.get("MIN_NOTIONAL") or {}).get("minNotional", ""),
+        "least": least.get("minNotional") or least.get("notional") or "",
     }
     missing = [which for which in ("tick", "lot") if not Decimal(steps[which])]
     if missing or "LIMIT" not in entry.get("orderTypes", []):
@@ -164,23 +197,23 @@ def symbol_finding(symbol: str, entry: dict[str, Any] | None) -> Finding:
     )
 
 
-def permission_findings(allowed: dict[str, Any]) -> list[Finding]:
+def permission_finding(api: Api, allowed: dict[str, Any]) -> Finding:
     """What the key may do beyond what it needs; one that can move money away is refused."""
-    name = f"{NAME} permissions"
+    name = f"{api.name} permissions"
     moving = ("enableWithdrawals", "enableInternalTransfer", "permitsUniversalTransfer")
     if can := [which for which in moving if allowed.get(which) is not False]:
-        return [Finding(name, "fail", f"the key can move money away: {', '.join(can)}", "make one that can only trade")]
-    if not allowed.get("enableSpotAndMarginTrading"):
-        return [Finding(name, "fail", "the key cannot trade", "allow spot trading, and nothing else")]
+        return Finding(name, "fail", f"the key can move money away: {', '.join(can)}", "make one that can only trade")
+    if not allowed.get(api.right):
+        return Finding(name, "fail", f"the key cannot trade: no {api.right}", "allow that, and nothing else")
     if not allowed.get("ipRestrict"):
-        return [Finding(name, "warn", "the key works from anywhere", "tie it to this machine's address")]
-    return [Finding(name, "ok", "can trade, cannot withdraw, tied to addresses")]
+        return Finding(name, "warn", "the key works from anywhere", "tie it to this machine's address")
+    return Finding(name, "ok", "can trade, cannot withdraw, tied to addresses")
 
 
-def _refused_key(answer: Any) -> Finding:
+def _refused_key(venue: str, answer: Any) -> Finding:
     code = answer.get("code") if isinstance(answer, dict) else None
     said = f"{answer.get('msg')} ({code})" if isinstance(answer, dict) else "refused"
     if code == WRONG_TIME:
-        return Finding(f"{NAME} key", "fail", said, "set this machine's clock first")
+        return Finding(f"{venue} key", "fail", said, "set this machine's clock first")
     advice = "is it of this venue, of this address, and its secret's?" if code in REFUSED_KEYS else "try again later"
-    return Finding(f"{NAME} key", "fail", said, advice)
+    return Finding(f"{venue} key", "fail", said, advice)

@@ -16,7 +16,7 @@ from elegant_trading_system.emulator.server import binance_app, serving
 from elegant_trading_system.errors import ExitCode
 from elegant_trading_system.shell.binance_link import Place
 from elegant_trading_system.shell.doctor import Finding, keys, machine, malformed, passes
-from elegant_trading_system.shell.doctor_binance import clock_finding, examine, permission_findings, symbol_finding
+from elegant_trading_system.shell.doctor_binance import SPOT, clock_finding, examine, permission_finding, symbol_finding
 
 from .desk import KEY, SECRET, Clock, Venue
 
@@ -47,7 +47,7 @@ def visit(
             speaking = asyncio.create_task(speak())
             host = f"127.0.0.1:{port}"
             place = Place(f"http://{host}", f"ws://{host}", f"ws://{host}/ws-api/v3", key, secret)
-            found = await examine(place, list(symbols), lambda: clock() + skew_ms * 1_000_000)
+            found = await examine(SPOT, place, list(symbols), lambda: clock() + skew_ms * 1_000_000, place.rest)
             speaking.cancel()
             await asyncio.gather(speaking, return_exceptions=True)
             return found
@@ -118,24 +118,24 @@ def test_a_symbol_that_is_missing_or_not_traded_fails_by_its_name() -> None:
     found = visit(("BTCUSDT", "NOPEUSDT"))
     assert (found["BTCUSDT"].result, found["NOPEUSDT"].result) == ("ok", "fail")
     entry = Venue(Clock()).get("exchangeInfo")["symbols"][0]
-    assert symbol_finding("BTCUSDT", entry).result == "ok"
-    assert symbol_finding("BTCUSDT", entry | {"status": "BREAK"}).found == "is BREAK, not TRADING"
-    assert symbol_finding("BTCUSDT", entry | {"orderTypes": ["MARKET"]}).result == "fail"
-    assert symbol_finding("BTCUSDT", entry | {"filters": entry["filters"][1:]}).found == "no tick"
+    assert symbol_finding("binance", "BTCUSDT", entry).result == "ok"
+    assert symbol_finding("binance", "BTCUSDT", entry | {"status": "BREAK"}).found == "is BREAK, not TRADING"
+    assert symbol_finding("binance", "BTCUSDT", entry | {"orderTypes": ["MARKET"]}).result == "fail"
+    assert symbol_finding("binance", "BTCUSDT", entry | {"filters": entry["filters"][1:]}).found == "no tick"
 
 
 def test_a_venue_that_is_not_there_fails_once_and_the_rest_is_skipped() -> None:
     place = Place("http://127.0.0.1:9", "ws://127.0.0.1:9", "ws://127.0.0.1:9", KEY, SECRET)
-    found = asyncio.run(examine(place, ["BTCUSDT"], Clock()))
+    found = asyncio.run(examine(SPOT, place, ["BTCUSDT"], Clock()))
     assert [finding.result for finding in found] == ["fail", *["skipped"] * 5]
 
 
 def test_permissions_that_are_not_said_count_as_given() -> None:
-    assert permission_findings({"enableSpotAndMarginTrading": True, "ipRestrict": True})[0].result == "fail"
+    assert permission_finding(SPOT, {"enableSpotAndMarginTrading": True, "ipRestrict": True}).result == "fail"
 
 
 def test_a_venue_whose_clock_goes_back_is_not_trusted() -> None:
-    assert clock_finding(0.0, 1.0, [5, 4]).result == "fail"
+    assert clock_finding("binance", 0.0, 1.0, [5, 4]).result == "fail"
 
 
 # --- keys -------------------------------------------------------------------------------------------------------
