@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from .binance_venue import Reply
-from .exchange import Event
+from .orders import Event
 from .volatility import VolatilityIndex
 
 Json = dict[str, Any]

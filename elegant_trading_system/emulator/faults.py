@@ -42,6 +42,10 @@ class Faults:
         share = self.shares.get(name, 0.0)
         return share > 0.0 and self.chance.random() < share
 
+    def happens(self, name: str) -> bool:
+        """For venues whose frames are told apart elsewhere."""
+        return self._happens(name)
+
     def market(self) -> Passage:
         """A frame of a market stream."""
         if self._happens("disconnect"):
@@ -56,7 +60,7 @@ class Faults:
         if self._happens("disconnect"):
             return Passage((), is_broken=True), frame
         late_s = LATE_S * self.chance.random() if self._happens("late-report") else 0.0
-        if '"event"' in frame or '"ORDER_TRADE_UPDATE"' in frame:
+        if '"event"' in frame or '"e":"ORDER_TRADE_UPDATE"' in frame or '"e":"ACCOUNT_UPDATE"' in frame:
             if self._happens("lost-report"):
                 return Passage(()), frame
             return Passage((late_s, late_s) if self._happens("duplicate-report") else (late_s,)), frame

@@ -107,11 +107,15 @@ class BinanceFuturesGateway(BinanceOrders):
     def hear_user_up(self) -> None:
         """The user stream is open: what was said while it was not is asked for."""
         self.is_subscribed = True
-        params = {"incomeType": "FUNDING_FEE", "startTime": self._began_ms, "limit": INCOME_ROWS_MAX}
-        self._request("income", "GET", "v1/income", params)
+        self.ask_income()
         if self.is_connected:
             for sent in [sent for sent in self.orders.values() if not sent.is_done]:
                 self._ask(f"status {sent.order_id}", "order.status", self._named(sent.order_id))
+
+    def ask_income(self) -> None:
+        """Funding whose event was lost shows in no answer to anything else: ask now and then."""
+        params = {"incomeType": "FUNDING_FEE", "startTime": self._began_ms, "limit": INCOME_ROWS_MAX}
+        self._request("income", "GET", "v1/income", params)
 
     def hear_user_down(self) -> None:
         self.is_subscribed = False

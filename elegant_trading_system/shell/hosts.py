@@ -16,6 +16,7 @@ from platformdirs import user_state_path
 
 from ..config import Config
 from ..errors import ExitCode, UserError
+from . import coinbase_link
 from .binance_futures_link import BinanceFuturesLink
 from .binance_link import BinanceLink, Place
 from .deribit_link import DeribitLink, DeribitPlace
@@ -23,7 +24,11 @@ from .link import Link
 from .paper import PaperLink, PaperVenue
 
 BINANCE_KEYS = ("BINANCE_API_KEY", "BINANCE_SECRET")
-KEYS = {"binance": BINANCE_KEYS, "binanceusdm": BINANCE_KEYS}
+KEYS = {
+    "binance": BINANCE_KEYS,
+    "binanceusdm": BINANCE_KEYS,
+    "coinbase": ("COINBASE_API_KEY", "COINBASE_SECRET"),
+}
 
 
 def read_hosts(path: Path) -> dict[str, dict[str, Any]]:
@@ -130,6 +135,11 @@ def _binance_futures(where: dict[str, Any], api_key: str, secret: str, now_ns: C
     return BinanceFuturesLink(place, where["symbols"], now_ns)
 
 
+def _coinbase(where: dict[str, Any], api_key: str, secret: str, now_ns: Callable[[], int]) -> Link:
+    place = coinbase_link.Place(where["rest"], where["streams"], where["user"], api_key, secret)
+    return coinbase_link.CoinbaseLink(place, where["symbols"], now_ns)
+
+
 def _deribit(where: dict[str, Any], _api_key: str, _secret: str, now_ns: Callable[[], int]) -> Link:
     bases = [name.partition("_")[0].upper() for name in where["symbols"]]
     return DeribitLink(DeribitPlace(where["rest"], where["ws"]), bases, now_ns)
@@ -148,10 +158,17 @@ PUBLIC = {  # market data that needs no key
         "ws_api": "wss://ws-fapi.binance.com/ws-fapi/v1",
         "symbol": "{base}USDT",
     },
+    "coinbase": {
+        "rest": "https://api.coinbase.com/api/v3/brokerage",
+        "streams": "wss://advanced-trade-ws.coinbase.com",
+        "user": "wss://advanced-trade-ws-user.coinbase.com",
+        "symbol": "{base}-USD",
+    },
     "deribit": {**DeribitPlace()._asdict(), "symbol": "{base}_usd"},
 }
 LINKS: dict[str, Callable[[dict[str, Any], str, str, Callable[[], int]], Link]] = {
     "binance": _binance,
     "binanceusdm": _binance_futures,
+    "coinbase": _coinbase,
     "deribit": _deribit,
 }
