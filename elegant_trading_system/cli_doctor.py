@@ -3,12 +3,12 @@
 import asyncio
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.table import Table
 
-from .cli_emulator import Scene, embedded
+from .cli_emulator import Scene, addresses, embedded
 from .cli_parse import RUNS, JsonOption, names_of
 from .errors import ExitCode, UserError
 from .terminal import print_json, print_wide
@@ -17,17 +17,20 @@ if TYPE_CHECKING:
     from .shell.doctor import Finding
 
 STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red", "skipped": "dim"}
-VENUES = ("sim", "binance", "binanceusdm")
+VENUES = ("sim", "binance", "binanceusdm", "coinbase")
+WALLET = "https://api.binance.com"  # what a key may do is known here
+ORDER_HOSTS = {"binance": {"rest": f"{WALLET}/api/v3"}}  # the one for market data knows no account
 
 
 def doctor(
     venues: Annotated[
         str,
         typer.Option(
-            "--venues", help="sim: venues on this machine; binance, binanceusdm: the real ones, by the keys set."
+            "--venues",
+            help="sim: venues on this machine; binance, binanceusdm, coinbase: the real ones, by the keys set.",
         ),
     ] = "sim",
-    instruments: Annotated[str, typer.Option("--instruments", help="BTC,ETH/USDT; a base alone is in USDT.")] = "BTC",
+    instruments: Annotated[str, typer.Option("--instruments", help="Base assets: BTC,ETH.")] = "BTC",
     out: Annotated[Path, typer.Option("--out", help="Where runs are to be kept.")] = RUNS,
     as_json: JsonOption = False,
 ) -> None:
@@ -37,7 +40,7 @@ def doctor(
 
     Examples:
       ets doctor
-      ets doctor --venues binance --instruments BTC/USDT,ETH/USDT --json
+      ets doctor --venues binance --instruments BTC,ETH --json
     """
     from .shell.doctor import keys, machine, passes
 
@@ -45,9 +48,9 @@ def doctor(
     if unknown := sorted(set(wanted) - set(VENUES)):
         raise UserError(f"--venues {','.join(unknown)}: there is {' and '.join(VENUES)}", "", ExitCode.USAGE)
     findings = [*machine(out), *keys(os.environ)]
-    symbols = [name.replace("/", "").upper() for name in _pairs(names_of(instruments) or [])]
+    bases = [name.partition("/")[0].upper() for name in names_of(instruments) or []]
     for venue in wanted:
-        findings += asyncio.run(_simulated(symbols) if venue == "sim" else _binance(venue, symbols))
+        findings += asyncio.run(_simulated(bases) if venue == "sim" else _real(venue, bases))
     if as_json:
         print_json({"passes": passes(findings), "checks": [finding._asdict() for finding in findings]})
     else:
@@ -56,40 +59,44 @@ def doctor(
         raise typer.Exit(ExitCode.NO)
 
 
-def _pairs(names: list[str]) -> list[str]:
-    return [name if "/" in name else f"{name}/USDT" for name in names]
-
-
-async def _simulated(symbols: list[str]) -> "list[Finding]":
+async def _simulated(bases: list[str]) -> "list[Finding]":
     """The same questions to venues that are opened for them: what fails here fails without any network."""
     from .emulator.faults import Faults
-    from .shell.binance_link import Place
-    from .shell.doctor_binance import SPOT, USDM, examine
     from .shell.live import wall_ns
 
     found: list[Finding] = []
-    place = embedded(Scene("", ["BTC", "ETH"], 1, 0.0, 0, []), [SPOT.name, USDM.name], 1000.0)
+    place = embedded(Scene("", ["BTC", "ETH"], 1, 0.0, 0, []), [venue for venue in VENUES if venue != "sim"], 1000.0)
     async with place.serve(wall_ns, Faults({}, 0)) as doors:
-        for api, door, path in zip((SPOT, USDM), doors, ("ws-api/v3", "ws-fapi/v1"), strict=True):
-            root, sockets = f"http://{door.host}", f"ws://{door.host}"
-            there = Place(root, sockets, f"{sockets}/{path}", door.api_key, door.secret)
-            found += await examine(api, there, symbols, wall_ns, root if api is SPOT else "")
+        for door in doors:
+            where = addresses(door)
+            wallet = f"http://{door.host}" if door.venue == "binance" else ""
+            found += await _examined(door.venue, where, (door.api_key, door.secret), bases, wallet)
     return [finding._replace(name=f"simulated {finding.name}") for finding in found]
 
 
-async def _binance(api_name: str, symbols: list[str]) -> "list[Finding]":
-    from .shell.binance_link import Place
-    from .shell.doctor_binance import SPOT, USDM, examine
+async def _real(venue: str, bases: list[str]) -> "list[Finding]":
+    from .shell.hosts import KEYS, PUBLIC
+
+    names = KEYS[venue]
+    key, secret = (os.environ.get(name, "") for name in names)
+    where: dict[str, Any] = PUBLIC[venue] | ORDER_HOSTS.get(venue, {})
+    return await _examined(venue, where, (key, secret), bases, WALLET)
+
+
+async def _examined(
+    venue: str, where: dict[str, Any], key: tuple[str, str], bases: list[str], wallet: str
+) -> "list[Finding]":
+    from .shell import binance_link, coinbase_link, doctor_binance, doctor_coinbase
+    from .shell.hosts import PUBLIC
     from .shell.live import wall_ns
 
-    key, secret = os.environ.get("BINANCE_API_KEY", ""), os.environ.get("BINANCE_SECRET", "")
-    wallet = "https://api.binance.com"
-    spot = Place(wallet, "wss://stream.binance.com:9443", "wss://ws-api.binance.com:443/ws-api/v3", key, secret)
-    usdm = Place(
-        "https://fapi.binance.com", "wss://fstream.binance.com", "wss://ws-fapi.binance.com/ws-fapi/v1", key, secret
-    )
-    api, place = (SPOT, spot) if api_name == SPOT.name else (USDM, usdm)
-    return await examine(api, place, symbols, wall_ns, wallet)
+    symbols = [PUBLIC[venue]["symbol"].format(base=base) for base in bases]
+    if venue == "coinbase":
+        there = coinbase_link.Place(where["rest"], where["streams"], where["user"], *key)
+        return await doctor_coinbase.examine(there, symbols, wall_ns)
+    api = doctor_binance.SPOT if venue == "binance" else doctor_binance.USDM
+    place = binance_link.Place(where["rest"].removesuffix(api.prefix), where["streams"], where["ws_api"], *key)
+    return await doctor_binance.examine(api, place, symbols, wall_ns, wallet)
 
 
 def _show(findings: "list[Finding]") -> None:

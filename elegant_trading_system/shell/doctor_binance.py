@@ -12,11 +12,8 @@ import msgspec
 from .binance_link import Place
 from .binance_orders import signature_of
 from .doctor import Finding
+from .doctor_venue import NS_PER_MS, TIMEOUT_S, Unanswered, ask, reach
 
-NS_PER_MS = 1_000_000
-SAMPLES = 5
-TIMEOUT_S = 10.0
-AHEAD_MS_MAX, BEHIND_MS_MAX, OFFSET_MS_WARN = 1000, 5000, 250
 REFUSED_KEYS = (-2014, -2015, -1022)
 WRONG_TIME = -1021
 
@@ -33,10 +30,6 @@ class Api(NamedTuple):
 
 SPOT = Api("binance", "/api/v3", "", "/api/v3/account", "enableSpotAndMarginTrading")
 USDM = Api("binanceusdm", "/fapi/v1", "/public", "/fapi/v3/account", "enableFutures")
-
-
-class Unanswered(Exception):
-    """No answer that could be read."""
 
 
 async def examine(
@@ -67,43 +60,19 @@ class _Visit:
         self.http, self.api, self.place, self.now_ns, self.wallet = http, api, place, now_ns, wallet
         self.name = api.name
 
-    async def _get(self, url: str, query: str = "", headers: dict[str, str] | None = None) -> tuple[int, Any]:
-        url += f"?{query}" if query else ""
-        try:
-            async with self.http.get(url, headers=headers) as reply:
-                return reply.status, msgspec.json.decode(await reply.read())
-        except (aiohttp.ClientError, TimeoutError, OSError, msgspec.DecodeError) as error:
-            raise Unanswered(str(error) or "no answer in time") from None
-
     async def _signed(self, url: str) -> tuple[int, Any]:
         query = f"timestamp={self.now_ns() // NS_PER_MS}"
         signature = signature_of(self.place.secret, query)
-        return await self._get(url, f"{query}&signature={signature}", {"X-MBX-APIKEY": self.place.api_key})
+        return await ask(self.http, f"{url}?{query}&signature={signature}", {"X-MBX-APIKEY": self.place.api_key})
 
     # --- the venue --------------------------------------------------------------------------------------------
     async def clock(self) -> list[Finding]:
-        """Is it there, how far away is it, and how far is its clock from ours? The quickest answer says it best."""
-        samples: list[tuple[float, int, int]] = []
-        try:
-            for _ in range(SAMPLES):
-                sent_ns, began = self.now_ns(), time.perf_counter()
-                _, answer = await self._get(f"{self.place.rest}{self.api.prefix}/time")
-                took_ms = (time.perf_counter() - began) * 1000
-                middle_ns = (sent_ns + self.now_ns()) // 2
-                samples.append((took_ms, int(answer["serverTime"]), middle_ns))
-        except (Unanswered, KeyError, TypeError, ValueError) as error:
-            advice = "is the network there, and may this machine reach the venue?"
-            return [Finding(f"{self.name} reachable", "fail", f"{self.place.rest}: {error}", advice)]
-        took_ms, venue_ms, middle_ns = min(samples)
-        reachable = Finding(f"{self.name} reachable", "ok", f"{self.place.rest} answers in {took_ms:.1f} ms")
-        return [
-            reachable,
-            clock_finding(self.name, venue_ms - middle_ns / NS_PER_MS, took_ms, [one[1] for one in samples]),
-        ]
+        url = f"{self.place.rest}{self.api.prefix}/time"
+        return await reach(self.http, self.name, url, lambda answer: int(answer["serverTime"]), self.now_ns)
 
     async def symbols(self, symbols: list[str]) -> list[Finding]:
         try:
-            _, info = await self._get(f"{self.place.rest}{self.api.prefix}/exchangeInfo")
+            _, info = await ask(self.http, f"{self.place.rest}{self.api.prefix}/exchangeInfo")
             known = {entry["symbol"]: entry for entry in info["symbols"]}
         except (Unanswered, KeyError, TypeError) as error:
             return [Finding(f"{self.name} symbols", "fail", f"exchangeInfo: {error}", "try again later")]
@@ -158,19 +127,6 @@ class _Visit:
             advice = "testnets cannot say; look at the key's page of a real venue"
             return [accepted, Finding(names[1], "warn", f"could not be asked ({status})", advice)]
         return [accepted, permission_finding(self.api, allowed)]
-
-
-def clock_finding(venue: str, offset_ms: float, took_ms: float, venue_ms: list[int]) -> Finding:
-    """`offset_ms` is the venue's clock less ours. The venue refuses what comes from its future or is too old."""
-    name, shown = f"{venue} clock", f"the venue's is {offset_ms:+.0f} ms from ours (within {took_ms / 2:.0f} ms)"
-    advice = "let a time service (chrony, ntpd) keep this machine's clock"
-    if venue_ms != sorted(venue_ms):
-        return Finding(name, "fail", f"the venue's went back: {venue_ms}", "wait until it is itself again")
-    if not -AHEAD_MS_MAX < offset_ms < BEHIND_MS_MAX:
-        return Finding(name, "fail", f"{shown}: orders would be refused (-1021)", advice)
-    if abs(offset_ms) > OFFSET_MS_WARN:
-        return Finding(name, "warn", shown, advice)
-    return Finding(name, "ok", shown)
 
 
 def symbol_finding(venue: str, symbol: str, entry: dict[str, Any] | None) -> Finding:

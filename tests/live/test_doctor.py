@@ -9,14 +9,19 @@ from typing import Any
 import pytest
 
 from elegant_trading_system import cli
+from elegant_trading_system.cli_emulator import Scene, addresses, embedded
 from elegant_trading_system.emulator.binance import BinanceSpot
 from elegant_trading_system.emulator.binance_venue import Key
+from elegant_trading_system.emulator.coinbase_jwt import new_key
 from elegant_trading_system.emulator.faults import Faults
 from elegant_trading_system.emulator.server import binance_app, serving
 from elegant_trading_system.errors import ExitCode
+from elegant_trading_system.shell import coinbase_link, doctor_coinbase
 from elegant_trading_system.shell.binance_link import Place
 from elegant_trading_system.shell.doctor import Finding, keys, machine, malformed, passes
-from elegant_trading_system.shell.doctor_binance import SPOT, clock_finding, examine, permission_finding, symbol_finding
+from elegant_trading_system.shell.doctor_binance import SPOT, examine, permission_finding, symbol_finding
+from elegant_trading_system.shell.doctor_venue import clock_finding
+from elegant_trading_system.shell.live import wall_ns
 
 from .desk import KEY, SECRET, Clock, Venue
 
@@ -136,6 +141,49 @@ def test_permissions_that_are_not_said_count_as_given() -> None:
 
 def test_a_venue_whose_clock_goes_back_is_not_trusted() -> None:
     assert clock_finding("binance", 0.0, 1.0, [5, 4]).result == "fail"
+
+
+# --- Coinbase ---------------------------------------------------------------------------------------------------
+def visit_coinbase(products: tuple[str, ...] = ("BTC-USD",), **more: Any) -> dict[str, str]:
+    """What the doctor finds there; `secret` is what it is signed with."""
+
+    async def ask() -> list[Finding]:
+        place = embedded(Scene("", ["BTC"], 1, 0.0, 0, []), ["coinbase"], 1000.0)
+        async with place.serve(wall_ns, Faults({}, 0)) as (door,):
+            where = addresses(door)
+            secret = more.get("secret", door.secret)
+            there = coinbase_link.Place(
+                where["rest"], where["streams"], where["user"], more.get("key", door.api_key), secret
+            )
+            return await doctor_coinbase.examine(there, list(products), lambda: wall_ns() + more.get("skew_ns", 0))
+
+    return {finding.name.removeprefix("coinbase "): finding.result for finding in asyncio.run(ask())}
+
+
+CHECKS = ("reachable", "clock", "BTC-USD", "market streams", "key", "permissions")
+
+
+@pytest.mark.spec("M9", "X8")
+def test_a_healthy_coinbase_passes_every_check() -> None:
+    assert visit_coinbase() == dict.fromkeys(CHECKS, "ok")
+
+
+def test_a_wrong_coinbase_key_a_missing_product_and_a_wrong_clock_fail_by_name() -> None:
+    other, _ = new_key()
+    refused = dict.fromkeys(CHECKS, "ok") | {"key": "fail", "permissions": "skipped"}
+    assert visit_coinbase(secret=other) == refused
+    assert visit_coinbase(secret="no key at all") == refused
+    assert visit_coinbase(secret="") == dict.fromkeys(CHECKS, "ok") | {"key": "skipped", "permissions": "skipped"}
+    assert visit_coinbase(("BTC-USD", "NOPE-USD"))["NOPE-USD"] == "fail"
+    assert visit_coinbase(skew_ns=10 * 10**9)["clock"] == "fail"
+
+
+@pytest.mark.spec("X8")
+def test_a_coinbase_key_that_can_transfer_is_refused() -> None:
+    assert doctor_coinbase.permission_finding({"can_trade": True, "can_transfer": False}).result == "ok"
+    assert doctor_coinbase.permission_finding({"can_trade": True, "can_transfer": True}).result == "fail"
+    assert doctor_coinbase.permission_finding({"can_trade": True}).result == "fail", "what is not said counts as given"
+    assert doctor_coinbase.permission_finding({"can_trade": False, "can_transfer": False}).result == "fail"
 
 
 # --- keys -------------------------------------------------------------------------------------------------------
