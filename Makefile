@@ -71,6 +71,7 @@ $(VENV)/.dev: $(VENV)/.runtime requirements-dev.txt
 lock:  ## for maintainers: compile the lock files anew (needs uv)
 	$(LOCK) -o requirements.txt
 	$(LOCK) --extra dev -o requirements-dev.txt
+	$(LOCK) --extra ccxt -o requirements-ccxt.txt
 	$(LOCK) bench/peers.in -o bench/requirements-peers.txt
 	$(LOCK) bench/live.in -o bench/requirements-live.txt
 
