@@ -47,7 +47,8 @@ class Scene(NamedTuple):
         return f"SIMULATED {', '.join(venues)}: {kind}seed {self.seed}, planted edge {self.edge:g}"
 
 
-DEMO = Scene("demo", ["BTC", "ETH", "SOL"], 1, 0.2, HISTORY_MINUTES * 60, [Path("demo"), Path("live-demo")])
+# Half a minute before the first of several bursts of order flow; nobody would find a better one by waiting.
+DEMO = Scene("demo", ["BTC", "ETH", "SOL"], 1, 0.2, 350 * 60, [Path("demo"), Path("live-demo")])
 
 
 def embedded(scene: Scene, venues: list[str], capital: float) -> "Embedded":
