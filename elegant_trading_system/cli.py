@@ -12,9 +12,10 @@ from typing import Annotated, Any
 import typer
 
 from . import __version__
+from .cli_emulator import emulator
 from .cli_export import export
 from .cli_fetch import fetch_app
-from .cli_live import emulator, run
+from .cli_live import run
 from .cli_parse import (
     RUNS,
     ConfigOption,

@@ -1,46 +1,38 @@
-"""`ets emulator` and `ets run`: venues on this machine, and trading on them."""
+"""`ets run`: trading in real time."""
 
 import asyncio
-import contextlib
-import json
-import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from decimal import Decimal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
-from .cli_parse import RUNS, ConfigOption, EdgeOption, JsonOption, SeedOption, SetOption, load_config, names_of
-from .errors import ExitCode, UserError
+from .cli_emulator import DEMO, HISTORY_MINUTES, FaultOption, HistoryOption, InstrumentsOption, Scene
+from .cli_parse import (
+    RUNS,
+    ConfigOption,
+    EdgeOption,
+    JsonOption,
+    SeedOption,
+    SetOption,
+    load_config,
+    names_of,
+    stopping,
+)
+from .cli_place import Place, place_of
 from .terminal import open_page, print_json, print_summary, progress_bar
 
 if TYPE_CHECKING:
     from .config import Config
-    from .emulator.embedded import Door, Embedded
-    from .emulator.faults import Faults
-    from .shell.link import Link
     from .shell.live import LiveRun
+    from .shell.run_folder import Recovered
 
-HISTORY_MINUTES = 300
-CAPITAL = 100_000.0
 STATUS_S, SCREEN_S = 5.0, 0.5
 SAID_MAX = 50
-PATHS = {  # of each emulated venue: name -> scheme, path
-    "binance": {"rest": ("http", "/api/v3"), "streams": ("ws", ""), "ws_api": ("ws", "/ws-api/v3")},
-    "binanceusdm": {"rest": ("http", "/fapi/v1"), "streams": ("ws", ""), "ws_api": ("ws", "/ws-fapi/v1")},
-}
 FOREVER_S = 1e9
-InstrumentsOption = Annotated[str, typer.Option("--instruments", help="Base assets to simulate: BTC,ETH.")]
-FaultOption = Annotated[
-    list[str] | None,
-    typer.Option("--fault", help="NAME:SHARE of what goes wrong; a wrong name prints them all. May be repeated."),
-]
-HistoryOption = Annotated[int, typer.Option("--history", help="Minutes of past that the venue can tell.", min=0)]
 
 
 def compile_first(config: "Config") -> None:
@@ -52,104 +44,13 @@ def compile_first(config: "Config") -> None:
         compile_engine(config)
 
 
-class Scene(NamedTuple):
-    """A simulated market, and the moment at which its venues open."""
-
-    name: str
-    instruments: list[str]
-    seed: int
-    edge: float
-    history_s: int
-    configs: list[Path]
-
-    def title(self, venues: list[str]) -> str:
-        """What it is, so that nobody takes it for real."""
-        kind = f"{self.name} scenario, " if self.name else ""
-        return f"SIMULATED {', '.join(venues)}: {kind}seed {self.seed}, planted edge {self.edge:g}"
-
-
-DEMO = Scene("demo", ["BTC", "ETH", "SOL"], 1, 0.2, HISTORY_MINUTES * 60, [Path("demo"), Path("live-demo")])
-
-
-def embedded(scene: Scene, venues: list[str], capital: float) -> "Embedded":
-    """Simulated venues whose past has happened, not yet open; `capital` of dollars at each."""
-    from .emulator.embedded import Embedded
-
-    made = Embedded(scene.instruments, scene.seed, scene.edge, venues, Decimal(str(capital)))
-    with progress_bar() as progress:
-        made.live_through(scene.history_s, progress)
-    return made
-
-
-def emulator(
-    port: Annotated[int, typer.Option("--port", help="0: any free one.", min=0, max=65535)] = 0,
-    seed: SeedOption = 1,
-    edge: EdgeOption = 0.0,
-    instruments: InstrumentsOption = "BTC,ETH",
-    history: HistoryOption = HISTORY_MINUTES,
-    capital: Annotated[float, typer.Option("--capital", help="USDT the customer has.", min=0)] = CAPITAL,
-    fault: FaultOption = None,
-) -> None:
-    """Serve simulated venues on this machine until stopped; one JSON line says where and with which keys.
-
-    Examples:
-      ets emulator --port 9000 --seed 7
-      ets emulator --instruments SOL --edge 0.2
-      ets emulator --fault drop:0.01 --fault lost-report:0.1
-    """
-    from .emulator.embedded import OPENERS
-    from .emulator.faults import parse
-    from .shell.live import wall_ns
-
-    faults = parse(fault or [], seed)
-    scene = Scene("", names_of(instruments) or ["BTC"], seed, edge, history * 60, [])
-    place = embedded(scene, list(OPENERS), capital)
-
-    async def serve() -> None:
-        async with place.serve(wall_ns, faults, port) as doors:
-            venues = {door.venue: addresses(door) for door in doors}
-            print_line({"simulated": True, "seed": seed, "edge": edge, "venues": venues})
-            with stopping() as stopped:
-                await stopped.wait()
-
-    asyncio.run(serve())
-
-
-def addresses(door: "Door") -> dict[str, Any]:
-    """Where a venue that holds no money is, with its throwaway key."""
-    paths = {name: f"{scheme}://{door.host}{path}" for name, (scheme, path) in PATHS[door.venue].items()}
-    return {"symbols": door.symbols, **paths, "api_key": door.api_key, "api_secret": door.secret}
-
-
-def link_to(door: "Door", now_ns: Callable[[], int]) -> "Link":
-    """The trader's end of the line to an embedded venue."""
-    from .shell.binance_futures_link import BinanceFuturesLink
-    from .shell.binance_link import BinanceLink, Place
-
-    kinds: dict[str, Callable[[Place, list[str], Callable[[], int]], Link]]
-    kinds = {"binance": BinanceLink, "binanceusdm": BinanceFuturesLink}
-    paths = {name: f"{scheme}://{door.host}{path}" for name, (scheme, path) in PATHS[door.venue].items()}
-    place = Place(f"http://{door.host}", paths["streams"], paths["ws_api"], door.api_key, door.secret)
-    return kinds[door.venue](place, door.symbols, now_ns)
-
-
-def print_line(answer: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(answer) + "\n")
-    sys.stdout.flush()
-
-
-@contextlib.contextmanager
-def stopping() -> Iterator[asyncio.Event]:
-    """An event that Ctrl-C or a polite kill sets."""
-    stopped, loop = asyncio.Event(), asyncio.get_running_loop()
-    with contextlib.suppress(NotImplementedError):  # Windows has no handlers: there Ctrl-C breaks off
-        for sign in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(sign, stopped.set)
-    yield stopped
-
-
 def run(
-    venues: Annotated[str, typer.Option("--venues", help="sim: simulated venues on this machine.")] = "sim",
+    venues: Annotated[
+        str,
+        typer.Option(
+            "--venues", help="sim: simulated venues on this machine. Names: their real data, simulated orders."
+        ),
+    ] = "sim",
     minutes: Annotated[float, typer.Option("--minutes", help="Stop after so long; 0: when told to.", min=0)] = 0.0,
     is_demo: Annotated[
         bool, typer.Option("--demo", help="A chosen moment of a chosen market, where much happens.")
@@ -161,6 +62,13 @@ def run(
     fault: FaultOption = None,
     config: ConfigOption = None,
     sets: SetOption = None,
+    hosts: Annotated[
+        Path | None, typer.Option("--hosts", help="Trade on venues that run already: what `ets emulator` prints.")
+    ] = None,
+    is_live: Annotated[
+        bool, typer.Option("--live", help="Send orders, instead of simulating them. To this machine only, so far.")
+    ] = False,
+    resume: Annotated[Path | None, typer.Option("--resume", help="Go on with a run that ended or was killed.")] = None,
     out: Annotated[Path | None, typer.Option("--out", help="Folder of the run; by default named by the time.")] = None,
     is_browsed: Annotated[
         bool, typer.Option("--browser/--no-browser", help="Show the report when the run has ended.")
@@ -173,33 +81,51 @@ def run(
       ets run --demo
       ets run --minutes 10 --config short-windows
       ets run --edge 0.2 --instruments BTC,ETH,SOL
+      ets emulator > hosts.json &   ets run --hosts hosts.json --live --out RUN;   ets run --hosts hosts.json --live --resume RUN
     """
-    if venues != "sim":
-        raise UserError(f"--venues {venues}: only sim is there yet", "real venues come later", ExitCode.USAGE)
-    from .emulator.embedded import OPENERS
-    from .emulator.faults import parse
-    from .shell import run_folder
-    from .sim.backtest import check_out
-
     scene = DEMO if is_demo else Scene("", names_of(instruments) or ["BTC"], seed, edge, history * 60, [])
-    resolved = load_config([*scene.configs, *(config or [])], sets)
-    folder = out or RUNS / datetime.now(UTC).strftime("live-%Y%m%dT%H%M%SZ")
-    check_out(folder)
-    faults, names = parse(fault or [], seed), list(OPENERS)
-    watcher = Watcher(scene.title(names), is_silent=as_json)
-    compile_first(resolved)
-    began = time.perf_counter()
-    place = embedded(scene, names, resolved.account.capital / len(names))
-    asyncio.run(trade(place, faults, resolved, folder, minutes * 60, watcher))
-    summary = run_folder.finish(folder, time.perf_counter() - began)
+    recovered = recovered_from(resume)
+    resolved = recovered.config if recovered else load_config([*scene.configs, *(config or [])], sets)
+    place = place_of(venues, hosts, scene, fault, resolved, is_live=is_live)
+    folder = resume or new_folder(out)
+    summary = trade_to_the_end(place, resolved, folder, minutes * 60, recovered, is_silent=as_json)
     page = write_page(folder)
     if as_json:
         print_json({"run": str(folder), "report": str(page), **summary})
-    else:
-        print_summary(summary, folder)
-        sys.stdout.write(f"\nReport: {page}\nThe same decisions again: ets replay {folder} --verify\n")
-        if is_browsed:
-            open_page(page)
+        return
+    print_summary(summary, folder)
+    sys.stdout.write(f"\nReport: {page}\nThe same decisions again: ets replay {folder} --verify\n")
+    if is_browsed:
+        open_page(page)
+
+
+def recovered_from(resume: Path | None) -> "Recovered | None":
+    if resume is None:
+        return None
+    from .shell.run_folder import recover
+
+    return recover(resume)
+
+
+def new_folder(out: Path | None) -> Path:
+    from .sim.backtest import check_out
+
+    folder = out or RUNS / datetime.now(UTC).strftime("live-%Y%m%dT%H%M%SZ")
+    check_out(folder)
+    return folder
+
+
+def trade_to_the_end(
+    place: "Place", config: "Config", folder: Path, seconds: float, recovered: "Recovered | None", *, is_silent: bool
+) -> dict[str, Any]:
+    """Trade, then make tables and summary from the journal."""
+    from .shell.run_folder import finish
+
+    watcher = Watcher(place.title, is_silent=is_silent)
+    compile_first(config)
+    began = time.perf_counter()
+    asyncio.run(trade(place, config, folder, seconds, watcher, recovered))
+    return finish(folder, time.perf_counter() - began)
 
 
 def write_page(folder: Path) -> Path:
@@ -244,25 +170,32 @@ class Watcher:
 
 
 async def trade(
-    place: "Embedded",
-    faults: "Faults",
+    place: Place,
     config: "Config",
     folder: Path,
     seconds: float,
     watcher: "Watcher",
+    recovered: "Recovered | None" = None,
 ) -> None:
     """Open the venues, trade on them until the time is over or somebody says stop, close the journal."""
     from .shell import run_folder
+    from .shell.hosts import link_to, only_one, paper_links
     from .shell.live import LiveRun, wall_ns
 
-    async with place.serve(wall_ns, faults) as doors:
-        watcher.say(f"{watcher.title}: {', '.join(symbol for door in doors for symbol in door.symbols)}")
-        live = LiveRun([link_to(door, wall_ns) for door in doors], config, folder, say=watcher.say)
+    async with place.opened() as venues:
+        watcher.say(f"{place.title}: {', '.join(symbol for where in venues.values() for symbol in where['symbols'])}")
+        links = (
+            paper_links(venues, config, wall_ns)
+            if place.is_paper
+            else [link_to(name, where, wall_ns) for name, where in venues.items()]
+        )
+        live = LiveRun(links, config, folder, say=watcher.say, recovered=recovered)
 
         def begin(live: LiveRun) -> None:
-            run_folder.begin(folder, config, live.known, watcher.title)
+            if not recovered:
+                run_folder.begin(folder, config, live.known, place.title)
 
-        with stopping() as stopped:
+        with only_one({} if place.is_paper else venues), stopping() as stopped:
             trading = asyncio.create_task(live.run(seconds or FOREVER_S, begin))
             others = [asyncio.create_task(watcher.watch(live)), asyncio.create_task(stopped.wait())]
             await asyncio.wait([trading, others[1]], return_when=asyncio.FIRST_COMPLETED)

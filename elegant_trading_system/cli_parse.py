@@ -1,5 +1,9 @@
 """What commands make of the words they are given."""
 
+import asyncio
+import contextlib
+import signal
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -65,3 +69,13 @@ def run_folder(run: Path) -> Path:
         if folder.is_dir():
             return folder
     raise UserError(f"no run at {run}", f"`ets backtest` makes one; they are kept in {RUNS}")
+
+
+@contextlib.contextmanager
+def stopping() -> Iterator[asyncio.Event]:
+    """An event that Ctrl-C or a polite kill sets."""
+    stopped, loop = asyncio.Event(), asyncio.get_running_loop()
+    with contextlib.suppress(NotImplementedError):  # Windows has no handlers: there Ctrl-C breaks off
+        for sign in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(sign, stopped.set)
+    yield stopped

@@ -24,6 +24,7 @@ ACCEPTED, FILL, EXPIRED, REJECTED = (
 )
 OPERATOR = Kind.OPERATOR.value
 HALT, RESUME = OperatorCommand.HALT.value, OperatorCommand.RESUME.value
+RESTART, RECONCILED = OperatorCommand.RESTART.value, OperatorCommand.RECONCILED.value
 
 
 @kernel
@@ -46,10 +47,8 @@ def hear(universe, market, books, trader, memory, market_params, params, packet,
     """One trader hears a report on its own order or account."""
     trader.seq += 1
     if packet.kind >= SYSTEM_FIRST:
-        if packet.kind == OPERATOR and packet.code == HALT:
-            trader.is_halted = 1
-        elif packet.kind == OPERATOR and packet.code == RESUME:
-            breakers.rearm(trader)
+        if packet.kind == OPERATOR:
+            obey(universe, market, trader, packet.code, packet.ts_local_ns)
     elif packet.kind <= REJECTED:
         slot = execution_engine.apply_report(universe, trader, params, packet, levels)
         if slot >= 0:
@@ -59,6 +58,21 @@ def hear(universe, market, books, trader, memory, market_params, params, packet,
             )
     else:
         portfolio_monitor.apply_cash(universe, market, trader, packet)
+
+
+@kernel
+def obey(universe, market, trader, code, ts_ns):
+    """What a person, or the one who starts a run again, tells the trader."""
+    if code == HALT:
+        trader.is_halted = 1
+    elif code == RESUME:
+        breakers.rearm(trader)
+    elif code == RESTART:
+        trader.is_restarting = 1
+        market_data.lose_books(universe, market, ts_ns)
+        execution_engine.lose_orders(trader, ts_ns)
+    elif code == RECONCILED:
+        trader.is_restarting = 0
 
 
 @kernel
@@ -117,7 +131,10 @@ def advance(worlds, traders, memory, market_params, params, logs, packets, level
             if not has_room(history, commands, count):
                 return i, count
             boundary_ns = market_data.apply_boundary(universe, market, market_params[0])
-            decider.decide(universe, market, books, trader, memory, market_params[0], params[0], history, boundary_ns)
+            if trader.is_restarting == 0:
+                decider.decide(
+                    universe, market, books, trader, memory, market_params[0], params[0], history, boundary_ns
+                )
             count = drain(trader, commands, count)
         if not has_room(history, commands, count):
             return i, count

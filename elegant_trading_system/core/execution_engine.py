@@ -50,7 +50,7 @@ def send(trader, listing_id, side, price_ticks, lots, intent_id, is_exit, wave, 
     `quote` is (mid, touch) of the listing at the decision: what fills are measured from.
     """
     slot = free_slot(trader)
-    if slot < 0 or trader.outbox.count >= OUTBOX:
+    if slot < 0 or trader.outbox.count >= OUTBOX or trader.is_restarting:
         return 0
     order_id = trader.next_order_id + 1
     trader.next_order_id = order_id
@@ -271,6 +271,17 @@ def check_deadlines(trader, params, ts_ns):
         if order.state == UNKNOWN and is_due and trader.outbox.count < OUTBOX:
             order.ts_query_ns = ts_ns
             put_command(trader, order, QUERY, ts_ns)
+
+
+@kernel
+def lose_orders(trader, ts_ns):
+    """The trader was gone: what became of its orders is for the venue to say."""
+    for k in range(trader.orders.shape[0]):
+        order = trader.orders[k]
+        if order.state != FREE and order.state != UNKNOWN:
+            order.state = UNKNOWN
+            trader.unknown_count += 1
+        order.ts_query_ns = ts_ns
 
 
 # --- what a venue can settle ----------------------------------------------------------------------------------

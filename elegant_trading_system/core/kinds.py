@@ -90,6 +90,8 @@ class RejectReason(IntEnum):
 class OperatorCommand(IntEnum):
     HALT = 1
     RESUME = 2
+    RESTART = 3  # the trader was gone: no book is known, every open order is UNKNOWN, nothing is decided until
+    RECONCILED = 4  # the venues have said what became of the orders
 
 
 class ExitReason(IntEnum):

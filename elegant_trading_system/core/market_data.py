@@ -15,7 +15,7 @@ from .volatility import apply_value
 
 DEPTH, SNAPSHOT, TRADE, STATUS = Kind.DEPTH.value, Kind.SNAPSHOT.value, Kind.TRADE.value, Kind.STATUS.value
 BAR, SESSION = Kind.BAR.value, Kind.SESSION.value
-LIVE = BookState.LIVE.value
+LIVE, RESYNC = BookState.LIVE.value, BookState.RESYNC.value
 VOLATILITY = ListingKind.VOLATILITY.value
 OPEN, HALTED = SessionState.OPEN.value, SessionState.HALTED.value
 CRYPTO = AssetClass.CRYPTO.value
@@ -155,6 +155,16 @@ def apply_session(universe, market, listing_id, packet):
     book.session = packet.code
     if packet.code == OPEN and packet.atoms > 0:
         book.ts_session_end_ns = packet.atoms
+
+
+@kernel
+def lose_books(universe, market, ts_ns):
+    """Nobody listened: every book waits for a snapshot, and no spread is in force."""
+    for listing_id in range(universe.listing_count):
+        market.books[listing_id].state = RESYNC
+    for group_id in range(universe.group_count):
+        windows.apply_spread_time(market.groups[group_id], ts_ns)
+        market.groups[group_id].spread_bps = -1.0
 
 
 # --- history ------------------------------------------------------------------------------------------------

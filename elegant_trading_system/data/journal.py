@@ -9,7 +9,7 @@ import hashlib
 import json
 import mmap
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -71,15 +71,32 @@ class _Segment:
 
 
 class Journal:
-    """Writes a run's events; `begin`, fill, `commit`."""
+    """Writes a run's events; `begin`, fill, `commit`. Goes on behind what a folder holds already."""
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.count = 0  # events committed
         self._chain, self._chained = hashlib.sha256(), 0
-        self._segment = _Segment(folder, 0)
+        numbers = _segments(folder)
+        if numbers:
+            self._resume(numbers)
+        self._segment = _Segment(folder, len(numbers))
         self._commands = (folder / "commands.bin").open("ab", buffering=0)
+
+    def _resume(self, numbers: list[int]) -> None:
+        """What a crash left is checked, cut to whole entries and sealed."""
+        self._chain, ends = _checked(self.folder)
+        _cut(self.folder / "commands.bin", lambda data: len(data) // COMMAND.itemsize * COMMAND.itemsize)
+        _cut(self.folder / "chain.jsonl", lambda data: data.rfind(b"\n") + 1)
+        for number, (packets, rows) in zip(numbers, read(self.folder), strict=True):
+            self.count += len(packets)
+            begin = ends.get(number, 0)
+            if begin < len(packets):
+                self._log_block(number, len(packets), _block(packets[begin:], rows))
+            for name, dtype, _ in PARTS:
+                used = {"packets": len(packets), "rows": _row_end(packets), "head": 1}[name]
+                os.truncate(self.folder / f"{name}-{number:05d}.bin", used * dtype.itemsize)
 
     @property
     def packets(self) -> Array:
@@ -89,6 +106,11 @@ class Journal:
     @property
     def rows(self) -> Array:
         return self._segment.rows
+
+    @property
+    def segment(self) -> int:
+        """The running segment's number."""
+        return self._segment.number
 
     @property
     def position(self) -> int:
@@ -126,11 +148,13 @@ class Journal:
             self._seal_to(self._chained + BLOCK_PACKETS)
 
     def _seal_to(self, end: int) -> None:
-        self._chain.update(_block(self._segment.packets[self._chained : end], self._segment.rows))
+        self._log_block(self._segment.number, end, _block(self._segment.packets[self._chained : end], self.rows))
         self._chained = end
+
+    def _log_block(self, segment: int, end: int, block: bytes) -> None:
+        self._chain.update(block)
         with (self.folder / "chain.jsonl").open("a") as file:
-            entry = {"segment": self._segment.number, "end": end, "sha256": self._chain.hexdigest()}
-            file.write(json.dumps(entry) + "\n")
+            file.write(json.dumps({"segment": segment, "end": end, "sha256": self._chain.hexdigest()}) + "\n")
 
     def _rotate(self) -> None:
         following = _Segment(self.folder, self._segment.number + 1)  # first: if the disk is full, nothing is closed
@@ -151,15 +175,27 @@ class Journal:
 
 def _block(packets: Array, rows: Array) -> bytes:
     """Events with their rows, as the chain takes them."""
-    first, last = packets[0], packets[-1]
-    row_end = int(last["level_begin"] + last["buy_count"] + last["sell_count"])
-    return packets.tobytes() + rows[int(first["level_begin"]) : row_end].tobytes()
+    return packets.tobytes() + rows[int(packets[0]["level_begin"]) : _row_end(packets)].tobytes()
+
+
+def _row_end(packets: Array) -> int:
+    """Behind the last row of the last event."""
+    if len(packets) == 0:
+        return 0
+    last = packets[-1]
+    return int(last["level_begin"] + last["buy_count"] + last["sell_count"])
+
+
+def _cut(path: Path, whole: Callable[[bytes], int]) -> None:
+    """Half an entry at the end goes."""
+    if path.exists():
+        os.truncate(path, whole(path.read_bytes()))
 
 
 # --- reading --------------------------------------------------------------------------------------------------
 def read(folder: Path) -> Iterator[tuple[Array, Array]]:
     """(packets, rows) of each segment, as far as they were committed: after a crash as well."""
-    numbers = [int(path.stem.rpartition("-")[2]) for path in sorted(folder.glob("head-*.bin"))]
+    numbers = _segments(folder)
     if not numbers:
         raise UserError(f"{folder} is no journal: it has no segment", "a live run's folder holds one in journal/")
     for number in numbers:
@@ -172,21 +208,31 @@ def read(folder: Path) -> Iterator[tuple[Array, Array]]:
         yield found["packets"][: head["packets"]], found["rows"][: head["rows"]]
 
 
+def _segments(folder: Path) -> list[int]:
+    return [int(path.stem.rpartition("-")[2]) for path in sorted(folder.glob("head-*.bin"))]
+
+
 def check_chain(folder: Path) -> str:
     """Recompute the chain over what was sealed; returns the last digest. Raises UserError where it breaks."""
-    chain, ends = hashlib.sha256(), list[dict[str, Any]]()
-    if (folder / "chain.jsonl").exists():
-        ends = [json.loads(line) for line in (folder / "chain.jsonl").read_text().splitlines()]
+    return _checked(folder)[0].hexdigest()
+
+
+def _checked(folder: Path) -> tuple["hashlib._Hash", dict[int, int]]:
+    """The chain over what was sealed, and how many events of each segment that is."""
+    chain, ends = hashlib.sha256(), dict[int, int]()
+    path = folder / "chain.jsonl"
+    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+    entries = [json.loads(line) for line in lines if line.endswith(b"\n")]  # the last may be half
     for number, (packets, rows) in enumerate(read(folder)):
         begin = 0
-        for end in (entry for entry in ends if entry["segment"] == number):
+        for end in (entry for entry in entries if entry["segment"] == number):
             chain.update(_block(packets[begin : end["end"]], rows))
             if chain.hexdigest() != end["sha256"]:
                 raise UserError(
                     f"{folder}: events {begin} to {end['end']} of segment {number} were changed after they were sealed"
                 )
-            begin = end["end"]
-    return chain.hexdigest()
+            begin = ends[number] = end["end"]
+    return chain, ends
 
 
 def read_commands(folder: Path) -> Array:

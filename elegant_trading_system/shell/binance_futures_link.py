@@ -62,17 +62,20 @@ class BinanceFuturesLink(BinanceLink):
             raise UserError(f"{self.name}: {', '.join(others)} is no perpetual", "choose others with --instruments")
         return specs
 
-    async def balances(self) -> dict[str, Decimal]:
-        """The account is first made what we trade on, and must hold no positions that we know nothing of."""
-        for request in requests(self.symbols, self.leverage):
-            status, body = await self._request(request.method, request.path, request.params)
-            check(request, status, body)
+    async def check_account(self) -> None:
+        """No positions that a new run knows nothing of."""
         _, body = await self._request("GET", "v3/positionRisk", {})
         held = [risk["symbol"] for risk in msgspec.json.decode(body) if Decimal(risk["positionAmt"])]
         if held:
             raise UserError(f"{self.name}: the account holds {', '.join(held)}", "close these positions there first")
+
+    async def balances(self) -> dict[str, Decimal]:
+        """The wallet; the account is first made what we trade on."""
+        for request in requests(self.symbols, self.leverage):
+            status, body = await self._request(request.method, request.path, request.params)
+            check(request, status, body)
         _, body = await self._request("GET", "v3/balance", {})
-        return {row["asset"]: Decimal(row["availableBalance"]) for row in msgspec.json.decode(body)}
+        return {row["asset"]: Decimal(row["balance"]) for row in msgspec.json.decode(body)}
 
     async def _request(self, method: str, path: str, params: Json) -> tuple[int, bytes]:
         """A signed request; (status, body)."""
@@ -84,8 +87,11 @@ class BinanceFuturesLink(BinanceLink):
             raise UserError(f"{self.name}: {path} at {self.place.rest}: {error or 'no answer'}") from None
 
     # --- while it runs ----------------------------------------------------------------------------------------
-    def tasks(self) -> list[Coroutine[Any, Any, None]]:
-        return [*super().tasks(), self._keep_marks(), self._keep_user(), self._keep_requests(), self._keep_margin()]
+    def order_tasks(self) -> list[Coroutine[Any, Any, None]]:
+        return [*super().order_tasks(), self._keep_user(), self._keep_requests(), self._keep_margin()]
+
+    def market_tasks(self) -> list[Coroutine[Any, Any, None]]:
+        return [*super().market_tasks(), self._keep_marks()]
 
     async def _keep_marks(self) -> None:
         url = f"{self.place.streams}/market/stream?streams={self.feed.mark_streams()}"

@@ -16,7 +16,7 @@ from ..errors import UserError
 from .binance_feed import BinanceFeed, Listing
 from .binance_gateway import BinanceGateway
 from .binance_orders import BinanceOrders, signature_of, symbol_of
-from .link import Bar, Link
+from .link import Bar, Link, OpenOrder
 from .sequencer import Sequencer
 
 NS_PER_MS = 1_000_000
@@ -124,8 +124,17 @@ class BinanceLink(Link):
         return f"{query}&signature={signature_of(self.place.secret, query)}"
 
     # --- while it runs ----------------------------------------------------------------------------------------
-    def tasks(self) -> list[Coroutine[Any, Any, None]]:
-        return [*map(self._keep_feed, range(CONNECTIONS)), self._keep_gateway(), self._keep_books()]
+    def order_tasks(self) -> list[Coroutine[Any, Any, None]]:
+        return [self._keep_gateway()]
+
+    def market_tasks(self) -> list[Coroutine[Any, Any, None]]:
+        return [*map(self._keep_feed, range(CONNECTIONS)), self._keep_books()]
+
+    def restore(self, orders: list[OpenOrder]) -> None:
+        self.gateway.restore(orders)
+
+    def unsettled(self) -> int:
+        return self.gateway.unsettled()
 
     async def _keep_feed(self, connection: int) -> None:
         """One market connection, opened again whenever it ends."""

@@ -20,6 +20,7 @@ import numpy as np
 from ..core.kinds import CommandKind, Kind, RejectReason
 from ..core.schema import LEVEL
 from ..data.tape import ListingSpec
+from .link import FillKey, OpenOrder
 from .sequencer import NO_ROWS, Sequencer
 
 Json = dict[str, Any]
@@ -52,6 +53,8 @@ class Sent:
     side: int
     lots: int
     ts_ms: int
+    name: str  # the venue's word for it
+    heard: Counter[FillKey] = field(default_factory=Counter)  # fills of before a crash, whose trade ids are forgotten
     trades: set[int] = field(default_factory=set)
     filled_lots: int = 0
     venue_id: int = -1  # the venue's own number for it
@@ -83,6 +86,7 @@ class BinanceOrders(ABC):
         self.counts = Counter[str]()
         self.is_subscribed = False
         self.is_connected = False
+        self._restored: list[Sent] = []  # of before a crash
         self._unsent: list[Sent] = []  # decided while there was no connection: certain never to have left
         self._api_key, self._secret = api_key, secret
         self._send, self._now_ms = send, now_ms
@@ -125,7 +129,8 @@ class BinanceOrders(ABC):
         oldest = next(iter(self.orders.values()), None)
         if len(self.orders) >= ORDERS_MAX and oldest is not None and oldest.is_done:
             del self.orders[oldest.order_id]
-        sent = self.orders[order_id] = Sent(order_id, listing_id, side, lots, self._now_ms())
+        name = client_id(self.epoch, order_id)
+        sent = self.orders[order_id] = Sent(order_id, listing_id, side, lots, self._now_ms(), name)
         if not self.is_connected:  # sent later, it would meet another market
             self.counts["unsent"] += 1
             self._unsent.append(sent)
@@ -141,17 +146,30 @@ class BinanceOrders(ABC):
             "timeInForce": "IOC",
             "price": f"{int(command['price_ticks']) * spec.tick_size:f}",
             "quantity": f"{sent.lots * spec.lot_size:f}",
-            "newClientOrderId": self.client_id(sent.order_id),
+            "newClientOrderId": sent.name,
             "newOrderRespType": self.response,
             "recvWindow": RECEIVE_WINDOW_MS,
         }
 
-    def client_id(self, order_id: int) -> str:
-        return f"ets-{self.epoch}-{order_id}"
+    def restore(self, orders: list[OpenOrder]) -> None:
+        """Orders of before a crash are known again, each under the name it was sent by."""
+        for order_id, listing_id, side, lots, filled_lots, ts_sent_ns, epoch, fills in orders:
+            name = client_id(epoch, order_id)
+            sent = Sent(order_id, listing_id, side, lots, ts_sent_ns // NS_PER_MS, name, fills, filled_lots=filled_lots)
+            self.orders[order_id] = sent
+            self._restored.append(sent)
+
+    def unsettled(self) -> int:
+        """Restored orders without the venue's last word; it is asked again about each."""
+        self._restored = [sent for sent in self._restored if not sent.is_done]
+        if self.is_subscribed and self.is_connected:
+            for sent in self._restored:
+                self._ask(f"status {sent.order_id}", "order.status", self._named(sent.order_id))
+        return len(self._restored)
 
     def _named(self, order_id: int) -> Json:
-        spec = self.specs[self.orders[order_id].listing_id]
-        return {"symbol": symbol_of(spec), "origClientOrderId": self.client_id(order_id)}
+        sent = self.orders[order_id]
+        return {"symbol": symbol_of(self.specs[sent.listing_id]), "origClientOrderId": sent.name}
 
     def _ask(self, request_id: str, method: str, params: Json) -> None:
         signed = params | {"apiKey": self._api_key, "timestamp": self._now_ms()}
@@ -167,12 +185,14 @@ class BinanceOrders(ABC):
         except UNREADABLE:
             self.counts["refused"] += 1
 
-    def _own(self, client_id: str) -> Sent | None:
+    def _own(self, name: str) -> Sent | None:
         """The order of ours with this name; somebody else's is counted."""
-        prefix, _, number = client_id.rpartition("-")
-        sent = self.orders.get(int(number)) if prefix == f"ets-{self.epoch}" else None
-        self.counts["foreign"] += sent is None
-        return sent
+        number = name.rpartition("-")[2]
+        sent = self.orders.get(int(number)) if number.isdecimal() else None
+        if sent is not None and sent.name == name:
+            return sent
+        self.counts["foreign"] += 1
+        return None
 
     def _apply_answer(self, message: Json) -> None:
         what, _, number = str(message.get("id")).partition(" ")
@@ -210,10 +230,14 @@ class BinanceOrders(ABC):
             self.counts["repeated_fills"] += 1
             return
         spec, universe = self.specs[sent.listing_id], self.sequencer.universe
-        row = np.zeros(1, LEVEL)
-        row[0]["price_ticks"] = int(Decimal(price) / spec.tick_size)
-        row[0]["lots"] = lots = int(Decimal(quantity) / spec.lot_size)
+        ticks, lots = int(Decimal(price) / spec.tick_size), int(Decimal(quantity) / spec.lot_size)
+        atoms, asset_id = -int(Decimal(fee) * 10 ** universe.decimals[asset]), universe.assets.index(asset)
         sent.trades.add(trade_id)
+        if sent.heard[ticks, lots, atoms, asset_id] > 0:
+            sent.heard[ticks, lots, atoms, asset_id] -= 1
+            self.counts["repeated_fills"] += 1
+            return
+        row = np.array([(ticks, lots)], LEVEL)
         sent.filled_lots += lots
         sent.is_acknowledged = True
         buys, sells = (row, NO_ROWS) if sent.side > 0 else (NO_ROWS, row)
@@ -224,8 +248,8 @@ class BinanceOrders(ABC):
             sells,
             ts_venue_ns=ts_ns,
             order_id=sent.order_id,
-            atoms=-int(Decimal(fee) * 10 ** universe.decimals[asset]),
-            asset_id=universe.assets.index(asset),
+            atoms=atoms,
+            asset_id=asset_id,
         )
         sent.is_done = sent.filled_lots == sent.lots
 
@@ -247,6 +271,11 @@ class BinanceOrders(ABC):
     def _end(self, sent: Sent, kind: Kind, reason: RejectReason, ts_ns: int = 0) -> None:
         sent.is_done = True
         self.sequencer.hear(kind, sent.listing_id, ts_venue_ns=ts_ns, order_id=sent.order_id, code=reason)
+
+
+def client_id(epoch: str, order_id: int) -> str:
+    """An order's name at the venue: never used again."""
+    return f"ets-{epoch}-{order_id}"
 
 
 def signature_of(secret: str, payload: str) -> str:

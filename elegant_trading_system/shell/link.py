@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -28,11 +29,31 @@ class Bar(NamedTuple):
     levels: Array
 
 
+FillKey = tuple[int, int, int, int]  # ticks, lots, atoms of the fee, asset it was paid in
+
+
+class OpenOrder(NamedTuple):
+    """An order of before a crash. Fills alike in all four parts are interchangeable, so their number is all we need."""
+
+    order_id: int
+    listing_id: int
+    side: int
+    lots: int
+    filled_lots: int
+    ts_sent_ns: int
+    epoch: str
+    fills: Counter[FillKey]
+
+
 class Link(ABC):
     """One venue, its market connections and our account there. Methods are called in the order they stand here."""
 
     name: str
     http: aiohttp.ClientSession
+
+    def open(self, http: aiohttp.ClientSession) -> None:
+        """Requests go through this session, which outlives them."""
+        self.http = http
 
     @abstractmethod
     async def describe(self) -> list[ListingSpec]:
@@ -46,13 +67,28 @@ class Link(ABC):
     async def remember(self) -> list[Bar]:
         """Complete minute bars from before now, in any order."""
 
+    async def check_account(self) -> None:  # noqa: B027 - most accounts hold nothing that matters
+        """May a new run begin on it? Raises UserError when it holds what the run would know nothing of."""
+
     @abstractmethod
     async def balances(self) -> dict[str, Decimal]:
         """What the account holds free, by asset."""
 
     @abstractmethod
-    def tasks(self) -> list[Coroutine[Any, Any, None]]:
-        """What has to run, each until cancelled."""
+    def order_tasks(self) -> list[Coroutine[Any, Any, None]]:
+        """Our orders and what becomes of them: has to run, each until cancelled."""
+
+    @abstractmethod
+    def market_tasks(self) -> list[Coroutine[Any, Any, None]]:
+        """The market: likewise."""
+
+    @abstractmethod
+    def restore(self, orders: list[OpenOrder]) -> None:
+        """Orders of before a crash: the venue is to be asked about them, under the names they were sent by."""
+
+    @abstractmethod
+    def unsettled(self) -> int:
+        """How many restored orders the venue has not given a last word on. Asks again about each."""
 
     @abstractmethod
     def command(self, command: Any) -> None:

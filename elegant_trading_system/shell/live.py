@@ -5,23 +5,27 @@ It cannot tell an emulated venue from a real one.
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 
 from ..config import Config
-from ..core.kinds import BookState, Kind, Verdict
+from ..core.kinds import BookState, Kind, OperatorCommand, Verdict
 from ..data.journal import Journal
 from ..data.tape import ListingSpec
 from ..data.universe import Universe, build
+from ..errors import UserError
 from .link import Link
+from .run_folder import Recovered, note, note_epoch
 from .sequencer import Sequencer
 
 NS_PER_MS = 1_000_000
 REQUEST_S = 10.0
 TICK_S = 0.02
+ASK_S = 1.0
 SETTLE_S = 1.0  # at the end: reports still on their way
 
 
@@ -40,7 +44,10 @@ class LiveRun:
         *,
         now_ns: Callable[[], int] = wall_ns,
         say: Callable[[str], None] = lambda _text: None,
+        recovered: Recovered | None = None,
     ) -> None:
+        """With `recovered`, the run in the folder goes on where it ended."""
+        self.recovered = recovered
         self.links, self.config, self.folder = links, config, folder
         self.now_ns, self.say = now_ns, say
         self.universe: Universe | None = None
@@ -77,34 +84,63 @@ class LiveRun:
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=REQUEST_S)) as http:
             await self._meet(http)
             self.journal = Journal(self.folder / "journal")
-            self._wire()
+            tasks = list[asyncio.Task[None]]()
             try:
                 started(self)
-                await self._remember()
-                await self._fund()
-                await self._trade(seconds)
+                self._wire()
+                tasks.append(asyncio.create_task(self._keep_time()))
+                tasks += [asyncio.create_task(task) for link in self.links for task in link.order_tasks()]
+                await (self._reconcile(self.recovered) if self.recovered else self._prepare())
+                tasks += [asyncio.create_task(task) for link in self.links for task in link.market_tasks()]
+                await self._until_stopped(tasks, seconds)
+                await asyncio.sleep(SETTLE_S)
             finally:
+                for task in tasks:
+                    task.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
                 self.journal.close()
+
+    async def _until_stopped(self, tasks: list[asyncio.Task[None]], seconds: float) -> None:
+        stopping = asyncio.create_task(self._stopped.wait())
+        try:
+            done, _ = await asyncio.wait([*tasks, stopping], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()  # none of them ends by itself: what failed is told
+        finally:
+            stopping.cancel()
 
     # --- before the first decision ------------------------------------------------------------------------------
     async def _meet(self, http: aiohttp.ClientSession) -> None:
         """Every venue says what it has; the run numbers it all."""
         specs: list[ListingSpec] = []
         for link in self.links:
-            link.http = http
+            link.open(http)
             found = await link.describe()
             specs += found
             self._link_of += [link] * len(found)
+        if self.recovered and specs != self.recovered.listings:
+            raise UserError(f"{self.folder}: the venues describe other instruments now", "begin a new run")
         self.universe = build(specs, self.config)
 
     def _wire(self) -> None:
-        self.sequencer = Sequencer(self.known, self.config, self.journal, self.now_ns, self._command)
+        """Sequencer, feeds and gateways; the names of orders to come are on the disk before any of them."""
+        found = self.recovered
+        state, ts_ns = ((found.market, found.books, found.traders), found.ts_ns) if found else (None, 0)
+        self.sequencer = Sequencer(self.known, self.config, self.journal, self.now_ns, self._command, state, ts_ns)
         epoch = format(self.now_ns() // NS_PER_MS, "x")
+        note_epoch(self.folder, int(self.sequencer.trader["next_order_id"]) + 1, epoch)
         for link in self.links:
             link.wire(self.sequencer, self._specs_of(link), epoch)
 
     def _specs_of(self, link: Link) -> dict[int, ListingSpec]:
         return {n: spec for n, spec in enumerate(self.known.listings) if self._link_of[n] is link}
+
+    def _settled_by(self, link: Link) -> dict[str, int]:
+        """The assets a venue's listings settle in, each with the first listing that does."""
+        settled: dict[str, int] = {}
+        for listing_id, spec in self._specs_of(link).items():
+            settled.setdefault(spec.settle, listing_id)
+        return settled
 
     def _command(self, command: Any) -> None:
         self._link_of[int(command["listing_id"])].command(command)
@@ -117,30 +153,53 @@ class LiveRun:
         self.say(f"{len(bars):,} minute bars of history from {', '.join(link.name for link in self.links)}")
 
     async def _fund(self) -> None:
-        """What each account holds of the assets we settle in arrives as transfers."""
+        """What each account holds of the assets we settle in arrives as transfers; the rest is not ours to touch."""
+        ignored: dict[str, dict[str, str]] = {}
         for link in self.links:
+            await link.check_account()
             free = await link.balances()
-            settled = {spec.settle: listing_id for listing_id, spec in reversed(self._specs_of(link).items())}
-            for asset, listing_id in sorted(settled.items(), key=lambda one: one[1]):
-                atoms = int(free.get(asset, 0) * 10 ** self.known.decimals[asset])
+            settled = self._settled_by(link)
+            for asset, listing_id in settled.items():
                 asset_id = self.known.assets.index(asset)
-                self.sequencer.hear(Kind.TRANSFER, listing_id, atoms=atoms, asset_id=asset_id)
+                self.sequencer.hear(Kind.TRANSFER, listing_id, atoms=self._atoms(asset, free), asset_id=asset_id)
+            ignored[link.name] = {asset: str(free[asset]) for asset in sorted(free.keys() - settled.keys())}
+        note(self.folder, ignored=ignored)
+
+    def _atoms(self, asset: str, amounts: Mapping[str, Decimal]) -> int:
+        return int(amounts.get(asset, Decimal(0)) * 10 ** self.known.decimals[asset])
+
+    async def _prepare(self) -> None:
+        """A new run: its past and its money."""
+        await self._remember()
+        await self._fund()
+
+    async def _reconcile(self, found: Recovered) -> None:
+        """A run that goes on: nothing is decided before the venues have said what became of every open order."""
+        self.journal.log_commands(found.missing)
+        self.sequencer.hear(Kind.OPERATOR, 0, code=OperatorCommand.RESTART, ts_local_ns=found.ts_ns)
+        self.say(f"going on behind {self.journal.count:,} events with {len(found.open_orders)} open orders")
+        for link in self.links:
+            ours = self._specs_of(link)
+            link.restore([order for order in found.open_orders if order.listing_id in ours])
+        while left := {link.name: count for link in self.links if (count := link.unsettled())}:
+            self.say(f"asking about open orders: {', '.join(f'{count} at {name}' for name, count in left.items())}")
+            await asyncio.sleep(ASK_S)
+        await self._compare_balances(found.ignored)
+        self.sequencer.hear(Kind.OPERATOR, 0, code=OperatorCommand.RECONCILED)
+
+    async def _compare_balances(self, ignored: dict[str, dict[str, str]]) -> None:
+        """A change that we did not cause stops all entries until a person has looked."""
+        for link in self.links:
+            free, venue_id = await link.balances(), self.known.venues.index(link.name)
+            foreign = {asset: Decimal(amount) for asset, amount in ignored.get(link.name, {}).items()}
+            for asset_id, asset in enumerate(self.known.assets):
+                ours = int(self.sequencer.trader["balances"][venue_id, asset_id]) + self._atoms(asset, foreign)
+                theirs = self._atoms(asset, free)
+                if ours != theirs:
+                    self.say(f"{link.name}: {theirs} atoms of {asset}, {ours} expected: HALTED, nothing is entered")
+                    self.sequencer.hear(Kind.OPERATOR, 0, code=OperatorCommand.HALT)
 
     # --- while it runs --------------------------------------------------------------------------------------------
-    async def _trade(self, seconds: float) -> None:
-        tasks = [asyncio.create_task(task) for link in self.links for task in link.tasks()]
-        tasks.append(asyncio.create_task(self._keep_time()))
-        stopping = asyncio.create_task(self._stopped.wait())
-        try:
-            done, _ = await asyncio.wait([*tasks, stopping], timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()  # none of them ends by itself: what failed is told
-            await asyncio.sleep(SETTLE_S)
-        finally:
-            for task in (*tasks, stopping):
-                task.cancel()
-            await asyncio.gather(*tasks, stopping, return_exceptions=True)
-
     async def _keep_time(self) -> None:
         """In silence time passes all the same; blocks of the journal are sealed here, off the hot path."""
         while True:

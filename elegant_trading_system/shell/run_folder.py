@@ -1,29 +1,32 @@
 """A live run's folder: the manifest from its first moment on, the tables from its journal when it has ended."""
 
 import json
-from collections.abc import Iterable
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from .. import __version__
 from ..config import Config
-from ..core import engine
 from ..core.jit import SOURCE_DIGEST
-from ..core.kinds import PRIVATE_FIRST, SYSTEM_FIRST
-from ..core.schema import COMMAND, EQUITY, EVALUATION, LEVEL, MARK, SCHEMA_VERSION
+from ..core.kinds import PRIVATE_FIRST, SYSTEM_FIRST, Kind
+from ..core.schema import COMMAND, EQUITY, EVALUATION, LEVEL, MARK, SCHEMA_VERSION, TRADER
 from ..data import journal
+from ..data.tape import ListingSpec
 from ..data.universe import Universe
+from ..errors import UserError
 from ..sim import backtest
-from ..sim.replay import LIVE, events_of
-from ..sim.session import Log, Session
+from ..sim.replay import LIVE, events_of, first_difference, new_counts, read_manifest, steps
+from ..sim.session import Log, Session, new_market
 from ..sim.summary import summarise
 from ..sim.tables import all_tables
+from .link import FillKey, OpenOrder
 
 Array = np.ndarray[Any, Any]
-COMMAND_ROOM = 4096
 
 
 def begin(folder: Path, config: Config, universe: Universe, source: str) -> None:
@@ -50,6 +53,84 @@ def begin(folder: Path, config: Config, universe: Universe, source: str) -> None
     )
 
 
+def note_epoch(folder: Path, first_order_id: int, epoch: str) -> None:
+    """Under which names the orders from this one on go out: on the disk before the first of them does."""
+    epochs = json.loads((folder / "manifest.json").read_text()).get("epochs", [])
+    note(folder, epochs=[*epochs, [first_order_id, epoch]])
+
+
+def note(folder: Path, **facts: Any) -> None:
+    """Add to what the manifest says."""
+    _write(folder, json.loads((folder / "manifest.json").read_text()) | facts)
+
+
+class Recovered(NamedTuple):
+    """A run as it was after the last event that its journal holds."""
+
+    config: Config
+    listings: list[ListingSpec]
+    market: Array
+    books: Array
+    traders: Array
+    ts_ns: int  # of that event
+    open_orders: list[OpenOrder]
+    ignored: dict[str, dict[str, str]]  # what each account held of other assets when the run began: not ours to sell
+    missing: Array  # commands decided by the last events and never logged: they have not left
+
+
+def recover(folder: Path) -> Recovered:
+    """The state of a run that ended somehow, from its journal. Raises UserError when other code decides otherwise."""
+    manifest = read_manifest(folder)
+    if manifest.get("kind") != LIVE:
+        raise UserError(f"{folder} is no live run: only those go on", "`ets run` makes one")
+    config = Config(**manifest["config"])
+    universe, parts = events_of(folder, manifest)
+    market, books = new_market()
+    traders = np.zeros(1, TRADER)
+    last_ns = list[int]()
+    fills: dict[int, Counter[FillKey]] = defaultdict(Counter)
+
+    def watched() -> Iterator[tuple[Array, Array]]:
+        for packets, levels in parts:
+            last_ns.extend(packets["ts_local_ns"][-1:].tolist())
+            for packet in packets[packets["kind"] == Kind.FILL]:
+                fills[int(packet["order_id"])][fill_key(packet, levels)] += 1
+            yield packets, levels
+
+    logs = (np.zeros(8192, EVALUATION), np.zeros(4096, EQUITY), np.zeros(4096, MARK), new_counts())
+    decided = list(steps((universe.record, market, books), traders, config, watched(), logs))
+    commands = np.concatenate([np.zeros(0, COMMAND), *decided])
+    logged = journal.read_commands(folder / "journal")
+    if logged.tobytes() != commands[: len(logged)].tobytes():
+        raise UserError(
+            f"{folder}: this program decides otherwise: {first_difference(logged, commands)}",
+            "go on with the version that traded it, or begin a new run",
+        )
+    if not market[0]["next_boundary_ns"]:
+        raise UserError(f"{folder}: it ended before it had seen a market", "begin a new run")
+    epochs = manifest.get("epochs", [])
+    open_orders = [open_order(order, epochs, fills) for order in traders[0]["orders"] if order["state"]]
+    state = (market, books, traders, last_ns[-1])
+    return Recovered(
+        config, universe.listings, *state, open_orders, manifest.get("ignored", {}), commands[len(logged) :]
+    )
+
+
+def fill_key(packet: Any, levels: Array) -> FillKey:
+    row = levels[packet["level_begin"]]
+    return int(row["price_ticks"]), int(row["lots"]), int(packet["atoms"]), int(packet["asset_id"])
+
+
+def open_order(order: Any, epochs: list[tuple[int, str]], fills: dict[int, Counter[FillKey]]) -> OpenOrder:
+    """An order the core has not seen the end of."""
+    order_id = int(order["order_id"])
+    epoch = [epoch for first, epoch in epochs if first <= order_id][-1]
+    listing_id, side, lots, filled_lots, ts_sent_ns = (
+        int(order[name]) for name in ("listing_id", "side", "lots", "filled_lots", "ts_sent_ns")
+    )
+    return OpenOrder(order_id, listing_id, side, lots, filled_lots, ts_sent_ns, epoch, fills[order_id])
+
+
 def finish(folder: Path, wall_s: float) -> dict[str, Any]:
     """Tables and summary, made from the journal alone."""
     manifest = json.loads((folder / "manifest.json").read_text())
@@ -69,41 +150,30 @@ def retell(folder: Path, manifest: dict[str, Any]) -> tuple[Config, Session]:
     config = Config(**manifest["config"])
     universe, parts = events_of(folder, manifest)
     session = Session(universe, [config])
-    drive(session, parts)
+    drive(session, config, parts)
     return config, session
 
 
-def drive(session: Session, parts: Iterable[tuple[Array, Array]]) -> None:
+def drive(session: Session, config: Config, parts: Iterable[tuple[Array, Array]]) -> None:
     """Feed a journal to a session's only trader and keep its logs."""
-    log, counts = session.logs[0], np.zeros(5, np.int64)
+    log, counts = session.logs[0], new_counts()
     room = (np.zeros(8192, EVALUATION), np.zeros(4096, EQUITY), np.zeros(4096, MARK))
-    commands = np.zeros(COMMAND_ROOM, COMMAND)
+
+    def kept() -> Iterator[tuple[Array, Array]]:
+        for packets, levels in parts:
+            _keep_replies(log, packets, levels)
+            yield packets, levels
+
     worlds = (session.universe.record, session.market, session.books)
-    for packets, levels in parts:
-        _keep_replies(log, packets, levels)
-        at = 0
-        while at < len(packets):
-            consumed, count = engine.advance(
-                worlds,
-                session.traders,
-                session.memory,
-                session.market_params,
-                session.params,
-                (*room, counts),
-                packets[at:],
-                levels,
-                commands,
-            )
-            at += consumed
-            for pieces, array, made in (
-                (log.evaluations, room[0], counts[0]),
-                (log.equity, room[1], counts[1]),
-                (log.marks, room[2], counts[4]),
-                (log.commands, commands, count),
-            ):
-                if made:
-                    pieces.append(array[:made].copy())
-            counts[:] = 0
+    for commands in steps(worlds, session.traders, config, kept(), (*room, counts)):
+        for pieces, array, made in (
+            (log.evaluations, room[0], counts[0]),
+            (log.equity, room[1], counts[1]),
+            (log.marks, room[2], counts[4]),
+            (log.commands, commands, len(commands)),
+        ):
+            if made:
+                pieces.append(array[:made].copy())
 
 
 def _keep_replies(log: Log, packets: Array, levels: Array) -> None:
@@ -119,5 +189,8 @@ def _keep_replies(log: Log, packets: Array, levels: Array) -> None:
 def _write(folder: Path, manifest: dict[str, Any]) -> None:
     """Under another name first: there is never half a manifest."""
     partial = folder / "manifest.json.partial"
-    partial.write_text(json.dumps(manifest, indent=2) + "\n")
+    with partial.open("w") as file:
+        file.write(json.dumps(manifest, indent=2) + "\n")
+        file.flush()
+        os.fsync(file.fileno())
     partial.replace(folder / "manifest.json")

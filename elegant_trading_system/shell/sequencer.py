@@ -45,22 +45,29 @@ class Sequencer:
         journal: Journal,
         now_ns: Callable[[], int],
         send: Callable[[Any], None],
+        state: tuple[Array, Array, Array] | None = None,
+        ts_ns: int = 0,
     ) -> None:
+        """`state` is (market, books, traders) to go on from, `ts_ns` the stamp of the last event they have seen."""
         self.universe = universe
         self.journal = journal
         self.now_ns = now_ns
         self.send = send
-        self.market, self.books = new_market()
-        self.traders = np.zeros(1, TRADER)
+        self.market, self.books, self.traders = state or (*new_market(), np.zeros(1, TRADER))
         self.commands_sent = 0
         self.latest: dict[int, Any] = {}  # by group: the evaluation last kept, for whoever is watching
-        self._ts_ns = 0
+        self._ts_ns = ts_ns
         self._memory = np.zeros(1, np.int64)
         self._params = (config.market_params(), config.params())
         self._counts = np.zeros(5, np.int64)
         self._evaluations = np.zeros(EVALUATION_ROOM, EVALUATION)
         self._logs = (self._evaluations, np.zeros(1024, EQUITY), np.zeros(4096, MARK), self._counts)
         self._commands = np.zeros(COMMAND_ROOM, COMMAND)
+
+    @property
+    def ts_ns(self) -> int:
+        """The last event's stamp."""
+        return self._ts_ns
 
     @property
     def trader(self) -> Any:

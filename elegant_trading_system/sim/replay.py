@@ -169,22 +169,37 @@ def advance(
 
 def drive(universe: Array, config: Config, parts: Iterable[Part]) -> tuple[Array, Any]:
     """Feed parts of one sequence of events through `engine.advance`; returns commands and the trader."""
-    traders, commands = np.zeros(1, TRADER), np.zeros(ROOM, COMMAND)
-    worlds = (universe, *new_market())
-    memory, counts = np.zeros(1, np.int64), np.zeros(5, np.int64)
-    logs = (np.zeros(2 * GROUPS * 64, EVALUATION), np.zeros(1024, EQUITY), np.zeros(MARK_ROOM, MARK), counts)
+    traders = np.zeros(1, TRADER)
+    logs = (np.zeros(2 * GROUPS * 64, EVALUATION), np.zeros(1024, EQUITY), np.zeros(MARK_ROOM, MARK), new_counts())
+    driven = steps((universe, *new_market()), traders, config, parts, logs)
+    kept = [commands for commands in driven if len(commands)]
+    return np.concatenate(kept) if kept else np.zeros(0, COMMAND), traders[0]
+
+
+def new_counts() -> Array:
+    """How many rows each log of `engine.advance` holds."""
+    return np.zeros(5, np.int64)
+
+
+def steps(
+    worlds: tuple[Array, Array, Array],
+    traders: Array,
+    config: Config,
+    parts: Iterable[Part],
+    logs: tuple[Array, Array, Array, Array],
+) -> Iterator[Array]:
+    """`engine.advance` until all parts are used up: yields the commands of each call, with its logs still full."""
+    memory, commands = np.zeros(1, np.int64), np.zeros(ROOM, COMMAND)
     market_params, params = config.market_params(), config.params()
-    kept: list[Array] = []
     for packets, levels in parts:
         at = 0
         while at < len(packets):
             consumed, count = engine.advance(
                 worlds, traders, memory, market_params, params, logs, packets[at:], levels, commands
             )
-            kept.append(commands[:count].copy())
-            counts[:] = 0
             at += consumed
-    return np.concatenate(kept) if kept else np.zeros(0, COMMAND), traders[0]
+            yield commands[:count].copy()
+            logs[3][:] = 0
 
 
 def first_difference(recorded: Array, replayed: Array) -> str:

@@ -16,6 +16,7 @@ from elegant_trading_system.core.kinds import BookState, CommandKind, Kind, Oper
 from elegant_trading_system.core.schema import NS_PER_S
 from elegant_trading_system.emulator.binance_streams import ApiSession, MarketSession
 from elegant_trading_system.emulator.faults import HELP, Faults
+from elegant_trading_system.shell.binance_orders import client_id
 
 from ..builders import loose
 from .desk import Clock, Outside, Venue
@@ -52,6 +53,7 @@ class Drill:
 
     def __init__(self, seed: int, folder: Path) -> None:
         self.seed, self.chance, self.clock = seed, random.Random(seed), Clock()
+        self.config = loose(*SETTINGS)
         self.make(folder)
         self.outside.sequencer.send = self.decided
         self.faults = Faults(shares(self.chance), seed)
@@ -65,7 +67,7 @@ class Drill:
 
     def make(self, folder: Path) -> None:
         self.venue = Venue(self.clock)
-        self.outside = Outside(self.venue, loose(*SETTINGS), folder)
+        self.outside = Outside(self.venue, self.config, folder)
 
     # --- time -------------------------------------------------------------------------------------------------
     def later(self, seconds: float, action: Callable[[], None]) -> None:
@@ -172,7 +174,7 @@ class Drill:
     def decided(self, command: Any) -> None:
         """What the core sends, looked at before it leaves."""
         if int(command["kind"]) == CommandKind.SEND:
-            name = self.outside.gateway.client_id(int(command["order_id"]))
+            name = client_id(self.outside.gateway.epoch, int(command["order_id"]))
             is_known = self.outside.listing.depth.last_id >= 0
             state = BookState(int(self.outside.sequencer.market[0]["books"][0]["state"]))
             if name in self.sent:
@@ -193,7 +195,8 @@ class Drill:
             self.later(0.5, self._answer_snapshot)
 
     # --- the schedule ---------------------------------------------------------------------------------------------
-    def run(self) -> Result:
+    def begin(self) -> None:
+        """Money, lines, and a market that moves."""
         self.fund()
         for number in (0, 1):
             self.connect_market(number)
@@ -201,6 +204,9 @@ class Drill:
         self.every(MOVE_MS, self.move)
         self.every(FLUSH_MS, self.venue.flush)
         self.every(TICK_MS, self.beat)
+
+    def run(self) -> Result:
+        self.begin()
         self.pass_time(BUSY_S)
         self.faults.shares = {}
         self.outside.sequencer.hear(Kind.OPERATOR, 0, code=OperatorCommand.HALT)

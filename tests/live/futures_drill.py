@@ -10,9 +10,8 @@ from typing import Any
 
 from elegant_trading_system.emulator.binance_streams import MarketSession
 
-from ..builders import loose
 from .desk import BTC
-from .drill import LINE_S, SETTINGS, Drill, main
+from .drill import LINE_S, Drill, main
 from .futures_desk import FuturesOutside, FuturesVenue
 
 FUNDING_EVERY_MS, INCOME_MS = 700, 10_000.0
@@ -27,7 +26,7 @@ class FuturesDrill(Drill):
         """Funding is due so often that some of it is lost."""
         self.venue = FuturesVenue(self.clock)
         self.venue.exchange.funding_ms = FUNDING_EVERY_MS
-        self.outside = FuturesOutside(self.venue, loose(*SETTINGS), folder)
+        self.outside = FuturesOutside(self.venue, self.config, folder)
 
     def connect_orders(self) -> None:
         super().connect_orders()

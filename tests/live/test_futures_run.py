@@ -8,10 +8,11 @@ from typing import Any
 import httpx
 import pytest
 
-from elegant_trading_system.cli_live import Scene, embedded, link_to
+from elegant_trading_system.cli_emulator import Scene, addresses, embedded
 from elegant_trading_system.emulator.faults import Faults, parse
 from elegant_trading_system.shell import run_folder
 from elegant_trading_system.shell.binance_futures_link import BinanceFuturesLink
+from elegant_trading_system.shell.hosts import link_to
 from elegant_trading_system.shell.live import LiveRun, wall_ns
 from elegant_trading_system.sim.replay import verify
 
@@ -26,7 +27,7 @@ async def trade(folder: Path, orders: int, faults: Faults) -> tuple[LiveRun, Bin
     """Until so many orders have been sent; then without faults until all are known. The venue's balance and positions."""
     config = loose()
     async with embedded(SCENE, ["binanceusdm"], 100_000.0).serve(wall_ns, faults) as (door,):
-        link = link_to(door, wall_ns)
+        link = link_to(door.venue, addresses(door), wall_ns)
         assert isinstance(link, BinanceFuturesLink)
         live = LiveRun([link], config, folder)
         running = asyncio.create_task(

@@ -19,13 +19,14 @@ import httpx
 import pytest
 
 from elegant_trading_system import cli
-from elegant_trading_system.cli_live import Scene, embedded, link_to
+from elegant_trading_system.cli_emulator import Scene, addresses, embedded
 from elegant_trading_system.data import journal
 from elegant_trading_system.emulator.embedded import Door
 from elegant_trading_system.emulator.faults import Faults, parse
 from elegant_trading_system.errors import ExitCode, UserError
 from elegant_trading_system.shell import run_folder
 from elegant_trading_system.shell.binance_link import BinanceLink, Place
+from elegant_trading_system.shell.hosts import link_to
 from elegant_trading_system.shell.live import LiveRun, wall_ns
 from elegant_trading_system.sim.replay import verify
 
@@ -51,7 +52,7 @@ async def trade(folder: Path, orders: int, faults: Faults) -> tuple[LiveRun, Bin
     """Trade on an embedded venue until so many orders have been sent; then without faults until all are known."""
     config = loose()
     async with embedded(SCENE, ["binance"], 100_000.0).serve(wall_ns, faults) as (door,):
-        link = link_to(door, wall_ns)
+        link = link_to(door.venue, addresses(door), wall_ns)
         assert isinstance(link, BinanceLink)
         live = LiveRun([link], config, folder)
         running = asyncio.create_task(
@@ -146,7 +147,7 @@ def test_the_emulator_says_where_it_is_and_stops_when_told() -> None:
 
 def test_a_venue_that_is_not_there_is_said_in_a_sentence(tmp_path: Path) -> None:
     nowhere = Place("http://127.0.0.1:9", "ws://127.0.0.1:9", "ws://127.0.0.1:9/ws-api/v3", "key", "secret")
-    with pytest.raises(UserError, match=r"binance: exchangeInfo at http://127\.0\.0\.1:9"):
+    with pytest.raises(UserError, match=r"binance: exchangeInfo at http://127\.0\.0\.1:9/api/v3"):
         asyncio.run(LiveRun([BinanceLink(nowhere, ["BTCUSDT"], wall_ns)], loose(), tmp_path).run(1.0))
 
 
@@ -175,7 +176,7 @@ def test_a_port_that_is_taken_is_said_by_its_number() -> None:
 
 def test_a_run_that_cannot_begin_leaves_no_folder_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    for words in (["--instruments", "NOPE"], ["--venues", "binance"], ["--fault", "nothing:1"]):
+    for words in (["--instruments", "NOPE"], ["--fault", "nothing:1"]):
         with pytest.raises(SystemExit) as left:
             cli.main(["run", *words])
         assert left.value.code == ExitCode.USAGE

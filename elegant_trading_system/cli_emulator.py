@@ -1,0 +1,103 @@
+"""`ets emulator`, and the markets that simulated venues open with."""
+
+import asyncio
+import json
+import sys
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import typer
+
+from .cli_parse import EdgeOption, SeedOption, names_of, stopping
+from .terminal import progress_bar
+
+if TYPE_CHECKING:
+    from .emulator.embedded import Door, Embedded
+
+HISTORY_MINUTES = 300
+CAPITAL = 100_000.0
+PATHS = {  # of each emulated venue: name -> scheme, path
+    "binance": {"rest": ("http", "/api/v3"), "streams": ("ws", ""), "ws_api": ("ws", "/ws-api/v3")},
+    "binanceusdm": {"rest": ("http", "/fapi/v1"), "streams": ("ws", ""), "ws_api": ("ws", "/ws-fapi/v1")},
+}
+InstrumentsOption = Annotated[str, typer.Option("--instruments", help="Base assets to simulate: BTC,ETH.")]
+FaultOption = Annotated[
+    list[str] | None,
+    typer.Option("--fault", help="NAME:SHARE of what goes wrong; a wrong name prints them all. May be repeated."),
+]
+HistoryOption = Annotated[int, typer.Option("--history", help="Minutes of past that the venue can tell.", min=0)]
+
+
+class Scene(NamedTuple):
+    """A simulated market, and the moment at which its venues open."""
+
+    name: str
+    instruments: list[str]
+    seed: int
+    edge: float
+    history_s: int
+    configs: list[Path]
+
+    def title(self, venues: list[str]) -> str:
+        """What it is, so that nobody takes it for real."""
+        kind = f"{self.name} scenario, " if self.name else ""
+        return f"SIMULATED {', '.join(venues)}: {kind}seed {self.seed}, planted edge {self.edge:g}"
+
+
+DEMO = Scene("demo", ["BTC", "ETH", "SOL"], 1, 0.2, HISTORY_MINUTES * 60, [Path("demo"), Path("live-demo")])
+
+
+def embedded(scene: Scene, venues: list[str], capital: float) -> "Embedded":
+    """Simulated venues whose past has happened, not yet open; `capital` of dollars at each."""
+    from .emulator.embedded import Embedded
+
+    made = Embedded(scene.instruments, scene.seed, scene.edge, venues, Decimal(str(capital)))
+    with progress_bar() as progress:
+        made.live_through(scene.history_s, progress)
+    return made
+
+
+def emulator(
+    port: Annotated[int, typer.Option("--port", help="0: any free one.", min=0, max=65535)] = 0,
+    seed: SeedOption = 1,
+    edge: EdgeOption = 0.0,
+    instruments: InstrumentsOption = "BTC,ETH",
+    history: HistoryOption = HISTORY_MINUTES,
+    capital: Annotated[float, typer.Option("--capital", help="USDT the customer has.", min=0)] = CAPITAL,
+    fault: FaultOption = None,
+) -> None:
+    """Serve simulated venues on this machine until stopped; one JSON line says where and with which keys.
+
+    Examples:
+      ets emulator --port 9000 --seed 7
+      ets emulator --instruments SOL --edge 0.2
+      ets emulator --fault drop:0.01 --fault lost-report:0.1
+    """
+    from .emulator.embedded import OPENERS
+    from .emulator.faults import parse
+    from .shell.live import wall_ns
+
+    faults = parse(fault or [], seed)
+    scene = Scene("", names_of(instruments) or ["BTC"], seed, edge, history * 60, [])
+    place = embedded(scene, list(OPENERS), capital)
+
+    async def serve() -> None:
+        async with place.serve(wall_ns, faults, port) as doors:
+            venues = {door.venue: addresses(door) for door in doors}
+            print_line({"simulated": True, "seed": seed, "edge": edge, "venues": venues})
+            with stopping() as stopped:
+                await stopped.wait()
+
+    asyncio.run(serve())
+
+
+def addresses(door: "Door") -> dict[str, Any]:
+    """Where a venue that holds no money is, with its throwaway key."""
+    paths = {name: f"{scheme}://{door.host}{path}" for name, (scheme, path) in PATHS[door.venue].items()}
+    return {"symbols": door.symbols, **paths, "api_key": door.api_key, "api_secret": door.secret}
+
+
+def print_line(answer: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(answer) + "\n")
+    sys.stdout.flush()

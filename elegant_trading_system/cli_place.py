@@ -1,0 +1,56 @@
+"""Where a run trades: simulated venues, venues that run already, or real ones on paper."""
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from .cli_emulator import Scene, addresses, embedded
+from .cli_parse import names_of
+
+if TYPE_CHECKING:
+    from .config import Config
+
+Venues = dict[str, dict[str, Any]]
+
+
+class Place(NamedTuple):
+    """What to call it, how to open it, and whether orders are simulated on this side."""
+
+    title: str
+    opened: Callable[[], contextlib.AbstractAsyncContextManager[Venues]]
+    is_paper: bool = False
+
+
+def place_of(
+    venues: str, hosts: Path | None, scene: Scene, fault: list[str] | None, config: "Config", *, is_live: bool
+) -> Place:
+    """What the options name. Raises UserError for orders that would leave this machine."""
+    if venues == "sim" and hosts is None:
+        return simulated_venues(scene, fault, config)
+    from .shell.hosts import check_loopback, public_hosts, read_hosts
+
+    wanted = names_of(venues) or []
+    found = read_hosts(hosts) if hosts else public_hosts(wanted, scene.instruments)
+    if venues != "sim":
+        found = {name: where for name, where in found.items() if name in wanted}
+    if is_live:
+        check_loopback(found)
+    title = f"{'LIVE' if is_live else 'PAPER'} {', '.join(found)}"
+    return Place(title, lambda: contextlib.nullcontext(found), not is_live)
+
+
+def simulated_venues(scene: Scene, fault: list[str] | None, config: "Config") -> Place:
+    """Venues of our own, which end with us."""
+    from .emulator.embedded import OPENERS
+    from .emulator.faults import parse
+    from .shell.live import wall_ns
+
+    faults, names = parse(fault or [], scene.seed), list(OPENERS)
+
+    @contextlib.asynccontextmanager
+    async def opened() -> AsyncIterator[Venues]:
+        async with embedded(scene, names, config.account.capital / len(names)).serve(wall_ns, faults) as doors:
+            yield {door.venue: addresses(door) for door in doors}
+
+    return Place(scene.title(names), opened)
