@@ -17,6 +17,7 @@ from ..core.kinds import Kind, OperatorCommand, RejectReason
 from ..data.tape import ListingSpec
 from .binance_futures_setup import ListenKey
 from .binance_orders import NS_PER_MS, OK, UNKNOWN_CODES, UNREADABLE, BinanceOrders, Json, Sent, symbol_of
+from .link import OpenOrder
 from .sequencer import Sequencer
 
 DUPLICATE = -4116  # an order of this name is there: it must be asked about, not sent again
@@ -24,6 +25,7 @@ REASONS = {-2018: RejectReason.BALANCE, -2019: RejectReason.BALANCE, -2022: Reje
 FILLS = ("TRADE", "CALCULATED")  # the second is a liquidation's
 FORCED = ("autoclose-", "adl_autoclose", "settlement_autoclose-")
 FUNDING_SLOT_MS = 3_600_000  # payments are hours apart: the same amount twice within one is told twice
+CLOCKS_MS = 1000  # by which the venue's clock and ours may differ; a payment misjudged shows in the balance
 REMEMBERED_MAX = 10_000
 INCOME_ROWS_MAX = 1000  # of one answer
 Request = Callable[[str, str, str, Json], None]  # name, method, path, parameters; the answer comes to hear_reply
@@ -85,7 +87,9 @@ class BinanceFuturesGateway(BinanceOrders):
         super().__init__(sequencer, specs, api_key, secret, epoch, send, now_ms)
         self.payments, self.listen_key = Payments(), ListenKey()
         self._request, self._notice = request, notice
-        self._began_ms = now_ms()
+        heard_ms = sequencer.ts_ns // NS_PER_MS  # before a crash; what was paid up to there is in the ledger
+        self._began_ms = heard_ms + CLOCKS_MS if heard_ms else now_ms()
+        self._is_income_due = False
 
     def _order(self, sent: Sent, command: Any) -> Json:
         """An exit may close, never open: the venue refuses what would."""
@@ -102,6 +106,16 @@ class BinanceFuturesGateway(BinanceOrders):
 
     def _apply_message(self, message: Json) -> None:
         self._apply_answer(message)
+
+    def restore(self, orders: list[OpenOrder]) -> None:
+        """After a crash funding that nobody heard of is asked for, whether or not orders were open."""
+        super().restore(orders)
+        self._is_income_due = True
+
+    def unsettled(self) -> int:
+        if self._is_income_due and self.is_subscribed:
+            self.ask_income()
+        return super().unsettled() + self._is_income_due
 
     # --- the user stream --------------------------------------------------------------------------------------
     def hear_user_up(self) -> None:
@@ -186,5 +200,6 @@ class BinanceFuturesGateway(BinanceOrders):
             elif what == "income":
                 for asset, amount, _ in self.payments.missing(rows):
                     self._fund(asset, amount, 0)
+                self._is_income_due = False
         except UNREADABLE:
             self.counts["refused"] += 1

@@ -349,6 +349,29 @@ def test_two_equal_payments_of_one_hour_are_two() -> None:
     assert payments.is_new("USDT", "-0.5", "98.5", 28_800_000)
 
 
+@pytest.mark.spec("P1", "X4")
+def test_funding_paid_while_a_trader_was_down_is_settled_before_it_goes_on(
+    venue: FuturesVenue, outside: FuturesOutside
+) -> None:
+    outside.fund()
+    line = FuturesLine(venue, outside)
+    decide(outside, 1, Side.BUY, 600_001, 100, is_exit=False)
+    line.carry()
+    venue.fund()
+    outside.gateway.hear_user_down()
+    outside.gateway.hear_down()
+    venue.streams.close(line.user)
+    venue.fund()
+    outside.make()  # a gateway that knows nothing, on a ledger that ends where the journal does
+    outside.gateway.restore([])
+    assert outside.gateway.unsettled() == 1, "not before the venue has said what was paid"
+    venue.clock.pass_ms(5000)
+    FuturesLine(venue, outside)
+    assert outside.gateway.unsettled() == 0
+    assert len(events(outside, Kind.FUNDING)) == 2
+    assert outside.balance() == venue.wallet
+
+
 @pytest.mark.spec("R7")
 def test_a_liquidation_is_not_ours_is_reported_and_stops_entries(venue: FuturesVenue, outside: FuturesOutside) -> None:
     line = FuturesLine(venue, outside)
