@@ -3,6 +3,7 @@
 import pytest
 
 from . import drill
+from .futures_drill import FuturesDrill
 
 CHUNK = 50
 
@@ -12,6 +13,18 @@ CHUNK = 50
 def test_whatever_goes_wrong_ours_is_the_venue_s_in_the_end(first: int) -> None:
     results = [drill.run(seed) for seed in range(first, first + CHUNK)]
     failed = [f"python -m tests.live.drill {result.seed}: {result.problems}" for result in results if result.problems]
+    assert not failed, "\n".join(failed)
+    assert sum(result.orders for result in results) > 100, "a drill without orders drills nothing"
+    assert sum(result.fills for result in results) > 100
+    assert sum(result.unknown for result in results) > 0
+    assert sum(result.gaps for result in results) > 0
+
+
+@pytest.mark.spec("E4", "M3", "P1", "R7")
+@pytest.mark.parametrize("first", range(0, 100, CHUNK))
+def test_whatever_goes_wrong_with_perpetuals_positions_money_and_funding_agree_in_the_end(first: int) -> None:
+    results = [drill.run(seed, FuturesDrill) for seed in range(first, first + CHUNK)]
+    failed = [f"python -m tests.live.futures_drill {one.seed}: {one.problems}" for one in results if one.problems]
     assert not failed, "\n".join(failed)
     assert sum(result.orders for result in results) > 100, "a drill without orders drills nothing"
     assert sum(result.fills for result in results) > 100
