@@ -8,7 +8,7 @@ from typing import Any
 
 from ..core.kinds import Side
 from .binance_wire import ApiError
-from .exchange import TimeInForce
+from .orders import TimeInForce
 
 
 def is_signed(secret: str, payload: str, signature: str) -> bool:

@@ -9,7 +9,8 @@ import msgspec
 
 from . import binance_wire as wire
 from .binance_wire import Json
-from .exchange import Account, Depth, Event, Exchange, Instrument, Report, Trade
+from .exchange import Exchange
+from .orders import Account, Depth, Event, Instrument, Report, Trade
 
 NS_PER_MS = 1_000_000
 Send = Callable[[str], None]

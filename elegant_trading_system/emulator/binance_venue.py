@@ -14,7 +14,8 @@ import msgspec
 from .binance_request import integer, is_signed, plain
 from .binance_streams import NS_PER_MS, ApiSession, Streams, encode
 from .binance_wire import ApiError, Json
-from .exchange import Account, Exchange, Instrument, Order
+from .exchange import Exchange
+from .orders import Account, Instrument, Order
 
 KLINES_MAX = 1000
 Requests = dict[str, Callable[[], Any]]

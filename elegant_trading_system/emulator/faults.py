@@ -42,6 +42,10 @@ class Faults:
         share = self.shares.get(name, 0.0)
         return share > 0.0 and self.chance.random() < share
 
+    def happens(self, name: str) -> bool:
+        """For venues whose frames are told apart elsewhere."""
+        return self._happens(name)
+
     def market(self) -> Passage:
         """A frame of a market stream."""
         if self._happens("disconnect"):

@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from ..core.kinds import Side
 from ..core.units import ASK, BID
-from .exchange import ATOM, FINAL, Account, Book, Event, Exchange, Instrument, Order, Refusal, Status, TimeInForce
+from .exchange import Exchange
+from .orders import ATOM, FINAL, Account, Book, Event, Instrument, Order, Refusal, Status, TimeInForce
 
 ZERO = Decimal(0)
 FUNDING_MS = 8 * 3_600_000

@@ -13,9 +13,9 @@ from .binance import BinanceSpot, Reply
 from .binance_futures import BinanceFutures
 from .binance_streams import ApiSession, MarketSession, Streams
 from .binance_venue import BinanceVenue
-from .exchange import Event
 from .faults import Faults, Passage
 from .market import SimulatedMarket
+from .orders import Event
 
 LOOPBACK = "127.0.0.1"
 STEP_S = 0.01  # how often the market is looked at

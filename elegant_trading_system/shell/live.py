@@ -24,7 +24,7 @@ from .sequencer import Sequencer
 
 NS_PER_MS = 1_000_000
 REQUEST_S = 10.0
-ROUNDINGS = 10  # steps of a perpetual's cost, one for each time it was partly closed
+ROUNDINGS = 10  # steps of a perpetual's cost, at most one for each time it was partly closed
 TICK_S = 0.02
 ASK_S = 1.0
 SETTLE_S = 1.0  # at the end: reports still on their way
@@ -196,19 +196,17 @@ class LiveRun:
             for asset_id, asset in enumerate(self.known.assets):
                 ours = int(self.sequencer.trader["balances"][venue_id, asset_id]) + self._atoms(asset, foreign)
                 theirs = self._atoms(asset, free)
-                if abs(ours - theirs) > self._rounding(link, asset_id):
+                if abs(ours - theirs) > self._rounded(link, asset):
                     self.say(f"{link.name}: {theirs} atoms of {asset}, {ours} expected: HALTED, nothing is entered")
                     self.sequencer.hear(Kind.OPERATOR, 0, code=OperatorCommand.HALT)
 
-    def _rounding(self, link: Link, asset_id: int) -> int:
-        """Atoms by which wallets may differ while a perpetual is half closed: what it cost is let go in whole steps."""
-        held, universe = self.sequencer.trader["inventory"], self.known.record[0]["listings"]
+    def _rounded(self, link: Link, asset: str) -> int:
+        """Atoms by which a wallet may differ while contracts are open: venues average their price, we do not."""
+        listings = self.known.record[0]["listings"]
         return sum(
-            ROUNDINGS * int(universe[listing_id]["quote_atoms_per_tick_lot"])
+            ROUNDINGS * int(listings[listing_id]["quote_atoms_per_tick_lot"])
             for listing_id, spec in self._specs_of(link).items()
-            if spec.kind == "linear"
-            and universe[listing_id]["settle_id"] == asset_id
-            and held[listing_id]["held_atoms"]
+            if spec.kind == "linear" and spec.settle == asset
         )
 
     # --- while it runs --------------------------------------------------------------------------------------------

@@ -17,7 +17,8 @@ from elegant_trading_system.data.tape import ListingSpec
 from elegant_trading_system.data.universe import build
 from elegant_trading_system.emulator.binance import BinanceSpot, Key
 from elegant_trading_system.emulator.binance_venue import BinanceVenue
-from elegant_trading_system.emulator.exchange import Account, Exchange, Instrument
+from elegant_trading_system.emulator.exchange import Exchange
+from elegant_trading_system.emulator.orders import Account, Instrument
 from elegant_trading_system.shell.binance_feed import BinanceFeed, Listing
 from elegant_trading_system.shell.binance_gateway import BinanceGateway
 from elegant_trading_system.shell.binance_link import spec_of

@@ -11,7 +11,7 @@ from elegant_trading_system.core.kinds import Kind, Side
 from elegant_trading_system.emulator.binance_futures import BinanceFutures
 from elegant_trading_system.emulator.binance_futures_streams import FuturesStreams
 from elegant_trading_system.emulator.binance_venue import Key
-from elegant_trading_system.emulator.exchange import Event, Order, Refusal, Report, TimeInForce
+from elegant_trading_system.emulator.orders import Event, Order, Refusal, Report, TimeInForce
 from elegant_trading_system.emulator.perpetuals import PerpetualAccount, Perpetuals
 from elegant_trading_system.shell.binance_futures_feed import BinanceFuturesFeed
 from elegant_trading_system.shell.binance_futures_gateway import BinanceFuturesGateway
