@@ -102,6 +102,10 @@ class Link(ABC):
     def health(self) -> str:
         """How the lines are, in a few words."""
 
+    def notices(self) -> list[str]:
+        """What a person should know, each once."""
+        return []
+
     async def get(self, url: str, headers: dict[str, str] | None = None, **params: Any) -> bytes:
         """The body of a GET; anything but 200 raises UserError with the venue's own words."""
         path = url.rpartition("/")[2].partition("?")[0]

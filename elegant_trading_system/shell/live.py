@@ -217,4 +217,6 @@ class LiveRun:
             self.sequencer.tick()
             for link in self.links:
                 link.beat(self.now_ns())
+                for notice in link.notices():
+                    self.say(f"{link.name}: {notice}")
             self.journal.seal()

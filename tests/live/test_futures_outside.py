@@ -456,3 +456,7 @@ def test_the_distance_to_liquidation_is_a_share_of_the_mark(venue: FuturesVenue)
     found = setup.liquidation_distances([risk])["BTCUSDT"]
     assert found == abs(D(risk["liquidationPrice"]) - D(risk["markPrice"])) / D(risk["markPrice"])
     assert D("0.15") < found < D("0.17")
+    watch, near = setup.LiquidationWatch(), risk | {"markPrice": "69000"}
+    assert [watch.hear([one]) for one in (risk, near, near, risk)] == [
+        [], ["BTCUSDT is 1.0% from its liquidation"], [], [],
+    ]  # fmt: skip
