@@ -18,7 +18,7 @@ from .binance_futures_feed import BinanceFuturesFeed
 from .binance_futures_gateway import BinanceFuturesGateway
 from .binance_futures_setup import LiquidationWatch, check, requests
 from .binance_link import BinanceLink, Place
-from .binance_orders import Json
+from .binance_orders import Json, symbol_of
 from .sequencer import Sequencer
 
 LEVERAGE = 5  # the venue's limit on what we may owe; the core's own limits are tighter
@@ -70,8 +70,7 @@ class BinanceFuturesLink(BinanceLink):
 
     async def check_account(self) -> None:
         """No positions that a new run knows nothing of."""
-        _, body = await self._request("GET", "v3/positionRisk", {})
-        held = [risk["symbol"] for risk in msgspec.json.decode(body) if Decimal(risk["positionAmt"])]
+        held = [risk["symbol"] for risk in await self._signed("v3/positionRisk") if Decimal(risk["positionAmt"])]
         if held:
             raise UserError(f"{self.name}: the account holds {', '.join(held)}", "close these positions there first")
 
@@ -80,8 +79,16 @@ class BinanceFuturesLink(BinanceLink):
         for request in requests(self.symbols, self.leverage):
             status, body = await self._request(request.method, request.path, request.params)
             check(request, status, body)
-        _, body = await self._request("GET", "v3/balance", {})
-        return {row["asset"]: Decimal(row["balance"]) for row in msgspec.json.decode(body)}
+        return {row["asset"]: Decimal(row["balance"]) for row in await self._signed("v3/balance")}
+
+    async def positions(self) -> dict[int, Decimal]:
+        held = {risk["symbol"]: Decimal(risk["positionAmt"]) for risk in await self._signed("v3/positionRisk")}
+        return {listing_id: held.get(symbol_of(spec), Decimal(0)) for listing_id, spec in self.specs.items()}
+
+    async def _signed(self, path: str) -> Any:
+        """What a GET answers; UserError when the venue refuses."""
+        url = f"{self.place.rest}/fapi/{path}?{self.sign({})}"
+        return msgspec.json.decode(await self.get(url, {"X-MBX-APIKEY": self.place.api_key}))
 
     async def _request(self, method: str, path: str, params: Json) -> tuple[int, bytes]:
         """A signed request; (status, body)."""

@@ -74,6 +74,10 @@ class Link(ABC):
     async def balances(self) -> dict[str, Decimal]:
         """What the account holds free, by asset."""
 
+    async def positions(self) -> dict[int, Decimal]:
+        """Contracts the account holds, by listing and signed; coins are balances."""
+        return {}
+
     @abstractmethod
     def order_tasks(self) -> list[Coroutine[Any, Any, None]]:
         """Our orders and what becomes of them: has to run, each until cancelled."""

@@ -199,6 +199,15 @@ class LiveRun:
                 if abs(ours - theirs) > self._rounded(link, asset):
                     self.say(f"{link.name}: {theirs} atoms of {asset}, {ours} expected: HALTED, nothing is entered")
                     self.sequencer.hear(Kind.OPERATOR, 0, code=OperatorCommand.HALT)
+            await self._compare_positions(link)
+
+    async def _compare_positions(self, link: Link) -> None:
+        for listing_id, theirs in (await link.positions()).items():
+            spec, inventory = self.known.listings[listing_id], self.sequencer.trader["inventory"]
+            ours = Decimal(int(inventory[listing_id]["held_atoms"])).scaleb(-self.known.decimals[spec.base])
+            if ours != theirs:
+                self.say(f"{spec.name}: {theirs} contracts, {ours} expected: HALTED, nothing is entered")
+                self.sequencer.hear(Kind.OPERATOR, 0, code=OperatorCommand.HALT)
 
     def _rounded(self, link: Link, asset: str) -> int:
         """Atoms by which a wallet may differ while contracts are open: venues average their price, we do not."""

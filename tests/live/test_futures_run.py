@@ -3,9 +3,8 @@
 import asyncio
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
-import httpx
+import aiohttp
 import pytest
 
 from elegant_trading_system.cli_emulator import Scene, addresses, embedded
@@ -23,8 +22,8 @@ SCENE = Scene("", ["BTC"], 1, 0.3, 30 * 60, [])
 FAULTS = ["lost-report:0.2", "duplicate-report:0.2", "lost-answer:0.1", "unclear-answer:0.1", "drop:0.01"]
 
 
-async def trade(folder: Path, orders: int, faults: Faults) -> tuple[LiveRun, BinanceFuturesLink, Any, Any]:
-    """Until so many orders have been sent; then without faults until all are known. The venue's balance and positions."""
+async def trade(folder: Path, orders: int, faults: Faults) -> tuple[LiveRun, BinanceFuturesLink, Decimal, Decimal]:
+    """Until so many orders have been sent; then without faults until all are known. The venue's wallet and position."""
     config = loose()
     async with embedded(SCENE, ["binanceusdm"], 100_000.0).serve(wall_ns, faults) as (door,):
         link = link_to(door.venue, addresses(door), wall_ns)
@@ -40,13 +39,9 @@ async def trade(folder: Path, orders: int, faults: Faults) -> tuple[LiveRun, Bin
             await asyncio.wait([running], timeout=0.01)
         live.stop()
         await running
-        balance, risks = [await asyncio.to_thread(ask, link, path) for path in ("v3/balance", "v3/positionRisk")]
-        return live, link, balance, risks
-
-
-def ask(link: BinanceFuturesLink, path: str) -> Any:
-    url = f"{link.place.rest}/fapi/{path}?{link.sign({})}"
-    return httpx.get(url, headers={"X-MBX-APIKEY": link.place.api_key}).json()
+        async with aiohttp.ClientSession() as http:
+            link.open(http)
+            return live, link, (await link.balances())["USDT"], (await link.positions())[0]
 
 
 @pytest.mark.spec("X1", "P1", "E4", "M2")
@@ -54,16 +49,16 @@ def ask(link: BinanceFuturesLink, path: str) -> Any:
 def test_what_was_traded_over_sockets_is_the_venue_s_wallet_and_position(faults: list[str], tmp_path: Path) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
-    live, link, [balance], risks = asyncio.run(trade(folder, 6, parse(faults, 5)))
+    live, link, wallet, position = asyncio.run(trade(folder, 6, parse(faults, 5)))
     trader, spec = live.sequencer.trader, live.known.listings[0]
     assert (spec.kind, spec.symbol, spec.venue) == ("linear", "BTC/USDT:USDT", "binanceusdm")
     assert int(trader["inventory"][0]["filled_lots"]) > 0
     assert (link.feed.counts["refused"], link.gateway.counts["refused"], int(trader["refused_reports"])) == (0, 0, 0)
     held = Decimal(int(trader["inventory"][0]["held_atoms"])).scaleb(-live.known.decimals["BTC"])
-    assert held == sum((Decimal(risk["positionAmt"]) for risk in risks), Decimal(0))
+    assert held == position
     asset_id = live.known.assets.index("USDT")
     ours = Decimal(int(trader["balances"][0, asset_id])).scaleb(-live.known.decimals["USDT"])
-    difference = abs(ours - Decimal(balance["balance"]))
+    difference = abs(ours - wallet)
     assert difference == 0 if held == 0 else difference < spec.tick_size * spec.lot_size, (
         "what a half-closed one rounds"
     )
