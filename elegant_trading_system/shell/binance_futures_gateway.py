@@ -15,7 +15,7 @@ import msgspec
 
 from ..core.kinds import Kind, OperatorCommand, RejectReason
 from ..data.tape import ListingSpec
-from .binance_fills import Fill, Sent, executed_of, within
+from .binance_fills import NUMBER_MAX, Fill, Sent, executed_of, within
 from .binance_futures_setup import ListenKey
 from .binance_orders import NS_PER_MS, OK, STAMP_MAX_MS, UNKNOWN_CODES, UNREADABLE, BinanceOrders, Json, symbol_of
 from .link import OpenOrder
@@ -144,9 +144,7 @@ class BinanceFuturesGateway(BinanceOrders):
             elif event["e"] == "ORDER_TRADE_UPDATE":
                 self._apply_order_event(event["o"])
             elif event["e"] == "ACCOUNT_UPDATE" and event["a"]["m"] == "FUNDING_FEE":
-                for row in event["a"]["B"]:
-                    if self.payments.is_new(row["a"], row["bc"], row["wb"], int(event["T"])):
-                        self._fund(row["a"], Decimal(row["bc"]), int(event["T"]) * NS_PER_MS)
+                self._apply_funding(event["a"]["B"], within(event["T"], STAMP_MAX_MS))
         except UNREADABLE:
             self.counts["refused"] += 1
 
@@ -177,7 +175,19 @@ class BinanceFuturesGateway(BinanceOrders):
         if self.counts["forced"] == 1:
             self.sequencer.hear(Kind.OPERATOR, 0, code=OperatorCommand.HALT)
 
-    def _fund(self, asset: str, amount: Decimal, ts_ns: int) -> None:
+    def _apply_funding(self, rows: list[Json], ts_ms: int) -> None:
+        """All rows are read before one of them counts."""
+        found = [(str(row["a"]), row["bc"], str(row["wb"]), self._atoms(row["a"], row["bc"])) for row in rows]
+        for asset, amount, wallet, atoms in found:
+            if self.payments.is_new(asset, amount, wallet, ts_ms):
+                self._fund(asset, atoms, ts_ms * NS_PER_MS)
+
+    def _atoms(self, asset: str, amount: str | Decimal) -> int:
+        """An amount of an asset we settle in; 0 of another. ValueError and its kin when it is none."""
+        exact = Decimal(amount) * 10 ** self.sequencer.universe.decimals.get(asset, 0)
+        return within(abs(exact), NUMBER_MAX) * (-1 if exact < 0 else 1)
+
+    def _fund(self, asset: str, atoms: int, ts_ns: int) -> None:
         universe = self.sequencer.universe
         settled = [listing_id for listing_id, spec in self.specs.items() if spec.settle == asset]
         if not settled:
@@ -187,7 +197,7 @@ class BinanceFuturesGateway(BinanceOrders):
             Kind.FUNDING,
             settled[0],  # the venue does not say whose; the ledger is the asset's
             ts_venue_ns=ts_ns,
-            atoms=int(amount * 10 ** universe.decimals[asset]),
+            atoms=atoms,
             asset_id=universe.assets.index(asset),
         )
 
@@ -202,8 +212,10 @@ class BinanceFuturesGateway(BinanceOrders):
             elif what == "trades":
                 self._apply_trades(self.orders[int(number)], rows)
             elif what == "income":
+                for row in rows:
+                    self._atoms(row["asset"], row["income"])
                 for asset, amount, _ in self.payments.missing(rows):
-                    self._fund(asset, amount, 0)
+                    self._fund(asset, self._atoms(asset, amount), 0)
                 self._is_income_due = False
         except UNREADABLE:
             self.counts["refused"] += 1

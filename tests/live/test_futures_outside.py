@@ -394,6 +394,10 @@ def test_hostile_user_events_are_counted_and_change_nothing(venue: FuturesVenue,
         "", "{", "[]", "7", '{"e":"ORDER_TRADE_UPDATE"}', '{"e":"ORDER_TRADE_UPDATE","o":{}}',
         '{"e":"ACCOUNT_UPDATE","a":{"m":"FUNDING_FEE","B":[{"a":"USDT"}]}}', "[" * 10_000,
         '{"e":"ACCOUNT_UPDATE","T":1,"a":{"m":"FUNDING_FEE","B":[{"a":"USDT","bc":"much","wb":"1"}]}}',
+        '{"e":"ACCOUNT_UPDATE","T":1,"a":{"m":"FUNDING_FEE","B":[{"a":"USDT","bc":"NaN","wb":"1"}]}}',
+        '{"e":"ACCOUNT_UPDATE","T":1,"a":{"m":"FUNDING_FEE","B":[{"a":"USDT","bc":"-1e400","wb":"1"}]}}',
+        '{"e":"ACCOUNT_UPDATE","T":-1,"a":{"m":"FUNDING_FEE","B":[{"a":"USDT","bc":"1","wb":"1"}]}}',
+        '{"e":"ACCOUNT_UPDATE","T":1,"a":{"m":"FUNDING_FEE","B":[{"a":"USDT","bc":"1","wb":"1"},{"a":"USDT"}]}}',
     ]  # fmt: skip
     outside.command(1, Side.BUY, 600_001, 10)
     line.carry()
@@ -404,7 +408,8 @@ def test_hostile_user_events_are_counted_and_change_nothing(venue: FuturesVenue,
     )
     for frame in frames:
         outside.gateway.hear_event(frame)
-    assert outside.gateway.counts["refused"] == len(frames)
+    outside.gateway.hear_reply("income", 200, b'[{"asset":"USDT","income":"1","time":1},{"asset":"USDT"}]')
+    assert outside.gateway.counts["refused"] == len(frames) + 1
     assert outside.journal.count == before
 
 
