@@ -9,6 +9,7 @@ import pytest
 
 from elegant_trading_system.cli_emulator import Scene, addresses, embedded
 from elegant_trading_system.emulator.faults import Faults, parse
+from elegant_trading_system.emulator.perpetuals import PerpetualAccount, Perpetuals
 from elegant_trading_system.shell import run_folder
 from elegant_trading_system.shell.binance_futures_link import BinanceFuturesLink
 from elegant_trading_system.shell.hosts import link_to
@@ -66,3 +67,48 @@ def test_what_was_traded_over_sockets_is_the_venue_s_wallet_and_position(faults:
     summary = run_folder.finish(folder, 1.0)
     assert summary["orders"] >= 6
     assert verify(folder)["identical"]
+
+
+@pytest.mark.spec("X4", "P1")
+def test_a_run_that_goes_on_hears_of_the_funding_paid_meanwhile_and_is_not_halted(tmp_path: Path) -> None:
+    async def trade() -> tuple[list[str], LiveRun, PerpetualAccount]:
+        place, said = embedded(SCENE, ["binanceusdm"], 100_000.0), list[str]()
+        exchange = place.market.exchanges["binanceusdm"]
+        assert isinstance(exchange, Perpetuals)
+        async with place.serve(wall_ns, Faults({}, 0)) as (door,):
+            where = door.venue, addresses(door), wall_ns
+            first = LiveRun([link_to(*where)], loose(), tmp_path)
+            begun = asyncio.create_task(
+                first.run(PATIENCE_S, lambda run: run_folder.begin(tmp_path, loose(), run.known, "test"))
+            )
+            while not begun.done() and (first.universe is None or not is_holding(first)):
+                await asyncio.wait([begun], timeout=0.005)
+            first.stop()
+            await begun
+            await asyncio.sleep(2.0)
+            exchange.next_funding_ms = wall_ns() // 1_000_000
+            assert exchange.pay_funding(exchange.next_funding_ms), "a position is held"
+            again = LiveRun(
+                [link_to(*where)], loose(), tmp_path, say=said.append, recovered=run_folder.recover(tmp_path)
+            )
+            going = asyncio.create_task(again.run(PATIENCE_S))
+            while not going.done() and (again.universe is None or not again.sequencer.trader["funding_atoms"].any()):
+                await asyncio.wait([going], timeout=0.05)
+            await asyncio.sleep(0.5)
+            again.stop()
+            await going
+        account = exchange.accounts["trader"]
+        assert isinstance(account, PerpetualAccount)
+        return said, again, account
+
+    said, again, account = asyncio.run(trade())
+    trader, decimals = again.sequencer.trader, again.known.decimals["USDT"]
+    assert not [line for line in said if "HALTED" in line], said
+    assert not int(trader["is_halted"])
+    paid = sum(row.amount for row in account.income)
+    assert Decimal(int(trader["funding_atoms"].sum())).scaleb(-decimals) == paid != 0
+
+
+def is_holding(live: LiveRun) -> bool:
+    trader = live.sequencer.trader
+    return bool(trader["inventory"][0]["held_atoms"]) and not int(trader["order_count"])
