@@ -83,8 +83,8 @@ def test_a_run_that_goes_on_hears_of_the_funding_paid_meanwhile_and_is_not_halte
             )
             while not begun.done() and (first.universe is None or not is_holding(first)):
                 await asyncio.wait([begun], timeout=0.005)
-            first.stop()
-            await begun
+            begun.cancel()  # at once: in the second of a polite end the position could be closed
+            await asyncio.gather(begun, return_exceptions=True)
             await asyncio.sleep(2.0)
             exchange.next_funding_ms = wall_ns() // 1_000_000
             assert exchange.pay_funding(exchange.next_funding_ms), "a position is held"
