@@ -15,9 +15,10 @@ import msgspec
 
 from ..core.kinds import Kind, OperatorCommand, RejectReason
 from ..data.tape import ListingSpec
-from .binance_fills import Fill, Sent, executed_of, within
+from .binance_fills import NUMBER_MAX, Fill, Sent, executed_of, within
 from .binance_futures_setup import ListenKey
 from .binance_orders import NS_PER_MS, OK, STAMP_MAX_MS, UNKNOWN_CODES, UNREADABLE, BinanceOrders, Json, symbol_of
+from .link import OpenOrder
 from .sequencer import Sequencer
 
 DUPLICATE = -4116  # an order of this name is there: it must be asked about, not sent again
@@ -25,6 +26,7 @@ REASONS = {-2018: RejectReason.BALANCE, -2019: RejectReason.BALANCE, -2022: Reje
 FILLS = ("TRADE", "CALCULATED")  # the second is a liquidation's
 FORCED = ("autoclose-", "adl_autoclose", "settlement_autoclose-")
 FUNDING_SLOT_MS = 3_600_000  # payments are hours apart: the same amount twice within one is told twice
+CLOCKS_MS = 1000  # by which the venue's clock and ours may differ; a payment misjudged shows in the balance
 REMEMBERED_MAX = 10_000
 INCOME_ROWS_MAX = 1000  # of one answer
 Request = Callable[[str, str, str, Json], None]  # name, method, path, parameters; the answer comes to hear_reply
@@ -86,7 +88,9 @@ class BinanceFuturesGateway(BinanceOrders):
         super().__init__(sequencer, specs, api_key, secret, epoch, send, now_ms)
         self.payments, self.listen_key = Payments(), ListenKey()
         self._request, self._notice = request, notice
-        self._began_ms = now_ms()
+        heard_ms = sequencer.ts_ns // NS_PER_MS  # before a crash; what was paid up to there is in the ledger
+        self._began_ms = heard_ms + CLOCKS_MS if heard_ms else now_ms()
+        self._is_income_due = False
 
     def _order(self, sent: Sent, command: Any) -> Json:
         """An exit may close, never open: the venue refuses what would."""
@@ -103,6 +107,16 @@ class BinanceFuturesGateway(BinanceOrders):
 
     def _apply_message(self, message: Json) -> None:
         self._apply_answer(message)
+
+    def restore(self, orders: list[OpenOrder]) -> None:
+        """After a crash funding that nobody heard of is asked for, whether or not orders were open."""
+        super().restore(orders)
+        self._is_income_due = True
+
+    def unsettled(self) -> int:
+        if self._is_income_due and self.is_subscribed:
+            self.ask_income()
+        return super().unsettled() + self._is_income_due
 
     # --- the user stream --------------------------------------------------------------------------------------
     def hear_user_up(self) -> None:
@@ -130,9 +144,7 @@ class BinanceFuturesGateway(BinanceOrders):
             elif event["e"] == "ORDER_TRADE_UPDATE":
                 self._apply_order_event(event["o"])
             elif event["e"] == "ACCOUNT_UPDATE" and event["a"]["m"] == "FUNDING_FEE":
-                for row in event["a"]["B"]:
-                    if self.payments.is_new(row["a"], row["bc"], row["wb"], int(event["T"])):
-                        self._fund(row["a"], Decimal(row["bc"]), int(event["T"]) * NS_PER_MS)
+                self._apply_funding(event["a"]["B"], within(event["T"], STAMP_MAX_MS))
         except UNREADABLE:
             self.counts["refused"] += 1
 
@@ -163,7 +175,19 @@ class BinanceFuturesGateway(BinanceOrders):
         if self.counts["forced"] == 1:
             self.sequencer.hear(Kind.OPERATOR, 0, code=OperatorCommand.HALT)
 
-    def _fund(self, asset: str, amount: Decimal, ts_ns: int) -> None:
+    def _apply_funding(self, rows: list[Json], ts_ms: int) -> None:
+        """All rows are read before one of them counts."""
+        found = [(str(row["a"]), row["bc"], str(row["wb"]), self._atoms(row["a"], row["bc"])) for row in rows]
+        for asset, amount, wallet, atoms in found:
+            if self.payments.is_new(asset, amount, wallet, ts_ms):
+                self._fund(asset, atoms, ts_ms * NS_PER_MS)
+
+    def _atoms(self, asset: str, amount: str | Decimal) -> int:
+        """An amount of an asset we settle in; 0 of another. ValueError and its kin when it is none."""
+        exact = Decimal(amount) * 10 ** self.sequencer.universe.decimals.get(asset, 0)
+        return within(abs(exact), NUMBER_MAX) * (-1 if exact < 0 else 1)
+
+    def _fund(self, asset: str, atoms: int, ts_ns: int) -> None:
         universe = self.sequencer.universe
         settled = [listing_id for listing_id, spec in self.specs.items() if spec.settle == asset]
         if not settled:
@@ -173,7 +197,7 @@ class BinanceFuturesGateway(BinanceOrders):
             Kind.FUNDING,
             settled[0],  # the venue does not say whose; the ledger is the asset's
             ts_venue_ns=ts_ns,
-            atoms=int(amount * 10 ** universe.decimals[asset]),
+            atoms=atoms,
             asset_id=universe.assets.index(asset),
         )
 
@@ -188,7 +212,10 @@ class BinanceFuturesGateway(BinanceOrders):
             elif what == "trades":
                 self._apply_trades(self.orders[int(number)], rows)
             elif what == "income":
+                for row in rows:
+                    self._atoms(row["asset"], row["income"])
                 for asset, amount, _ in self.payments.missing(rows):
-                    self._fund(asset, amount, 0)
+                    self._fund(asset, self._atoms(asset, amount), 0)
+                self._is_income_due = False
         except UNREADABLE:
             self.counts["refused"] += 1

@@ -16,9 +16,9 @@ from ..errors import UserError
 from .binance_feed import Listing
 from .binance_futures_feed import BinanceFuturesFeed
 from .binance_futures_gateway import BinanceFuturesGateway
-from .binance_futures_setup import check, liquidation_distances, requests
+from .binance_futures_setup import LiquidationWatch, check, requests
 from .binance_link import BinanceLink, Place
-from .binance_orders import Json
+from .binance_orders import Json, symbol_of
 from .sequencer import Sequencer
 
 LEVERAGE = 5  # the venue's limit on what we may owe; the core's own limits are tighter
@@ -41,18 +41,24 @@ class BinanceFuturesLink(BinanceLink):
     def __init__(self, place: Place, symbols: list[str], now_ns: Callable[[], int], leverage: int = LEVERAGE) -> None:
         super().__init__(place, symbols, now_ns)
         self.leverage = leverage
-        self.distances: dict[str, Decimal] = {}  # to liquidation, as a share of the mark
-        self.notices = deque[str](maxlen=NOTICES_MAX)  # what a person should know
+        self.watch = LiquidationWatch()
+        self._notices = deque[str](maxlen=NOTICES_MAX)
         self._requests: asyncio.Queue[tuple[str, str, str, Json]] = asyncio.Queue(REQUESTS_MAX)
 
     def make(self, sequencer: Sequencer, listings: list[Listing], epoch: str) -> None:
         self.feed = BinanceFuturesFeed(sequencer, listings, self._wanted.put_nowait)
         key, send = (self.place.api_key, self.place.secret), self._outgoing.put_nowait
-        ask, notice = self._ask_later, self.notices.append
+        ask, notice = self._ask_later, self._notices.append
         self.gateway = BinanceFuturesGateway(sequencer, self.specs, *key, epoch, send, self.now_ms, ask, notice)
 
     def _ask_later(self, name: str, method: str, path: str, params: Json) -> None:
-        self._requests.put_nowait((name, method, path, params))
+        with contextlib.suppress(asyncio.QueueFull):  # asked again when the core asks
+            self._requests.put_nowait((name, method, path, params))
+
+    def notices(self) -> list[str]:
+        found = list(self._notices)
+        self._notices.clear()
+        return found
 
     # --- before the first decision ----------------------------------------------------------------------------
     async def describe(self) -> list[ListingSpec]:
@@ -64,8 +70,7 @@ class BinanceFuturesLink(BinanceLink):
 
     async def check_account(self) -> None:
         """No positions that a new run knows nothing of."""
-        _, body = await self._request("GET", "v3/positionRisk", {})
-        held = [risk["symbol"] for risk in msgspec.json.decode(body) if Decimal(risk["positionAmt"])]
+        held = [risk["symbol"] for risk in await self._signed("v3/positionRisk") if Decimal(risk["positionAmt"])]
         if held:
             raise UserError(f"{self.name}: the account holds {', '.join(held)}", "close these positions there first")
 
@@ -75,8 +80,16 @@ class BinanceFuturesLink(BinanceLink):
         for request in requests(self.symbols, self.leverage):
             status, body = await self._request(request.method, request.path, request.params)
             check(request, status, body)
-        _, body = await self._request("GET", "v3/balance", {})
-        return {row["asset"]: Decimal(row["balance"]) for row in msgspec.json.decode(body)}
+        return {row["asset"]: Decimal(row["balance"]) for row in await self._signed("v3/balance")}
+
+    async def positions(self) -> dict[int, Decimal]:
+        held = {risk["symbol"]: Decimal(risk["positionAmt"]) for risk in await self._signed("v3/positionRisk")}
+        return {listing_id: held.get(symbol_of(spec), Decimal(0)) for listing_id, spec in self.specs.items()}
+
+    async def _signed(self, path: str) -> Any:
+        """What a GET answers; UserError when the venue refuses."""
+        url = f"{self.place.rest}/fapi/{path}?{self.sign({})}"
+        return msgspec.json.decode(await self.get(url, {"X-MBX-APIKEY": self.place.api_key}))
 
     async def _request(self, method: str, path: str, params: Json) -> tuple[int, bytes]:
         """A signed request; (status, body)."""
@@ -145,4 +158,4 @@ class BinanceFuturesLink(BinanceLink):
             with contextlib.suppress(UserError, msgspec.DecodeError):
                 status, body = await self._request("GET", "v3/positionRisk", {})
                 if status == 200:
-                    self.distances = liquidation_distances(msgspec.json.decode(body))
+                    self._notices.extend(self.watch.hear(msgspec.json.decode(body)))

@@ -14,6 +14,7 @@ NO_NEED = (-4046, -4059)  # it is so already
 KEY_RENEWAL_MS = 25 * 60_000  # a key lives for an hour
 KEY_RETRY_MS = 5_000
 NO_KEY = -1125
+DISTANCE_MIN = Decimal("0.1")  # of the mark: nearer to liquidation than this a person should know
 
 
 class Request(NamedTuple):
@@ -60,6 +61,20 @@ def liquidation_distances(risks: list[Json]) -> dict[str, Decimal]:
         if Decimal(risk["positionAmt"]) and liquidation > 0 and mark > 0:
             found[risk["symbol"]] = abs(mark - liquidation) / mark
     return found
+
+
+class LiquidationWatch:
+    """Says once when a position has come near its liquidation, and again only after it has been away."""
+
+    def __init__(self) -> None:
+        self.distances: dict[str, Decimal] = {}
+        self._near: set[str] = set()
+
+    def hear(self, risks: list[Json]) -> list[str]:
+        self.distances = liquidation_distances(risks)
+        near = {symbol for symbol, distance in self.distances.items() if distance < DISTANCE_MIN}
+        new, self._near = sorted(near - self._near), near
+        return [f"{symbol} is {self.distances[symbol]:.1%} from its liquidation" for symbol in new]
 
 
 class ListenKey:

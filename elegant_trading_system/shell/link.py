@@ -88,6 +88,10 @@ class Link(ABC):
     async def balances(self) -> dict[str, Decimal]:
         """What the account holds free, by asset."""
 
+    async def positions(self) -> dict[int, Decimal]:
+        """Contracts the account holds, by listing and signed; coins are balances."""
+        return {}
+
     @abstractmethod
     def order_tasks(self) -> list[Coroutine[Any, Any, None]]:
         """Our orders and what becomes of them: has to run, each until cancelled."""
@@ -115,6 +119,10 @@ class Link(ABC):
     @abstractmethod
     def health(self) -> str:
         """How the lines are, in a few words."""
+
+    def notices(self) -> list[str]:
+        """What a person should know, each once."""
+        return []
 
     async def get(self, url: str, headers: dict[str, str] | None = None, **params: Any) -> bytes:
         """The body of a GET; anything but 200 raises UserError with the venue's own words."""

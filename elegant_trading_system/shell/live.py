@@ -25,6 +25,7 @@ from .volatility_words import volatility_sources
 
 NS_PER_MS = 1_000_000
 REQUEST_S = 10.0
+ROUNDINGS = 10  # steps of a perpetual's cost, at most one for each time it was partly closed
 TICK_S = 0.02
 ASK_S = 1.0
 SETTLE_S = 1.0  # at the end: reports still on their way
@@ -213,12 +214,21 @@ class LiveRun:
                 if abs(ours - theirs) > self._rounded(link, asset):
                     self.say(f"{link.name}: {theirs} atoms of {asset}, {ours} expected: HALTED, nothing is entered")
                     self.sequencer.hear(Kind.OPERATOR, 0, code=OperatorCommand.HALT)
+            await self._compare_positions(link)
+
+    async def _compare_positions(self, link: Link) -> None:
+        for listing_id, theirs in (await link.positions()).items():
+            spec, inventory = self.known.listings[listing_id], self.sequencer.trader["inventory"]
+            ours = Decimal(int(inventory[listing_id]["held_atoms"])).scaleb(-self.known.decimals[spec.base])
+            if ours != theirs:
+                self.say(f"{spec.name}: {theirs} contracts, {ours} expected: HALTED, nothing is entered")
+                self.sequencer.hear(Kind.OPERATOR, 0, code=OperatorCommand.HALT)
 
     def _rounded(self, link: Link, asset: str) -> int:
         """Atoms by which a wallet may differ while contracts are open: venues average their price, we do not."""
         listings = self.known.record[0]["listings"]
         return sum(
-            int(listings[listing_id]["quote_atoms_per_tick_lot"])
+            ROUNDINGS * int(listings[listing_id]["quote_atoms_per_tick_lot"])
             for listing_id, spec in self._specs_of(link).items()
             if spec.kind == "linear" and spec.settle == asset
         )
@@ -231,4 +241,6 @@ class LiveRun:
             self.sequencer.tick()
             for link in self.links:
                 link.beat(self.now_ns())
+                for notice in link.notices():
+                    self.say(f"{link.name}: {notice}")
             self.journal.seal()

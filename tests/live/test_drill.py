@@ -12,6 +12,7 @@ from elegant_trading_system.shell.binance_fills import Sent
 from elegant_trading_system.shell.binance_gateway import BinanceGateway
 
 from . import drill
+from .futures_drill import FuturesDrill
 from .watch import MATRIX
 
 CHUNK = 250
@@ -28,6 +29,18 @@ def test_whatever_goes_wrong_ours_is_the_venue_s_at_every_moment(first: int) -> 
     reached = frozenset[tuple[str, str]]().union(*(result.pairs for result in results))
     missing = sorted(MATRIX - reached)
     assert not missing, "every fault is to be felt while an order is in every state"
+
+
+@pytest.mark.spec("E4", "M3", "P1", "R7")
+@pytest.mark.parametrize("first", range(0, 100, 50))
+def test_whatever_goes_wrong_with_perpetuals_positions_money_and_funding_agree_in_the_end(first: int) -> None:
+    results = [drill.run(seed, FuturesDrill) for seed in range(first, first + 50)]
+    failed = [f"python -m tests.live.futures_drill {one.seed}: {one.problems}" for one in results if one.problems]
+    assert not failed, "\n".join(failed)
+    assert sum(result.orders for result in results) > 100, "a drill without orders drills nothing"
+    assert sum(result.fills for result in results) > 100
+    assert sum(result.unknown for result in results) > 0
+    assert sum(result.gaps for result in results) > 0
 
 
 def test_a_schedule_follows_from_its_seed() -> None:

@@ -349,6 +349,29 @@ def test_two_equal_payments_of_one_hour_are_two() -> None:
     assert payments.is_new("USDT", "-0.5", "98.5", 28_800_000)
 
 
+@pytest.mark.spec("P1", "X4")
+def test_funding_paid_while_a_trader_was_down_is_settled_before_it_goes_on(
+    venue: FuturesVenue, outside: FuturesOutside
+) -> None:
+    outside.fund()
+    line = FuturesLine(venue, outside)
+    decide(outside, 1, Side.BUY, 600_001, 100, is_exit=False)
+    line.carry()
+    venue.fund()
+    outside.gateway.hear_user_down()
+    outside.gateway.hear_down()
+    venue.streams.close(line.user)
+    venue.fund()
+    outside.make()  # a gateway that knows nothing, on a ledger that ends where the journal does
+    outside.gateway.restore([])
+    assert outside.gateway.unsettled() == 1, "not before the venue has said what was paid"
+    venue.clock.pass_ms(5000)
+    FuturesLine(venue, outside)
+    assert outside.gateway.unsettled() == 0
+    assert len(events(outside, Kind.FUNDING)) == 2
+    assert outside.balance() == venue.wallet
+
+
 @pytest.mark.spec("R7")
 def test_a_liquidation_is_not_ours_is_reported_and_stops_entries(venue: FuturesVenue, outside: FuturesOutside) -> None:
     line = FuturesLine(venue, outside)
@@ -371,6 +394,10 @@ def test_hostile_user_events_are_counted_and_change_nothing(venue: FuturesVenue,
         "", "{", "[]", "7", '{"e":"ORDER_TRADE_UPDATE"}', '{"e":"ORDER_TRADE_UPDATE","o":{}}',
         '{"e":"ACCOUNT_UPDATE","a":{"m":"FUNDING_FEE","B":[{"a":"USDT"}]}}', "[" * 10_000,
         '{"e":"ACCOUNT_UPDATE","T":1,"a":{"m":"FUNDING_FEE","B":[{"a":"USDT","bc":"much","wb":"1"}]}}',
+        '{"e":"ACCOUNT_UPDATE","T":1,"a":{"m":"FUNDING_FEE","B":[{"a":"USDT","bc":"NaN","wb":"1"}]}}',
+        '{"e":"ACCOUNT_UPDATE","T":1,"a":{"m":"FUNDING_FEE","B":[{"a":"USDT","bc":"-1e400","wb":"1"}]}}',
+        '{"e":"ACCOUNT_UPDATE","T":-1,"a":{"m":"FUNDING_FEE","B":[{"a":"USDT","bc":"1","wb":"1"}]}}',
+        '{"e":"ACCOUNT_UPDATE","T":1,"a":{"m":"FUNDING_FEE","B":[{"a":"USDT","bc":"1","wb":"1"},{"a":"USDT"}]}}',
     ]  # fmt: skip
     outside.command(1, Side.BUY, 600_001, 10)
     line.carry()
@@ -381,7 +408,8 @@ def test_hostile_user_events_are_counted_and_change_nothing(venue: FuturesVenue,
     )
     for frame in frames:
         outside.gateway.hear_event(frame)
-    assert outside.gateway.counts["refused"] == len(frames)
+    outside.gateway.hear_reply("income", 200, b'[{"asset":"USDT","income":"1","time":1},{"asset":"USDT"}]')
+    assert outside.gateway.counts["refused"] == len(frames) + 1
     assert outside.journal.count == before
 
 
@@ -433,3 +461,7 @@ def test_the_distance_to_liquidation_is_a_share_of_the_mark(venue: FuturesVenue)
     found = setup.liquidation_distances([risk])["BTCUSDT"]
     assert found == abs(D(risk["liquidationPrice"]) - D(risk["markPrice"])) / D(risk["markPrice"])
     assert D("0.15") < found < D("0.17")
+    watch, near = setup.LiquidationWatch(), risk | {"markPrice": "69000"}
+    assert [watch.hear([one]) for one in (risk, near, near, risk)] == [
+        [], ["BTCUSDT is 1.0% from its liquidation"], [], [],
+    ]  # fmt: skip

@@ -3,13 +3,13 @@
 import asyncio
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
-import httpx
+import aiohttp
 import pytest
 
 from elegant_trading_system.cli_emulator import Scene, addresses, embedded
 from elegant_trading_system.emulator.faults import Faults, parse
+from elegant_trading_system.emulator.perpetuals import PerpetualAccount, Perpetuals
 from elegant_trading_system.shell import run_folder
 from elegant_trading_system.shell.binance_futures_link import BinanceFuturesLink
 from elegant_trading_system.shell.hosts import link_to
@@ -23,8 +23,8 @@ SCENE = Scene("", ["BTC"], 1, 0.3, 30 * 60, [])
 FAULTS = ["lost-report:0.2", "duplicate-report:0.2", "lost-answer:0.1", "unclear-answer:0.1", "drop:0.01"]
 
 
-async def trade(folder: Path, orders: int, faults: Faults) -> tuple[LiveRun, BinanceFuturesLink, Any, Any]:
-    """Until so many orders have been sent; then without faults until all are known. The venue's balance and positions."""
+async def trade(folder: Path, orders: int, faults: Faults) -> tuple[LiveRun, BinanceFuturesLink, Decimal, Decimal]:
+    """Until so many orders have been sent; then without faults until all are known. The venue's wallet and position."""
     config = loose()
     async with embedded(SCENE, ["binanceusdm"], 100_000.0).serve(wall_ns, faults) as (door,):
         link = link_to(door.venue, addresses(door), wall_ns)
@@ -40,13 +40,9 @@ async def trade(folder: Path, orders: int, faults: Faults) -> tuple[LiveRun, Bin
             await asyncio.wait([running], timeout=0.01)
         live.stop()
         await running
-        balance, risks = [await asyncio.to_thread(ask, link, path) for path in ("v3/balance", "v3/positionRisk")]
-        return live, link, balance, risks
-
-
-def ask(link: BinanceFuturesLink, path: str) -> Any:
-    url = f"{link.place.rest}/fapi/{path}?{link.sign({})}"
-    return httpx.get(url, headers={"X-MBX-APIKEY": link.place.api_key}).json()
+        async with aiohttp.ClientSession() as http:
+            link.open(http)
+            return live, link, (await link.balances())["USDT"], (await link.positions())[0]
 
 
 @pytest.mark.spec("X1", "P1", "E4", "M2")
@@ -54,16 +50,16 @@ def ask(link: BinanceFuturesLink, path: str) -> Any:
 def test_what_was_traded_over_sockets_is_the_venue_s_wallet_and_position(faults: list[str], tmp_path: Path) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
-    live, link, [balance], risks = asyncio.run(trade(folder, 6, parse(faults, 5)))
+    live, link, wallet, position = asyncio.run(trade(folder, 6, parse(faults, 5)))
     trader, spec = live.sequencer.trader, live.known.listings[0]
     assert (spec.kind, spec.symbol, spec.venue) == ("linear", "BTC/USDT:USDT", "binanceusdm")
     assert int(trader["inventory"][0]["filled_lots"]) > 0
     assert (link.feed.counts["refused"], link.gateway.counts["refused"], int(trader["refused_reports"])) == (0, 0, 0)
     held = Decimal(int(trader["inventory"][0]["held_atoms"])).scaleb(-live.known.decimals["BTC"])
-    assert held == sum((Decimal(risk["positionAmt"]) for risk in risks), Decimal(0))
+    assert held == position
     asset_id = live.known.assets.index("USDT")
     ours = Decimal(int(trader["balances"][0, asset_id])).scaleb(-live.known.decimals["USDT"])
-    difference = abs(ours - Decimal(balance["balance"]))
+    difference = abs(ours - wallet)
     assert difference == 0 if held == 0 else difference < spec.tick_size * spec.lot_size, (
         "what a half-closed one rounds"
     )
@@ -71,3 +67,48 @@ def test_what_was_traded_over_sockets_is_the_venue_s_wallet_and_position(faults:
     summary = run_folder.finish(folder, 1.0)
     assert summary["orders"] >= 6
     assert verify(folder)["identical"]
+
+
+@pytest.mark.spec("X4", "P1")
+def test_a_run_that_goes_on_hears_of_the_funding_paid_meanwhile_and_is_not_halted(tmp_path: Path) -> None:
+    async def trade() -> tuple[list[str], LiveRun, PerpetualAccount]:
+        place, said = embedded(SCENE, ["binanceusdm"], 100_000.0), list[str]()
+        exchange = place.market.exchanges["binanceusdm"]
+        assert isinstance(exchange, Perpetuals)
+        async with place.serve(wall_ns, Faults({}, 0)) as (door,):
+            where = door.venue, addresses(door), wall_ns
+            first = LiveRun([link_to(*where)], loose(), tmp_path)
+            begun = asyncio.create_task(
+                first.run(PATIENCE_S, lambda run: run_folder.begin(tmp_path, loose(), run.known, "test"))
+            )
+            while not begun.done() and (first.universe is None or not is_holding(first)):
+                await asyncio.wait([begun], timeout=0.005)
+            begun.cancel()  # at once: in the second of a polite end the position could be closed
+            await asyncio.gather(begun, return_exceptions=True)
+            await asyncio.sleep(2.0)
+            exchange.next_funding_ms = wall_ns() // 1_000_000
+            assert exchange.pay_funding(exchange.next_funding_ms), "a position is held"
+            again = LiveRun(
+                [link_to(*where)], loose(), tmp_path, say=said.append, recovered=run_folder.recover(tmp_path)
+            )
+            going = asyncio.create_task(again.run(PATIENCE_S))
+            while not going.done() and (again.universe is None or not again.sequencer.trader["funding_atoms"].any()):
+                await asyncio.wait([going], timeout=0.05)
+            await asyncio.sleep(0.5)
+            again.stop()
+            await going
+        account = exchange.accounts["trader"]
+        assert isinstance(account, PerpetualAccount)
+        return said, again, account
+
+    said, again, account = asyncio.run(trade())
+    trader, decimals = again.sequencer.trader, again.known.decimals["USDT"]
+    assert not [line for line in said if "HALTED" in line], said
+    assert not int(trader["is_halted"])
+    paid = sum(row.amount for row in account.income)
+    assert Decimal(int(trader["funding_atoms"].sum())).scaleb(-decimals) == paid != 0
+
+
+def is_holding(live: LiveRun) -> bool:
+    trader = live.sequencer.trader
+    return bool(trader["inventory"][0]["held_atoms"]) and not int(trader["order_count"])
