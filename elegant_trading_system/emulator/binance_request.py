@@ -8,7 +8,7 @@ from typing import Any
 
 from ..core.kinds import Side
 from .binance_wire import ApiError
-from .exchange import TimeInForce
+from .orders import TimeInForce
 
 
 def is_signed(secret: str, payload: str, signature: str) -> bool:
@@ -54,12 +54,12 @@ def time_in_force_of(params: dict[str, Any]) -> TimeInForce:
         raise ApiError(-1115, "Invalid timeInForce.") from None
 
 
-def steps_of(params: dict[str, Any], name: str, step: Decimal, rule: str) -> int:
-    """A positive decimal as a whole number of steps."""
+def steps_of(params: dict[str, Any], name: str, step: Decimal, refusal: ApiError) -> int:
+    """A positive decimal as a whole number of steps; `refusal` when it is none."""
     try:
         steps = Decimal(str(params.get(name, ""))) / step
     except InvalidOperation:
         raise ApiError(-1102, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed.") from None
     if not steps.is_finite() or steps != int(steps) or steps < 1:
-        raise ApiError(-1013, f"Filter failure: {rule}")
+        raise refusal
     return int(steps)

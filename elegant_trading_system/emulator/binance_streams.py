@@ -9,7 +9,8 @@ import msgspec
 
 from . import binance_wire as wire
 from .binance_wire import Json
-from .exchange import Account, Depth, Event, Exchange, Instrument, Report, Trade
+from .exchange import Exchange
+from .orders import Account, Depth, Event, Instrument, Report, Trade
 
 NS_PER_MS = 1_000_000
 Send = Callable[[str], None]
@@ -84,7 +85,7 @@ class Streams:
         """Trades and reports at once; depth waits for the next tenth of a second (`flush_depth`)."""
         for event in events:
             if isinstance(event, Trade):
-                self._broadcast(event.instrument, "trade", wire.trade_event(event, self.now_ms))
+                self._print(event)
             elif isinstance(event, Depth):
                 self._broadcast_touch(event.instrument)
                 self._pend(event)
@@ -93,10 +94,16 @@ class Streams:
 
     def flush_depth(self) -> None:
         for depth in self._pending.values():
-            payload = wire.depth_update(depth, self.now_ms)
-            self._broadcast(depth.instrument, "depth@100ms", payload)
-            self._broadcast(depth.instrument, "depth", payload)
+            self._flush(depth)
         self._pending.clear()
+
+    def _print(self, trade: Trade) -> None:
+        self._broadcast(trade.instrument, "trade", wire.trade_event(trade, self.now_ms))
+
+    def _flush(self, depth: Depth) -> None:
+        payload = wire.depth_update(depth, self.now_ms)
+        self._broadcast(depth.instrument, "depth@100ms", payload)
+        self._broadcast(depth.instrument, "depth", payload)
 
     def _pend(self, depth: Depth) -> None:
         """Changes of one tenth of a second become one message: a level's last word counts."""
@@ -108,14 +115,18 @@ class Streams:
         self._pending[symbol] = depth
 
     def _broadcast_touch(self, instrument: Instrument) -> None:
-        stream = f"{instrument.symbol.lower()}@bookTicker"
-        if any(stream in session.streams for session in self.market_sessions):
-            book = self.exchange.books[instrument.symbol]
-            self._broadcast(instrument, "bookTicker", wire.book_ticker(instrument, book))
+        if self._listening(f"{instrument.symbol.lower()}@bookTicker"):
+            self._broadcast(instrument, "bookTicker", self._touch(instrument))
+
+    def _touch(self, instrument: Instrument) -> Json:
+        return wire.book_ticker(instrument, self.exchange.books[instrument.symbol])
+
+    def _listening(self, stream: str) -> list[MarketSession]:
+        return [session for session in self.market_sessions if stream in session.streams]
 
     def _broadcast(self, instrument: Instrument, kind: str, payload: Json) -> None:
         stream = f"{instrument.symbol.lower()}@{kind}"
-        listening = [session for session in self.market_sessions if stream in session.streams]
+        listening = self._listening(stream)
         if listening:
             text = encode(payload)
             for session in listening:
@@ -133,7 +144,13 @@ class Streams:
                         session.send(encode({"subscriptionId": number, "event": event}))
 
     # --- market streams ---------------------------------------------------------------------------------------
-    def open_market(self, send: Send, path: str, streams: str) -> MarketSession:
+    def open_market(
+        self,
+        send: Send,
+        path: str,
+        streams: str = "",
+        listen_key: str = "",  # noqa: ARG002 - Spot has none any more
+    ) -> MarketSession:
         """/ws/a/b and /ws are raw; /stream?streams=a/b is combined; /stream/ws/N, as ccxt has it, likewise."""
         is_combined = path.startswith("/stream")
         named = streams if is_combined else path.removeprefix("/ws").strip("/")

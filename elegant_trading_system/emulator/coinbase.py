@@ -16,7 +16,8 @@ from .coinbase_jwt import Unauthorized, verify
 from .coinbase_orders import Orders, Params, page, whole
 from .coinbase_streams import Streams
 from .coinbase_wire import NS_PER_MS, NS_PER_S, ApiError, Json
-from .exchange import Account, Exchange, Instrument
+from .exchange import Exchange
+from .orders import Account, Instrument
 
 ROOT = "/api/v3/brokerage/"
 PRIVATE_MAX, PUBLIC_MAX = 30, 10  # requests a second

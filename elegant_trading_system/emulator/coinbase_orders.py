@@ -10,7 +10,8 @@ from ..core.units import ASK, BID
 from . import coinbase_wire as wire
 from .coinbase_streams import Streams
 from .coinbase_wire import ApiError, Json, Refused
-from .exchange import FINAL, Account, Exchange, Instrument, Order, Refusal, TimeInForce
+from .exchange import Exchange
+from .orders import FINAL, Account, Instrument, Order, Refusal, TimeInForce
 
 PAGE = 100
 PAGE_MAX = 1000

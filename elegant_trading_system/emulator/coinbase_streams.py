@@ -10,7 +10,8 @@ import msgspec
 from . import coinbase_wire as wire
 from .coinbase_jwt import Unauthorized
 from .coinbase_wire import NS_PER_MS, NS_PER_S, Json
-from .exchange import Account, Depth, Event, Exchange, Order, Trade
+from .exchange import Exchange
+from .orders import Account, Depth, Event, Order, Trade
 
 Send = Callable[[str], None]
 PUBLIC = ("level2", "market_trades", "heartbeats")

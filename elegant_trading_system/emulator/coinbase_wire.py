@@ -8,7 +8,7 @@ from uuid import NAMESPACE_OID, UUID, uuid5
 
 from ..core.kinds import Side
 from ..core.units import ASK, BID
-from .exchange import FINAL, Account, Balance, Book, Depth, Fill, Instrument, Order, Rows, Status, Trade
+from .orders import FINAL, Account, Balance, Book, Depth, Fill, Instrument, Order, Rows, Status, Trade
 
 Json = dict[str, Any]
 NS_PER_S = 1_000_000_000

@@ -11,13 +11,15 @@ from uuid import uuid4
 from aiohttp import web
 
 from .binance import BinanceSpot, Key
+from .binance_futures import BinanceFutures
 from .coinbase import Coinbase
 from .coinbase_jwt import new_key
 from .coinbase_server import coinbase_app
-from .exchange import Account
 from .faults import Faults
 from .market import Progress, SimulatedMarket
-from .server import Publisher, binance_app, keep_moving, serving
+from .orders import Account
+from .perpetuals import PerpetualAccount, Perpetuals
+from .server import Publisher, binance_app, binance_futures_app, keep_moving, serving
 
 
 class Door(NamedTuple):
@@ -49,6 +51,17 @@ def _binance(market: SimulatedMarket, capital: Decimal, now_ns: Callable[[], int
     return Opened(binance_app(venue, faults), venue.streams, api_key, secret)
 
 
+def _binance_usdm(market: SimulatedMarket, capital: Decimal, now_ns: Callable[[], int], faults: Faults) -> Opened:
+    account = PerpetualAccount("trader", {"USDT": capital})
+    exchange = market.exchanges["binanceusdm"]
+    assert isinstance(exchange, Perpetuals)
+    exchange.accounts[account.name] = account
+    api_key, secret = f"emulated-{secrets.token_hex(8)}", secrets.token_hex(32)
+    venue = BinanceFutures(exchange, {api_key: Key(secret, account)}, now_ns)
+    venue.klines = market.klines["binanceusdm"]
+    return Opened(binance_futures_app(venue, faults), venue.streams, api_key, secret)
+
+
 def _coinbase(market: SimulatedMarket, capital: Decimal, now_ns: Callable[[], int], faults: Faults) -> Opened:
     account = Account("trader", {"USD": capital})
     exchange = market.exchanges["coinbase"]
@@ -62,6 +75,7 @@ def _coinbase(market: SimulatedMarket, capital: Decimal, now_ns: Callable[[], in
 
 OPENERS: dict[str, Callable[[SimulatedMarket, Decimal, Callable[[], int], Faults], Opened]] = {
     "binance": _binance,
+    "binanceusdm": _binance_usdm,
     "coinbase": _coinbase,
 }
 

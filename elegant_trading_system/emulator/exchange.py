@@ -6,161 +6,29 @@ the market renews the level.
 
 import itertools
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from decimal import ROUND_UP, Decimal
-from enum import StrEnum
-from typing import NamedTuple
 
 from ..core.kinds import Side
 from ..core.units import ASK, BID
-
-ATOM = Decimal("0.00000001")
-Rows = Iterable[tuple[int, int]]  # ticks, lots
-
-
-class Status(StrEnum):
-    NEW = "NEW"
-    PARTIALLY_FILLED = "PARTIALLY_FILLED"
-    FILLED = "FILLED"
-    CANCELED = "CANCELED"
-    EXPIRED = "EXPIRED"
-
-
-FINAL = (Status.FILLED, Status.CANCELED, Status.EXPIRED)
-
-
-class TimeInForce(StrEnum):
-    GTC = "GTC"
-    IOC = "IOC"
-    FOK = "FOK"
-
-
-class Refusal(Exception):
-    """Why the venue will not do it."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
-@dataclass(frozen=True)
-class Instrument:
-    symbol: str
-    base: str
-    quote: str
-    tick: Decimal
-    lot: Decimal
-    notional_min: Decimal
-
-    def price(self, ticks: int) -> Decimal:
-        return ticks * self.tick
-
-    def quantity(self, lots: int) -> Decimal:
-        return lots * self.lot
-
-
-class Fill(NamedTuple):
-    trade_id: int
-    ticks: int
-    lots: int
-    fee: Decimal
-    fee_asset: str
-    is_maker: bool
-
-
-@dataclass
-class Order:
-    order_id: int
-    client_id: str
-    account: "Account"
-    instrument: Instrument
-    side: Side
-    kind: str  # LIMIT or MARKET
-    time_in_force: TimeInForce
-    ticks: int
-    lots: int
-    ts_ms: int
-    status: Status = Status.NEW
-    filled_lots: int = 0
-    quote_filled: Decimal = Decimal(0)
-    locked: Decimal = Decimal(0)
-    fills: list[Fill] = field(default_factory=list)
-
-    @property
-    def left(self) -> int:
-        return self.lots - self.filled_lots
-
-
-@dataclass
-class Balance:
-    free: Decimal = Decimal(0)
-    locked: Decimal = Decimal(0)
-
-
-class Account:
-    """One customer: balances by asset, orders by id and by their own name for them."""
-
-    def __init__(self, name: str, balances: dict[str, Decimal]) -> None:
-        self.name = name
-        self.balances = {asset: Balance(amount) for asset, amount in balances.items()}
-        self.orders: dict[int, Order] = {}
-        self.working: dict[int, Order] = {}  # those of them that are not final
-        self.by_client_id: dict[tuple[str, str], Order] = {}
-
-    def balance(self, asset: str) -> Balance:
-        return self.balances.setdefault(asset, Balance())
-
-    def open_orders(self, symbol: str | None = None) -> list[Order]:
-        return [order for order in self.working.values() if symbol in (None, order.instrument.symbol)]
-
-
-# --- what the venue tells ---------------------------------------------------------------------------------
-class Depth(NamedTuple):
-    """Levels that changed, absolute; 0 lots removes."""
-
-    instrument: Instrument
-    first_id: int
-    last_id: int
-    bids: list[tuple[int, int]]
-    asks: list[tuple[int, int]]
-
-
-class Trade(NamedTuple):
-    instrument: Instrument
-    trade_id: int
-    ticks: int
-    lots: int
-    aggressor: Side
-
-
-class Report(NamedTuple):
-    """A step in the life of an order: NEW, TRADE (with its fill), CANCELED or EXPIRED."""
-
-    order: Order
-    step: str
-    fill: Fill | None
-    status: Status  # after this step, with what had been filled by then
-    filled_lots: int
-    quote_filled: Decimal
-
-
-Event = Depth | Trade | Report
-
-
-@dataclass
-class Book:
-    """Lots by price in ticks, a dict a side."""
-
-    sides: tuple[dict[int, int], dict[int, int]] = field(default_factory=lambda: ({}, {}))
-    last_id: int = 0
-    last_ticks: int = 0
-
-    def best(self, s: int) -> int | None:
-        side = self.sides[s]
-        return (max(side) if s == BID else min(side)) if side else None
-
-    def top(self, s: int, count: int) -> list[tuple[int, int]]:
-        return sorted(self.sides[s].items(), reverse=s == BID)[:count]
+from .orders import (
+    ATOM,
+    DUPLICATE,
+    FINAL,
+    WOULD_TAKE,
+    Account,
+    Book,
+    Depth,
+    Event,
+    Fill,
+    Instrument,
+    Order,
+    Refusal,
+    Report,
+    Rows,
+    Status,
+    TimeInForce,
+    Trade,
+)
 
 
 class Exchange:
@@ -174,7 +42,8 @@ class Exchange:
         self.accounts: dict[str, Account] = {}
         self.fee_rate = fee_rate
         self.is_fee_in_quote = is_fee_in_quote  # otherwise it is taken from what is received
-        self._order_ids, self._trade_ids = itertools.count(1), itertools.count(1)
+        self._order_ids = itertools.count(1)
+        self._trade_ids = {symbol: itertools.count(1) for symbol in self.instruments}
 
     # --- the market moves -------------------------------------------------------------------------------------
     def apply_depth(self, symbol: str, bids: Rows, asks: Rows, *, is_whole: bool = False) -> list[Event]:
@@ -193,7 +62,7 @@ class Exchange:
 
     def apply_trade(self, symbol: str, ticks: int, lots: int, aggressor: Side) -> list[Event]:
         self.books[symbol].last_ticks = ticks
-        return [Trade(self.instruments[symbol], next(self._trade_ids), ticks, lots, aggressor)]
+        return [Trade(self.instruments[symbol], next(self._trade_ids[symbol]), ticks, lots, aggressor)]
 
     def _change(self, symbol: str, changed: tuple[dict[int, int], dict[int, int]]) -> Iterator[Depth]:
         book = self.books[symbol]
@@ -205,9 +74,13 @@ class Exchange:
                     book.sides[s].pop(ticks, None)
         count = len(changed[BID]) + len(changed[ASK])
         if count:
-            first_id, book.last_id = book.last_id + 1, book.last_id + count
+            first_id, book.last_id = self._take_ids(book, count)
             rows = [sorted(changed[s].items(), reverse=s == BID) for s in (BID, ASK)]
             yield Depth(self.instruments[symbol], first_id, book.last_id, rows[BID], rows[ASK])
+
+    def _take_ids(self, book: Book, count: int) -> tuple[int, int]:
+        """First and last number of the next changes of a book."""
+        return book.last_id + 1, book.last_id + count
 
     # --- orders -----------------------------------------------------------------------------------------------
     def place(
@@ -223,16 +96,25 @@ class Exchange:
         ts_ms: int,
         *,
         is_post_only: bool = False,
+        is_reduce_only: bool = False,
     ) -> tuple[Order, list[Event]]:
         """A new order and what became of it at once; Refusal when it breaks a rule or cannot be paid."""
-        self._check(account, instrument, side, kind, ticks, lots, client_id, is_post_only=is_post_only)
-        order_id = next(self._order_ids)
         order = Order(
-            order_id, client_id or f"x-{order_id}", account, instrument, side, kind, time_in_force, ticks, lots, ts_ms
+            0,
+            client_id,
+            account,
+            instrument,
+            side,
+            kind,
+            time_in_force,
+            ticks,
+            lots,
+            ts_ms,
+            is_reduce_only,
+            is_post_only,
         )
-        self._lock(order)
-        account.orders[order.order_id] = account.working[order.order_id] = order
-        account.by_client_id[instrument.symbol, order.client_id] = order
+        self._check(order)
+        self._admit(order)
         events: list[Event] = [_report(order, "NEW")]
         is_hopeless = time_in_force is TimeInForce.FOK and self._takeable(order) < lots
         if not is_hopeless:
@@ -241,32 +123,34 @@ class Exchange:
             events.append(self._finish(order, Status.EXPIRED))
         return order, events
 
+    def _admit(self, order: Order) -> None:
+        """It has a number from here on."""
+        account = order.account
+        order.order_id = next(self._order_ids)
+        order.client_id = order.client_id or f"x-{order.order_id}"
+        self._lock(order)
+        account.orders[order.order_id] = account.working[order.order_id] = order
+        account.by_client_id[order.instrument.symbol, order.client_id] = order
+
     def cancel(self, order: Order) -> list[Event]:
         if order.status in FINAL:
             raise Refusal("Unknown order sent.")
         return [self._finish(order, Status.CANCELED)]
 
-    def _check(
-        self,
-        account: Account,
-        instrument: Instrument,
-        side: Side,
-        kind: str,
-        ticks: int,
-        lots: int,
-        client_id: str,
-        *,
-        is_post_only: bool,
-    ) -> None:
-        book = self.books[instrument.symbol]
-        before = account.by_client_id.get((instrument.symbol, client_id))
+    def _check(self, order: Order) -> None:
+        account, instrument = order.account, order.instrument
+        before = account.by_client_id.get((instrument.symbol, order.client_id))
         if before is not None and before.status not in FINAL:
-            raise Refusal("Duplicate order sent.")
-        opposite = book.best(ASK if side is Side.BUY else BID)
-        if is_post_only and opposite is not None and (ticks - opposite) * side >= 0:
-            raise Refusal("Order would immediately match and take.")
-        asset, needed = self._needed(instrument, side, kind, ticks, lots)
-        if needed > account.balance(asset).free:
+            raise Refusal(DUPLICATE)
+        opposite = self.books[instrument.symbol].best(ASK if order.side is Side.BUY else BID)
+        if order.is_post_only and opposite is not None and (order.ticks - opposite) * order.side >= 0:
+            raise Refusal(WOULD_TAKE)
+        self._check_funds(order)
+
+    # --- money: what a venue with positions does otherwise ----------------------------------------------------
+    def _check_funds(self, order: Order) -> None:
+        asset, needed = self._needed(order)
+        if needed > order.account.balance(asset).free:
             raise Refusal("Account has insufficient balance for requested action.")
 
     def _worst_price(self, instrument: Instrument, side: Side, kind: str, ticks: int) -> Decimal:
@@ -276,44 +160,32 @@ class Exchange:
         other = self.books[instrument.symbol].sides[ASK if side is Side.BUY else BID]
         return instrument.price(max(other, default=0))
 
-    def _needed(self, instrument: Instrument, side: Side, kind: str, ticks: int, lots: int) -> tuple[str, Decimal]:
+    def _needed(self, order: Order) -> tuple[str, Decimal]:
         """The asset an order is paid with, and the most of it that it can take."""
-        if side is Side.SELL:
-            return instrument.base, instrument.quantity(lots)
-        cost = self._worst_price(instrument, side, kind, ticks) * instrument.quantity(lots)
+        instrument, quantity = order.instrument, order.instrument.quantity(order.lots)
+        if order.side is Side.SELL:
+            return instrument.base, quantity
+        cost = self._worst_price(instrument, order.side, order.kind, order.ticks) * quantity
         return instrument.quote, cost + (self._fee(cost) if self.is_fee_in_quote else 0)
 
     def _fee(self, amount: Decimal) -> Decimal:
         return (amount * self.fee_rate).quantize(ATOM, ROUND_UP)
 
     def _lock(self, order: Order) -> None:
-        asset, order.locked = self._needed(order.instrument, order.side, order.kind, order.ticks, order.lots)
+        asset, order.locked = self._needed(order)
         balance = order.account.balance(asset)
         balance.free -= order.locked
         balance.locked += order.locked
 
-    def _takeable(self, order: Order) -> int:
-        s = ASK if order.side is Side.BUY else BID
-        rows = self.books[order.instrument.symbol].sides[s].items()
-        return sum(lots for ticks, lots in rows if order.kind == "MARKET" or (order.ticks - ticks) * order.side >= 0)
-
-    def _meet(self, order: Order, *, is_maker: bool) -> list[Event]:
-        """Fill from the best opposite levels as far as the limit reaches."""
-        symbol, s = order.instrument.symbol, ASK if order.side is Side.BUY else BID
-        book, events = self.books[symbol], list[Event]()
-        while order.left > 0:
-            best = book.best(s)
-            if best is None or (order.kind != "MARKET" and (order.ticks - best) * order.side < 0):
-                break
-            lots = min(order.left, book.sides[s][best])
-            events += self._fill(order, order.ticks if is_maker else best, lots, is_maker=is_maker)
-            changed: tuple[dict[int, int], dict[int, int]] = ({}, {})
-            changed[s][best] = book.sides[s][best] - lots
-            events += self._change(symbol, changed)
-        return events
-
-    def _fill(self, order: Order, ticks: int, lots: int, *, is_maker: bool) -> list[Event]:
-        """Money and coin change hands; the fee is taken from what is received or in the quote asset, rounded up."""
+    def _settle(
+        self,
+        order: Order,
+        ticks: int,
+        lots: int,
+        *,
+        is_maker: bool,  # noqa: ARG002 - some pay less for it
+    ) -> tuple[Decimal, str, Decimal]:
+        """Money and coin change hands; (fee, its asset, profit). Fees are rounded up."""
         instrument = order.instrument
         base, quote = instrument.quantity(lots), instrument.price(ticks) * instrument.quantity(lots)
         is_buy = order.side is Side.BUY
@@ -329,11 +201,47 @@ class Exchange:
         order.account.balance(paid_asset).locked -= paid
         order.locked -= paid
         order.account.balance(received_asset).free += received
-        fee_asset = instrument.quote if self.is_fee_in_quote else received_asset
-        fill = Fill(next(self._trade_ids), ticks, lots, fee, fee_asset, is_maker)
+        return fee, instrument.quote if self.is_fee_in_quote else received_asset, Decimal(0)
+
+    def _unlock(self, order: Order) -> None:
+        instrument = order.instrument
+        balance = order.account.balance(instrument.quote if order.side is Side.BUY else instrument.base)
+        balance.locked -= order.locked
+        balance.free += order.locked
+        order.locked = Decimal(0)
+
+    # --- matching ---------------------------------------------------------------------------------------------
+    def _takeable(self, order: Order) -> int:
+        s = ASK if order.side is Side.BUY else BID
+        rows = self.books[order.instrument.symbol].sides[s].items()
+        return sum(lots for ticks, lots in rows if order.kind == "MARKET" or (order.ticks - ticks) * order.side >= 0)
+
+    def _meet(self, order: Order, *, is_maker: bool) -> list[Event]:
+        """Fill from the best opposite levels as far as the limit reaches."""
+        symbol, s = order.instrument.symbol, ASK if order.side is Side.BUY else BID
+        book, events = self.books[symbol], list[Event]()
+        while (left := self._fillable(order)) > 0:
+            best = book.best(s)
+            if best is None or (order.kind != "MARKET" and (order.ticks - best) * order.side < 0):
+                break
+            lots = min(left, book.sides[s][best])
+            events += self._fill(order, order.ticks if is_maker else best, lots, is_maker=is_maker)
+            changed: tuple[dict[int, int], dict[int, int]] = ({}, {})
+            changed[s][best] = book.sides[s][best] - lots
+            events += self._change(symbol, changed)
+        return events
+
+    def _fillable(self, order: Order) -> int:
+        """Lots of it that may still be filled."""
+        return order.left
+
+    def _fill(self, order: Order, ticks: int, lots: int, *, is_maker: bool) -> list[Event]:
+        instrument = order.instrument
+        fee, fee_asset, profit = self._settle(order, ticks, lots, is_maker=is_maker)
+        fill = Fill(next(self._trade_ids[instrument.symbol]), ticks, lots, fee, fee_asset, is_maker, profit)
         order.fills.append(fill)
         order.filled_lots += lots
-        order.quote_filled += quote
+        order.quote_filled += instrument.price(ticks) * instrument.quantity(lots)
         order.status = Status.FILLED if order.left == 0 else Status.PARTIALLY_FILLED
         self.books[instrument.symbol].last_ticks = ticks
         aggressor = order.side if not is_maker else Side(-order.side)
@@ -348,11 +256,7 @@ class Exchange:
         return _report(order, status.value)
 
     def _release(self, order: Order) -> None:
-        instrument = order.instrument
-        balance = order.account.balance(instrument.quote if order.side is Side.BUY else instrument.base)
-        balance.locked -= order.locked
-        balance.free += order.locked
-        order.locked = Decimal(0)
+        self._unlock(order)
         del order.account.working[order.order_id]
 
 

@@ -60,7 +60,7 @@ class Faults:
         if self._happens("disconnect"):
             return Passage((), is_broken=True), frame
         late_s = LATE_S * self.chance.random() if self._happens("late-report") else 0.0
-        if '"event"' in frame:
+        if '"event"' in frame or '"e":"ORDER_TRADE_UPDATE"' in frame or '"e":"ACCOUNT_UPDATE"' in frame:
             if self._happens("lost-report"):
                 return Passage(()), frame
             return Passage((late_s, late_s) if self._happens("duplicate-report") else (late_s,)), frame

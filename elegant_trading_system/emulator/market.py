@@ -13,7 +13,9 @@ from ..core.schema import NS_PER_S
 from ..data.tape import ListingSpec
 from ..sim.market_records import LISTED
 from ..sim.market_stream import Chunk, MarketStream
-from .exchange import Event, Exchange, Instrument
+from .exchange import Exchange
+from .orders import Event, Instrument
+from .perpetuals import Perpetuals
 
 MINUTE_MS = 60_000
 NS_PER_MS = 1_000_000
@@ -32,6 +34,7 @@ class Shown(NamedTuple):
 
 VENUES = {
     "binance": Shown(0, "{base}{quote}", Exchange),
+    "binanceusdm": Shown(2, "{base}{quote}", Perpetuals),
     "coinbase": Shown(1, "{base}-{quote}", partial(Exchange, fee_rate=Decimal("0.006"), is_fee_in_quote=True)),
 }
 

@@ -10,10 +10,12 @@ from aiohttp import WSMsgType, web
 
 from ..errors import UserError
 from .binance import BinanceSpot, Reply
-from .binance_streams import ApiSession, MarketSession
-from .exchange import Event
+from .binance_futures import BinanceFutures
+from .binance_streams import ApiSession, MarketSession, Streams
+from .binance_venue import BinanceVenue
 from .faults import Faults, Passage
 from .market import SimulatedMarket
+from .orders import Event
 
 LOOPBACK = "127.0.0.1"
 STEP_S = 0.01  # how often the market is looked at
@@ -57,19 +59,12 @@ async def serving(app: web.Application, port: int = 0) -> AsyncIterator[int]:
         await runner.cleanup()
 
 
-def binance_app(venue: BinanceSpot, faults: Faults) -> web.Application:
-    """Binance Spot: market streams, WebSocket API and REST."""
+def _binance_app(venue: BinanceVenue, faults: Faults, api_path: str, rest_paths: Iterable[str]) -> web.Application:
+    """REST and WebSocket API of either."""
     app = web.Application(client_max_size=FRAME_BYTES_MAX)
 
     async def rest(request: web.Request) -> web.Response:
         return await answer(venue.http, request)
-
-    async def streams(request: web.Request) -> web.WebSocketResponse:
-        def opened(send: Callable[[str], None]) -> MarketSession:
-            return venue.streams.open_market(send, request.path, request.query.get("streams", ""))
-
-        line = Line(lambda text: (faults.market(), text))
-        return await line.converse(request, opened, lambda session, text: session.receive(text), venue.streams.close)
 
     async def api(request: web.Request) -> web.WebSocketResponse:
         def heard(session: ApiSession, text: str) -> None:
@@ -82,11 +77,43 @@ def binance_app(venue: BinanceSpot, faults: Faults) -> web.Application:
         line = Line(faults.answer)
         return await line.converse(request, venue.streams.open_api, heard, venue.streams.close)
 
-    app.router.add_get("/ws-api/v3", api)
-    for path in ("/ws", "/ws/{tail:.*}", "/stream", "/stream/{tail:.*}"):
-        app.router.add_get(path, streams)
-    for path in ("/api/v3/{tail:.*}", "/sapi/v1/{tail:.*}"):
-        app.router.add_route("*", path, rest)
+    app.router.add_get(api_path, api)
+    for path in rest_paths:
+        app.router.add_route("*", f"{path}/{{tail:.*}}", rest)
+    return app
+
+
+def _add_streams(
+    app: web.Application, paths: Iterable[str], streams: Streams, passage_of: Callable[[str], tuple[Passage, str]]
+) -> None:
+    """Connections on which the venue speaks without being asked."""
+
+    async def converse(request: web.Request) -> web.WebSocketResponse:
+        def opened(send: Callable[[str], None]) -> MarketSession:
+            query = request.query
+            return streams.open_market(send, request.path, query.get("streams", ""), query.get("listenKey", ""))
+
+        line = Line(passage_of)
+        return await line.converse(request, opened, lambda session, text: session.receive(text), streams.close)
+
+    for path in paths:
+        app.router.add_get(path, converse)
+        app.router.add_get(f"{path}/{{tail:.*}}", converse)
+
+
+def binance_app(venue: BinanceSpot, faults: Faults) -> web.Application:
+    """Binance Spot: market streams, WebSocket API and REST."""
+    app = _binance_app(venue, faults, "/ws-api/v3", ("/api/v3", "/sapi/v1"))
+    _add_streams(app, ("/ws", "/stream"), venue.streams, lambda text: (faults.market(), text))
+    return app
+
+
+def binance_futures_app(venue: BinanceFutures, faults: Faults) -> web.Application:
+    """Binance USD-M: three groups of streams, of which the private one tells of orders."""
+    app = _binance_app(venue, faults, "/ws-fapi/v1", ("/fapi",))
+    groups = [f"{group}/{kind}" for group in ("", "/public", "/market") for kind in ("ws", "stream")]
+    _add_streams(app, groups, venue.streams, lambda text: (faults.market(), text))
+    _add_streams(app, ("/private/ws", "/private/stream"), venue.streams, faults.answer)
     return app
 
 

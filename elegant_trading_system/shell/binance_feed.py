@@ -43,6 +43,9 @@ class Frame(msgspec.Struct, gc=False):
     data: Data | None = None
 
 
+FRAMES = msgspec.json.Decoder(Frame)
+
+
 class Snapshot(msgspec.Struct, gc=False):
     last_id: int = msgspec.field(name="lastUpdateId")
     bids: msgspec.Raw = msgspec.Raw(b"[]")
@@ -70,13 +73,15 @@ class Listing:
 class BinanceFeed:
     """All instruments of the venue over however many connections."""
 
+    frames: msgspec.json.Decoder[Any] = FRAMES
+
     def __init__(self, sequencer: Sequencer, listings: list[Listing], want_snapshot: Callable[[str], None]) -> None:
         self.sequencer = sequencer
         self.listings = {listing.symbol: listing for listing in listings}
         self.want_snapshot = want_snapshot
         self.counts = Counter[str]()
         self.connections: set[int] = set()  # that are up
-        self._decode = msgspec.json.Decoder(Frame).decode
+        self._decode: Callable[[str | bytes], Any] = self.frames.decode
         self._decode_snapshot = msgspec.json.Decoder(Snapshot).decode
 
     def streams(self) -> str:
@@ -90,16 +95,24 @@ class BinanceFeed:
             if data is None:
                 return
             listing = self.listings[data.s]
-            if data.e == "depthUpdate" and 0 <= data.U <= data.u:
+            if data.e == "depthUpdate" and 0 <= self._first_id(data) <= data.U <= data.u:
                 self._apply_depth(connection, listing, data)
             elif data.e == "trade" and data.t >= 0:
                 self._apply_trade(connection, listing, data)
             elif data.e not in ("depthUpdate", "trade"):
-                self.counts["ignored"] += 1  # a stream we do not use
+                self._note(data)
             else:
                 self.counts["refused"] += 1
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, KeyError, LevelError):
             self.counts["refused"] += 1
+
+    @staticmethod
+    def _first_id(data: Any) -> int:
+        """The number that has to follow the last one for nothing to be missing; negative when the message names none."""
+        return int(data.U)
+
+    def _note(self, data: Any) -> None:  # noqa: ARG002 - some venues say more
+        self.counts["ignored"] += 1  # a stream we do not use
 
     def _apply_depth(self, connection: int, listing: Listing, data: Data) -> None:
         if listing.depth.is_known(connection, data.u):  # the other copy was first: its rows are not even read
@@ -108,7 +121,7 @@ class BinanceFeed:
         self.counts["rounded"] += parsed.rounded
         bids = int(parsed.counts[0])
         rows = Rows(parsed.rows[:bids], parsed.rows[bids:], data.E * NS_PER_MS)
-        verdict, moved = listing.depth.take(connection, Message(data.U, data.u, rows))
+        verdict, moved = listing.depth.take(connection, Message(self._first_id(data), data.u, rows))
         self._publish(Kind.DEPTH, listing, moved)
         if verdict is Verdict.LOST:
             self._lose(listing)
@@ -119,12 +132,18 @@ class BinanceFeed:
         stream = listing.trades
         if stream.last_id < 0:
             stream.last_id = data.t - 1
-        parsed = parse_levels([f'[["{data.p}","{data.q}"]]'.encode()], listing.grid).rows
+        text = f'[["{data.p}","{data.q}"]]' if self._is_print(data) else "[]"
+        parsed = parse_levels([text.encode()], listing.grid).rows
         buys, sells = (NO_ROWS, parsed) if data.m else (parsed, NO_ROWS)
         verdict, moved = stream.take(connection, Message(data.t, data.t, Rows(buys, sells, data.T * NS_PER_MS)))
         self._publish(Kind.TRADE, listing, moved)
         if verdict is Verdict.LOST:
             self._skip_trades(listing)
+
+    @staticmethod
+    def _is_print(_data: Any) -> bool:
+        """Did buyer and seller meet in the market?"""
+        return True
 
     def _skip_trades(self, listing: Listing) -> None:
         """A print lost by both is gone for good: go on behind the hole."""
@@ -135,6 +154,9 @@ class BinanceFeed:
 
     def _publish(self, kind: Kind, listing: Listing, moved: list[Rows]) -> None:
         for buys, sells, ts_venue_ns in moved:
+            if kind is Kind.TRADE and not len(buys) + len(sells):
+                self.counts["off_market"] += 1
+                continue
             self.sequencer.hear(kind, listing.listing_id, buys, sells, ts_venue_ns=ts_venue_ns)
 
     def _lose(self, listing: Listing) -> None:

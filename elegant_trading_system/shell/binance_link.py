@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import Callable, Coroutine
 from decimal import Decimal
 from typing import Any, NamedTuple
+from urllib.parse import urlencode
 
 import aiohttp
 import msgspec
@@ -13,7 +14,8 @@ from ..data.decimals import Grid, parse_levels
 from ..data.tape import ListingSpec
 from ..errors import UserError
 from .binance_feed import BinanceFeed, Listing
-from .binance_gateway import BinanceGateway, signature_of, symbol_of
+from .binance_gateway import BinanceGateway
+from .binance_orders import BinanceOrders, signature_of, symbol_of
 from .link import Bar, Link, OpenOrder
 from .sequencer import Sequencer
 
@@ -28,7 +30,7 @@ SEND_QUEUE = 256
 class Place(NamedTuple):
     """Where a venue is and who we are there."""
 
-    rest: str  # http://127.0.0.1:PORT/api/v3
+    rest: str  # http://127.0.0.1:PORT
     streams: str  # ws://127.0.0.1:PORT
     api: str  # ws://127.0.0.1:PORT/ws-api/v3
     api_key: str
@@ -39,28 +41,30 @@ class BinanceLink(Link):
     """Instruments such as BTCUSDT on Binance Spot."""
 
     name = "binance"
+    prefix = "/api/v3"  # of REST
+    public = ""  # of market streams
 
     def __init__(self, place: Place, symbols: list[str], now_ns: Callable[[], int]) -> None:
         self.place, self.symbols, self.now_ns = place, symbols, now_ns
         self.specs: dict[int, ListingSpec] = {}
         self.feed: BinanceFeed
-        self.gateway: BinanceGateway
+        self.gateway: BinanceOrders
         self._wanted: asyncio.Queue[str] = asyncio.Queue()
         self._outgoing: asyncio.Queue[str] = asyncio.Queue(SEND_QUEUE)
 
     def wire(self, sequencer: Sequencer, specs: dict[int, ListingSpec], epoch: str) -> None:
         self.specs = specs
         listings = [Listing(n, symbol_of(spec), Grid.of(spec.tick_size, spec.lot_size)) for n, spec in specs.items()]
+        self.make(sequencer, listings, epoch)
+
+    def make(self, sequencer: Sequencer, listings: list[Listing], epoch: str) -> None:
+        """Feed and gateway."""
         self.feed = BinanceFeed(sequencer, listings, self._wanted.put_nowait)
-        self.gateway = BinanceGateway(
-            sequencer,
-            specs,
-            self.place.api_key,
-            self.place.secret,
-            epoch,
-            self._outgoing.put_nowait,
-            lambda: self.now_ns() // NS_PER_MS,
-        )
+        key, send = (self.place.api_key, self.place.secret), self._outgoing.put_nowait
+        self.gateway = BinanceGateway(sequencer, self.specs, *key, epoch, send, self.now_ms)
+
+    def now_ms(self) -> int:
+        return self.now_ns() // NS_PER_MS
 
     def command(self, command: Any) -> None:
         self.gateway.command(command)
@@ -104,13 +108,20 @@ class BinanceLink(Link):
         return bars
 
     async def balances(self) -> dict[str, Decimal]:
-        query = f"timestamp={self.now_ns() // NS_PER_MS}"
-        url = f"{self.place.rest}/account?{query}&signature={signature_of(self.place.secret, query)}"
-        account = msgspec.json.decode(await self.get(url, {"X-MBX-APIKEY": self.place.api_key}))
+        account = await self._signed("account")
         return {row["asset"]: Decimal(row["free"]) for row in account["balances"]}
 
     async def _json(self, path: str, **params: Any) -> Any:
-        return msgspec.json.decode(await self.get(f"{self.place.rest}/{path}", **params))
+        return msgspec.json.decode(await self.get(f"{self.place.rest}{self.prefix}/{path}", **params))
+
+    async def _signed(self, path: str) -> Any:
+        url = f"{self.place.rest}{self.prefix}/{path}?{self.sign({})}"
+        return msgspec.json.decode(await self.get(url, {"X-MBX-APIKEY": self.place.api_key}))
+
+    def sign(self, params: dict[str, Any]) -> str:
+        """A query that is ours and of now."""
+        query = urlencode(params | {"timestamp": self.now_ms()})
+        return f"{query}&signature={signature_of(self.place.secret, query)}"
 
     # --- while it runs ----------------------------------------------------------------------------------------
     def order_tasks(self) -> list[Coroutine[Any, Any, None]]:
@@ -128,7 +139,7 @@ class BinanceLink(Link):
     async def _keep_feed(self, connection: int) -> None:
         """One market connection, opened again whenever it ends."""
         await self.keep_connected(
-            f"{self.place.streams}/stream?streams={self.feed.streams()}",
+            f"{self.place.streams}{self.public}/stream?streams={self.feed.streams()}",
             lambda _socket: self.feed.hear_up(connection),
             lambda frame: self.feed.hear(connection, frame),
             lambda: self.feed.hear_down(connection),
@@ -162,7 +173,7 @@ class BinanceLink(Link):
             symbol = await self._wanted.get()
             while True:
                 with contextlib.suppress(UserError):
-                    url = f"{self.place.rest}/depth"
+                    url = f"{self.place.rest}{self.prefix}/depth"
                     if self.feed.hear_snapshot(symbol, await self.get(url, symbol=symbol, limit=SNAPSHOT_LIMIT)):
                         break
                 await asyncio.sleep(SNAPSHOT_PAUSE_S)
@@ -171,17 +182,19 @@ class BinanceLink(Link):
 def spec_of(venue: str, entry: dict[str, Any]) -> ListingSpec:
     """An instrument from exchangeInfo; steps come from its filters, never from its precisions."""
     filters = {one["filterType"]: one for one in entry["filters"]}
-    notional = filters.get("NOTIONAL") or filters.get("MIN_NOTIONAL") or {"minNotional": "0"}
+    notional = filters.get("NOTIONAL") or filters.get("MIN_NOTIONAL") or {}
+    is_perpetual, settle = entry.get("contractType") == "PERPETUAL", entry.get("marginAsset", entry["quoteAsset"])
+    symbol = f"{entry['baseAsset']}/{entry['quoteAsset']}"
     lot = Decimal(filters["LOT_SIZE"]["stepSize"]).normalize()
     return ListingSpec(
         venue=venue,
-        symbol=f"{entry['baseAsset']}/{entry['quoteAsset']}",
-        kind="spot",
+        symbol=f"{symbol}:{settle}" if is_perpetual else symbol,
+        kind="linear" if is_perpetual else "spot",
         base=entry["baseAsset"],
         quote=entry["quoteAsset"],
-        settle=entry["quoteAsset"],
+        settle=settle,
         tick_size=Decimal(filters["PRICE_FILTER"]["tickSize"]).normalize(),
         lot_size=lot,
         lots_min=max(1, int(Decimal(filters["LOT_SIZE"]["minQty"]) / lot)),
-        notional_min=Decimal(notional["minNotional"]),
+        notional_min=Decimal(notional.get("minNotional") or notional.get("notional") or "0"),
     )

@@ -17,12 +17,15 @@ from platformdirs import user_state_path
 from ..config import Config
 from ..errors import ExitCode, UserError
 from . import coinbase_link
+from .binance_futures_link import BinanceFuturesLink
 from .binance_link import BinanceLink, Place
 from .link import Link
 from .paper import PaperLink, PaperVenue
 
+BINANCE_KEYS = ("BINANCE_API_KEY", "BINANCE_SECRET")
 KEYS = {
-    "binance": ("BINANCE_API_KEY", "BINANCE_SECRET"),
+    "binance": BINANCE_KEYS,
+    "binanceusdm": BINANCE_KEYS,
     "coinbase": ("COINBASE_API_KEY", "COINBASE_SECRET"),
 }
 
@@ -115,8 +118,14 @@ def paper_links(venues: dict[str, dict[str, Any]], config: Config, now_ns: Calla
 
 
 def _binance(where: dict[str, Any], api_key: str, secret: str, now_ns: Callable[[], int]) -> Link:
-    place = Place(where["rest"], where["streams"], where["ws_api"], api_key, secret)
-    return BinanceLink(place, where["symbols"], now_ns)
+    root = where["rest"].removesuffix(BinanceLink.prefix)
+    return BinanceLink(Place(root, where["streams"], where["ws_api"], api_key, secret), where["symbols"], now_ns)
+
+
+def _binance_futures(where: dict[str, Any], api_key: str, secret: str, now_ns: Callable[[], int]) -> Link:
+    root = where["rest"].removesuffix(BinanceFuturesLink.prefix)
+    place = Place(root, where["streams"], where["ws_api"], api_key, secret)
+    return BinanceFuturesLink(place, where["symbols"], now_ns)
 
 
 def _coinbase(where: dict[str, Any], api_key: str, secret: str, now_ns: Callable[[], int]) -> Link:
@@ -131,6 +140,12 @@ PUBLIC = {  # market data that needs no key
         "ws_api": "wss://ws-api.binance.com/ws-api/v3",
         "symbol": "{base}USDT",
     },
+    "binanceusdm": {
+        "rest": "https://fapi.binance.com/fapi/v1",
+        "streams": "wss://fstream.binance.com",
+        "ws_api": "wss://ws-fapi.binance.com/ws-fapi/v1",
+        "symbol": "{base}USDT",
+    },
     "coinbase": {
         "rest": "https://api.coinbase.com/api/v3/brokerage",
         "streams": "wss://advanced-trade-ws.coinbase.com",
@@ -140,5 +155,6 @@ PUBLIC = {  # market data that needs no key
 }
 LINKS: dict[str, Callable[[dict[str, Any], str, str, Callable[[], int]], Link]] = {
     "binance": _binance,
+    "binanceusdm": _binance_futures,
     "coinbase": _coinbase,
 }

@@ -67,6 +67,9 @@ class Link(ABC):
     async def remember(self) -> list[Bar]:
         """Complete minute bars from before now, in any order."""
 
+    async def check_account(self) -> None:  # noqa: B027 - most accounts hold nothing that matters
+        """May a new run begin on it? Raises UserError when it holds what the run would know nothing of."""
+
     @abstractmethod
     async def balances(self) -> dict[str, Decimal]:
         """What the account holds free, by asset."""

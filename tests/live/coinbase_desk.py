@@ -18,7 +18,8 @@ from elegant_trading_system.emulator.binance import Key
 from elegant_trading_system.emulator.coinbase import ROOT, Coinbase
 from elegant_trading_system.emulator.coinbase_jwt import new_key
 from elegant_trading_system.emulator.coinbase_streams import Session
-from elegant_trading_system.emulator.exchange import Account, Exchange, Instrument
+from elegant_trading_system.emulator.exchange import Exchange
+from elegant_trading_system.emulator.orders import Account, Instrument
 from elegant_trading_system.shell.coinbase_auth import Signer
 from elegant_trading_system.shell.coinbase_feed import CoinbaseFeed, Listing
 from elegant_trading_system.shell.coinbase_gateway import CoinbaseGateway

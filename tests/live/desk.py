@@ -16,10 +16,13 @@ from elegant_trading_system.data.journal import Journal
 from elegant_trading_system.data.tape import ListingSpec
 from elegant_trading_system.data.universe import build
 from elegant_trading_system.emulator.binance import BinanceSpot, Key
-from elegant_trading_system.emulator.exchange import Account, Exchange, Instrument
+from elegant_trading_system.emulator.binance_venue import BinanceVenue
+from elegant_trading_system.emulator.exchange import Exchange
+from elegant_trading_system.emulator.orders import Account, Instrument
 from elegant_trading_system.shell.binance_feed import BinanceFeed, Listing
 from elegant_trading_system.shell.binance_gateway import BinanceGateway
 from elegant_trading_system.shell.binance_link import spec_of
+from elegant_trading_system.shell.binance_orders import BinanceOrders
 from elegant_trading_system.shell.sequencer import Sequencer
 
 START_NS = 1_760_000_000 * NS_PER_S
@@ -43,15 +46,20 @@ class Clock:
 class Venue:
     """Binance Spot with one customer and one book."""
 
+    prefix = "/api/v3"
+    exchange: Exchange
+    account: Account
+    binance: BinanceVenue
+
     def __init__(self, clock: Clock, **balances: str) -> None:
         self.clock = clock
-        self.exchange = Exchange([BTC])
-        self.account = Account(
-            "one", {asset: Decimal(amount) for asset, amount in (balances or {"USDT": "100000"}).items()}
-        )
+        self.make({asset: Decimal(amount) for asset, amount in (balances or {"USDT": "100000"}).items()})
         self.exchange.accounts["one"] = self.account
-        self.binance = BinanceSpot(self.exchange, {KEY: Key(SECRET, self.account)}, clock)
         self.depth(BIDS, ASKS, is_whole=True)
+
+    def make(self, balances: dict[str, Decimal]) -> None:
+        self.exchange, self.account = Exchange([BTC]), Account("one", balances)
+        self.binance = BinanceSpot(self.exchange, {KEY: Key(SECRET, self.account)}, self.clock)
 
     def depth(self, bids: Any = (), asks: Any = (), *, is_whole: bool = False) -> None:
         self.binance.streams.publish(self.exchange.apply_depth("BTCUSDT", bids, asks, is_whole=is_whole))
@@ -63,7 +71,7 @@ class Venue:
         self.binance.streams.flush_depth()
 
     def get(self, path: str, query: str = "") -> Any:
-        return msgspec.json.decode(self.binance.http("GET", f"/api/v3/{path}", query, "", {}).body)
+        return msgspec.json.decode(self.binance.http("GET", f"{self.prefix}/{path}", query, "", {}).body)
 
     @property
     def spec(self) -> ListingSpec:
@@ -84,13 +92,19 @@ class Outside:
         self.sequencer = Sequencer(self.universe, config, self.journal, venue.clock, self.decided.append)
         listing = Listing(0, "BTCUSDT", Grid.of(self.spec.tick_size, self.spec.lot_size))
         self.listing = listing
-        self.feed = BinanceFeed(self.sequencer, [listing], self.wanted.append)
-        self.gateway = BinanceGateway(
-            self.sequencer, {0: self.spec}, KEY, SECRET, "e1", self.sent.append, lambda: venue.clock() // 1_000_000
+        self.make()
+
+    def make(self) -> None:
+        self.feed = BinanceFeed(self.sequencer, [self.listing], self.wanted.append)
+        self.gateway: BinanceOrders = BinanceGateway(
+            self.sequencer, {0: self.spec}, KEY, SECRET, "e1", self.sent.append, self.now_ms
         )
 
+    def now_ms(self) -> int:
+        return self.venue.clock() // 1_000_000
+
     def snapshot(self) -> bool:
-        body = self.venue.binance.http("GET", "/api/v3/depth", "symbol=BTCUSDT&limit=1000", "", {}).body
+        body = self.venue.binance.http("GET", f"{self.venue.prefix}/depth", "symbol=BTCUSDT&limit=1000", "", {}).body
         return self.feed.hear_snapshot("BTCUSDT", body)
 
     def listen(self, connection: int, passes: Callable[[str], bool] = lambda _frame: True) -> None:
@@ -113,9 +127,19 @@ class Outside:
             sides.append({sign * x: int(lots[x % len(lots)]) for x in range(low_x, best_x + 1) if lots[x % len(lots)]})
         return sides[0], sides[1]
 
-    def command(self, order_id: int, side: Side, ticks: int, lots: int, kind: CommandKind = CommandKind.SEND) -> None:
+    def command(
+        self,
+        order_id: int,
+        side: Side,
+        ticks: int,
+        lots: int,
+        kind: CommandKind = CommandKind.SEND,
+        *,
+        is_exit: bool = False,
+    ) -> None:
         """As the core would have decided it: its own order table knows nothing of it."""
         made = np.zeros(1, COMMAND)[0]
+        made["is_reduce_only"] = is_exit
         made["order_id"], made["side"], made["price_ticks"], made["lots"], made["kind"] = (
             order_id,
             side,

@@ -16,7 +16,7 @@ from elegant_trading_system.core.kinds import BookState, CommandKind, Kind, Oper
 from elegant_trading_system.core.schema import NS_PER_S
 from elegant_trading_system.emulator.binance_streams import ApiSession, MarketSession
 from elegant_trading_system.emulator.faults import HELP, Faults
-from elegant_trading_system.shell.binance_gateway import client_id
+from elegant_trading_system.shell.binance_orders import client_id
 
 from ..builders import loose
 from .desk import Clock, Outside, Venue
@@ -47,11 +47,14 @@ class Result(NamedTuple):
 
 
 class Drill:
+    market_path = "/stream"
+    venue: Venue
+    outside: Outside
+
     def __init__(self, seed: int, folder: Path) -> None:
         self.seed, self.chance, self.clock = seed, random.Random(seed), Clock()
-        self.venue = Venue(self.clock)
         self.config = loose(*SETTINGS)
-        self.outside = Outside(self.venue, self.config, folder)
+        self.make(folder)
         self.outside.sequencer.send = self.decided
         self.faults = Faults(shares(self.chance), seed)
         self.problems: list[str] = []
@@ -61,6 +64,10 @@ class Drill:
         self._due: list[tuple[int, int, Callable[[], None]]] = []
         self._count = 0
         self._lines: dict[str, Any] = {}
+
+    def make(self, folder: Path) -> None:
+        self.venue = Venue(self.clock)
+        self.outside = Outside(self.venue, self.config, folder)
 
     # --- time -------------------------------------------------------------------------------------------------
     def later(self, seconds: float, action: Callable[[], None]) -> None:
@@ -112,7 +119,7 @@ class Drill:
             for delay_s in passage.delays_s:
                 self.later(LINE_S + delay_s, lambda: hear(frame))
 
-        session = self.venue.binance.streams.open_market(told, "/stream", self.outside.feed.streams())
+        session = self.venue.binance.streams.open_market(told, self.market_path, self.outside.feed.streams())
         self._lines[name] = session
         self.outside.feed.hear_up(number)
 
@@ -235,12 +242,8 @@ class Drill:
 
     # --- what must hold -------------------------------------------------------------------------------------------
     def check(self) -> None:
-        trader, universe = self.outside.sequencer.trader, self.outside.universe
-        for asset_id, asset in enumerate(universe.assets):
-            balance = self.venue.account.balance(asset)
-            ours = Decimal(int(trader["balances"][0, asset_id])).scaleb(-universe.decimals[asset])
-            if ours != balance.free + balance.locked:
-                self.problems.append(f"{asset}: ours {ours}, the venue's {balance.free + balance.locked}")
+        trader = self.outside.sequencer.trader
+        self.check_money()
         names = [order.client_id for order in self.venue.account.orders.values()]
         if len(set(names)) < len(names):
             self.problems.append("an order was sent twice")
@@ -257,6 +260,15 @@ class Drill:
         if self.outside.book() != self.venue.exchange.books["BTCUSDT"].sides:
             self.problems.append("our book is not the venue's")
 
+    def check_money(self) -> None:
+        universe = self.outside.universe
+        for asset_id, asset in enumerate(universe.assets):
+            balance = self.venue.account.balance(asset)
+            atoms = int(self.outside.sequencer.trader["balances"][0, asset_id])
+            ours = Decimal(atoms).scaleb(-universe.decimals[asset])
+            if ours != balance.free + balance.locked:
+                self.problems.append(f"{asset}: ours {ours}, the venue's {balance.free + balance.locked}")
+
 
 def shares(chance: random.Random) -> dict[str, float]:
     """Some faults, mild or wild."""
@@ -267,21 +279,21 @@ def shares(chance: random.Random) -> dict[str, float]:
     }
 
 
-def run(seed: int) -> Result:
+def run(seed: int, kind: type[Drill] = Drill) -> Result:
     """One schedule, from its seed alone."""
     with tempfile.TemporaryDirectory() as folder:
-        return Drill(seed, Path(folder)).run()
+        return kind(seed, Path(folder)).run()
 
 
-def main(first: int, last: int) -> int:
+def main(first: int, last: int, kind: type[Drill] = Drill) -> int:
     """Run all seeds, show those that fail with the line that runs one again, and the sums; how many failed."""
     results, failed = [], 0
     for seed in range(first, last):
-        result = run(seed)
+        result = run(seed, kind)
         results.append(result)
         if result.problems or last == first + 1:
             failed += bool(result.problems)
-            sys.stdout.write(f"python -m tests.live.drill {seed}: {result}\n")
+            sys.stdout.write(f"python -m {kind.__module__} {seed}: {result}\n")
     names = ("orders", "fills", "unknown", "gaps")
     sums = ", ".join(f"{sum(getattr(result, name) for result in results):,} {name}" for name in names)
     sys.stdout.write(f"{len(results):,} schedules, {failed} failed; {sums}\n")

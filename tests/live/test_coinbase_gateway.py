@@ -13,7 +13,7 @@ import pytest
 
 from elegant_trading_system.core.kinds import CommandKind, Kind, Side
 from elegant_trading_system.emulator.coinbase import ROOT
-from elegant_trading_system.emulator.exchange import TimeInForce
+from elegant_trading_system.emulator.orders import TimeInForce
 from elegant_trading_system.shell.coinbase_auth import Signer
 from elegant_trading_system.shell.coinbase_link import spec_of
 from elegant_trading_system.shell.coinbase_orders import Request, client_id

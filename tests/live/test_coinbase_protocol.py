@@ -483,7 +483,7 @@ def test_our_messages_have_the_shape_of_recorded_ones() -> None:
 
 
 def test_a_second_customer_s_orders_are_nobody_else_s() -> None:
-    from elegant_trading_system.emulator.exchange import Account
+    from elegant_trading_system.emulator.orders import Account
 
     venue = CoinbaseVenue(Clock())
     made = venue.order("sor_limit_ioc", base_size="0.010", limit_price="60000.1")

@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elegant_trading_system.core.kinds import Side
-from elegant_trading_system.emulator.exchange import (
+from elegant_trading_system.emulator.exchange import Exchange
+from elegant_trading_system.emulator.orders import (
     FINAL,
     Account,
-    Exchange,
     Instrument,
     Order,
     Refusal,

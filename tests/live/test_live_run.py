@@ -146,7 +146,7 @@ def test_the_emulator_says_where_it_is_and_stops_when_told() -> None:
 
 
 def test_a_venue_that_is_not_there_is_said_in_a_sentence(tmp_path: Path) -> None:
-    nowhere = Place("http://127.0.0.1:9/api/v3", "ws://127.0.0.1:9", "ws://127.0.0.1:9/ws-api/v3", "key", "secret")
+    nowhere = Place("http://127.0.0.1:9", "ws://127.0.0.1:9", "ws://127.0.0.1:9/ws-api/v3", "key", "secret")
     with pytest.raises(UserError, match=r"binance: exchangeInfo at http://127\.0\.0\.1:9/api/v3"):
         asyncio.run(LiveRun([BinanceLink(nowhere, ["BTCUSDT"], wall_ns)], loose(), tmp_path).run(1.0))
 

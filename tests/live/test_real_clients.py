@@ -7,6 +7,7 @@ import subprocess
 import sys
 import venv
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -39,19 +40,19 @@ def python_of(client: str) -> Path:
 
 
 @pytest.fixture(scope="module")
-def venues() -> Iterator[dict[str, str]]:
+def venues() -> Iterator[dict[str, Any]]:
     command = [sys.executable, "-m", "elegant_trading_system", "emulator"]
     command += ["--instruments", "BTC,ETH", "--history", "30", "--capital", "50000000"]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as running:
         assert running.stdout is not None
-        yield {name: json.dumps(place) for name, place in json.loads(running.stdout.readline())["venues"].items()}
+        yield json.loads(running.stdout.readline())["venues"]
         running.send_signal(signal.SIGINT)
         assert running.wait(30) == 0
 
 
-def talk(client: str, script: str, where: str) -> dict[str, Any]:
+def talk(client: str, script: str, where: dict[str, Any]) -> dict[str, Any]:
     """What the client saw; its own complaint when it failed."""
-    command = [str(python_of(client)), str(HERE / script), where]
+    command = [str(python_of(client)), str(HERE / script), json.dumps(where)]
     said = subprocess.run(command, capture_output=True, text=True, timeout=TALK_S, check=False)
     assert said.returncode == 0, said.stderr[-3000:]
     found: dict[str, Any] = json.loads(said.stdout.splitlines()[-1])
@@ -59,7 +60,7 @@ def talk(client: str, script: str, where: str) -> dict[str, Any]:
 
 
 @pytest.mark.spec("X2", "M1", "E2")
-def test_ccxt_keeps_the_book_in_step_trades_and_calls_refusals_by_their_types(venues: dict[str, str]) -> None:
+def test_ccxt_keeps_the_book_in_step_trades_and_calls_refusals_by_their_types(venues: dict[str, Any]) -> None:
     found = talk("ccxt", "with_ccxt.py", venues["binance"])
     assert found["precision"]["price"] == 4.0
     assert found["crossed"] == 0
@@ -87,7 +88,7 @@ def test_ccxt_keeps_the_book_in_step_trades_and_calls_refusals_by_their_types(ve
 
 
 @pytest.mark.spec("X2", "M1", "E2")
-def test_python_binance_keeps_the_book_trades_and_hears_of_its_orders(venues: dict[str, str]) -> None:
+def test_python_binance_keeps_the_book_trades_and_hears_of_its_orders(venues: dict[str, Any]) -> None:
     found = talk("python-binance", "with_python_binance.py", venues["binance"])
     assert found["crossed"] == 0
     assert min(found["depth"]) > 10
@@ -107,7 +108,55 @@ def test_python_binance_keeps_the_book_trades_and_hears_of_its_orders(venues: di
 
 
 @pytest.mark.spec("X2", "M1", "E2")
-def test_the_venue_s_own_library_keeps_coinbase_s_book_trades_and_hears_of_its_orders(venues: dict[str, str]) -> None:
+def test_ccxt_keeps_a_perpetual_s_book_trades_it_and_calls_refusals_by_their_types(venues: dict[str, Any]) -> None:
+    found = talk("ccxt", "with_ccxt_futures.py", venues["binanceusdm"])
+    assert found["market"] == [True, 1.0, 0.01, 5.0]
+    assert (found["leverage"], found["crossed"]) == (10, 0)
+    assert found["nonces"] == sorted(set(found["nonces"])), "no gap: it would have raised ChecksumError"
+    assert any(later - before > 2 for before, later in pairwise(found["nonces"]))
+    assert (found["filled"], found["partly"], found["missed"]) == (["closed", 0.03], ["expired", True], "expired")
+    assert (found["open"], found["cancelled"], found["by_socket"]) == (["resting"], "canceled", "closed")
+    assert (found["fetched"], found["closing"], found["fees"]) == (["closed", True], True, ["USDT"])
+    assert found["position"][:2] == ["long", True]
+    assert found["funding"] == [0.0001, 0]
+    assert (found["duplicate"], found["trades"] > 0) == ("InvalidOrder", True)
+    assert found["errors"] == {
+        "funds": "InsufficientFunds",
+        "unknown": "OrderNotFound",
+        "notional": "InvalidOrder",
+        "taking": "OrderNotFillable",
+        "whole or nothing": "OrderNotFillable",
+        "margin mode": "MarginModeAlreadySet",
+        "signature": "AuthenticationError",
+    }
+    told = [(name, status) for name, status, _ in found["events"]]
+    assert told[:2] == [("whole", "open"), ("whole", "closed")]
+    assert {("partly", "expired"), ("missed", "expired"), ("resting", "canceled"), ("closing", "closed")} <= set(told)
+
+
+@pytest.mark.spec("X2", "M1", "E2")
+def test_python_binance_trades_perpetuals_and_hears_of_its_orders_by_listen_key(venues: dict[str, Any]) -> None:
+    found = talk("python-binance", "with_python_binance_futures.py", venues["binanceusdm"])
+    assert (found["crossed"], found["depth"]) == (0, [10, 10])
+    assert {"LOT_SIZE", "MIN_NOTIONAL", "PERCENT_PRICE", "PRICE_FILTER"} <= set(found["filters"])
+    assert (found["mode"], found["margin"], found["leverage"]) == (-4059, -4046, 8)
+    assert (found["mark"], found["aggregate"]) == ("markPriceUpdate", "aggTrade")
+    assert found["filled"] == ["FILLED", "0.03", False], "an answer names no average price"
+    assert (found["partly"], found["resting"], found["cancelled"]) == (["EXPIRED", True], ["NEW", 1], "CANCELED")
+    assert (found["queried"], found["by_socket"]) == (["FILLED", True], "FILLED")
+    assert found["position"] == [True, True]
+    assert found["klines"] > 30
+    assert found["codes"] == {
+        "margin": -2019, "reduce": -2022, "tick": -4014, "lot": -1111, "all": -5021, "post": -5022,
+        "unknown": -2011, "missing": -2013, "symbol": -1121,
+    }  # fmt: skip
+    steps = [(name, step, status) for name, step, status in found["events"]]
+    assert [step for step in steps if step[0] == "whole"] == [("whole", "NEW", "NEW"), ("whole", "TRADE", "FILLED")]
+    assert [step for name, *step in steps if name == "partly"][-1] == ["EXPIRED", "EXPIRED"]
+    assert ("account", "ORDER", "BTCUSDT") in steps
+
+
+def test_the_venue_s_own_library_keeps_coinbase_s_book_trades_and_hears_of_its_orders(venues: dict[str, Any]) -> None:
     found = talk("coinbase-advanced", "with_coinbase_advanced.py", venues["coinbase"])
     assert found["product"] == ["BTC", "USD", "online"]
     assert (found["permissions"], found["fee"]) == (True, "0.006")
@@ -139,7 +188,7 @@ def test_the_venue_s_own_library_keeps_coinbase_s_book_trades_and_hears_of_its_o
 
 
 @pytest.mark.spec("X2", "M1", "E2")
-def test_ccxt_keeps_coinbase_s_book_trades_and_hears_of_its_orders(venues: dict[str, str]) -> None:
+def test_ccxt_keeps_coinbase_s_book_trades_and_hears_of_its_orders(venues: dict[str, Any]) -> None:
     found = talk("ccxt", "with_ccxt_coinbase.py", venues["coinbase"])
     assert found["crossed"] == 0
     assert found["levels"] > 10

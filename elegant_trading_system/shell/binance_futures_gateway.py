@@ -1,0 +1,190 @@
+"""Orders to Binance USD-M over ws-fapi, and what it says of them on the user stream, without a socket.
+
+Answers carry no fills: these come on another connection, sooner or later than the answer, and over REST when they seem
+to be lost. Funding comes there too. What closes a position without an order of ours (liquidation, deleveraging) halts
+entries: our books are then wrong and a person must look.
+"""
+
+from collections import Counter
+from collections.abc import Callable
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Any
+
+import msgspec
+
+from ..core.kinds import Kind, OperatorCommand, RejectReason
+from ..data.tape import ListingSpec
+from .binance_futures_setup import ListenKey
+from .binance_orders import NS_PER_MS, OK, UNKNOWN_CODES, UNREADABLE, BinanceOrders, Json, Sent, symbol_of
+from .sequencer import Sequencer
+
+DUPLICATE = -4116  # an order of this name is there: it must be asked about, not sent again
+REASONS = {-2018: RejectReason.BALANCE, -2019: RejectReason.BALANCE, -2022: RejectReason.REDUCE_ONLY}
+FILLS = ("TRADE", "CALCULATED")  # the second is a liquidation's
+FORCED = ("autoclose-", "adl_autoclose", "settlement_autoclose-")
+FUNDING_SLOT_MS = 3_600_000  # payments are hours apart: the same amount twice within one is told twice
+REMEMBERED_MAX = 10_000
+INCOME_ROWS_MAX = 1000  # of one answer
+Request = Callable[[str, str, str, Json], None]  # name, method, path, parameters; the answer comes to hear_reply
+Payment = tuple[str, Decimal, int]  # asset, amount, hour
+
+
+class Payments:
+    """Funding, told as events and listed over REST: each payment counts once, whichever said it first."""
+
+    def __init__(self) -> None:
+        self._counted, self._told = Counter[Payment](), Counter[Payment]()
+        self._events: dict[tuple[str, str, int], None] = {}
+
+    def is_new(self, asset: str, amount: str, wallet: str, ts_ms: int) -> bool:
+        """An event. A copy of one leaves the same wallet behind, another payment does not."""
+        event, payment = (asset, wallet, ts_ms), _payment(asset, amount, ts_ms)
+        if event in self._events:
+            return False
+        self._events[event] = None
+        if len(self._events) > REMEMBERED_MAX:
+            del self._events[next(iter(self._events))]
+        self._told[payment] += 1
+        if self._told[payment] <= self._counted[payment]:
+            return False
+        self._counted[payment] += 1
+        return True
+
+    def missing(self, rows: list[Json]) -> list[Payment]:
+        """The list since the session began: what no event has told."""
+        listed = Counter(_payment(row["asset"], row["income"], int(row["time"])) for row in rows)
+        found = [payment for payment, count in listed.items() for _ in range(count - self._counted[payment])]
+        self._counted |= listed
+        return found
+
+
+def _payment(asset: str, amount: str, ts_ms: int) -> Payment:
+    return asset, Decimal(amount), (ts_ms + FUNDING_SLOT_MS // 2) // FUNDING_SLOT_MS
+
+
+class BinanceFuturesGateway(BinanceOrders):
+    """One account's orders on the venue's perpetuals."""
+
+    response = "RESULT"
+    unclear_codes = (*UNKNOWN_CODES, DUPLICATE)
+    reasons = MappingProxyType(REASONS)
+
+    def __init__(
+        self,
+        sequencer: Sequencer,
+        specs: dict[int, ListingSpec],
+        api_key: str,
+        secret: str,
+        epoch: str,
+        send: Callable[[str], None],
+        now_ms: Callable[[], int],
+        request: Request,
+        notice: Callable[[str], None] = lambda _text: None,
+    ) -> None:
+        super().__init__(sequencer, specs, api_key, secret, epoch, send, now_ms)
+        self.payments, self.listen_key = Payments(), ListenKey()
+        self._request, self._notice = request, notice
+        self._began_ms = now_ms()
+
+    def _order(self, sent: Sent, command: Any) -> Json:
+        """An exit may close, never open: the venue refuses what would."""
+        params = super()._order(sent, command)
+        return params | {"reduceOnly": "true"} if command["is_reduce_only"] else params
+
+    def _may_ask(self, what: str) -> bool:
+        """Behind the answer to an order its fills are on their way, if somebody listens."""
+        return what == "status" or (what == "place" and not self.is_subscribed)
+
+    def _ask_fills(self, sent: Sent) -> None:
+        params = {"symbol": symbol_of(self.specs[sent.listing_id]), "orderId": sent.venue_id}
+        self._request(f"trades {sent.order_id}", "GET", "v1/userTrades", params)
+
+    def _apply_message(self, message: Json) -> None:
+        self._apply_answer(message)
+
+    # --- the user stream --------------------------------------------------------------------------------------
+    def hear_user_up(self) -> None:
+        """The user stream is open: what was said while it was not is asked for."""
+        self.is_subscribed = True
+        self.ask_income()
+        if self.is_connected:
+            for sent in [sent for sent in self.orders.values() if not sent.is_done]:
+                self._ask(f"status {sent.order_id}", "order.status", self._named(sent.order_id))
+
+    def ask_income(self) -> None:
+        """Funding whose event was lost shows in no answer to anything else: ask now and then."""
+        params = {"incomeType": "FUNDING_FEE", "startTime": self._began_ms, "limit": INCOME_ROWS_MAX}
+        self._request("income", "GET", "v1/income", params)
+
+    def hear_user_down(self) -> None:
+        self.is_subscribed = False
+
+    def hear_event(self, frame: str | bytes) -> None:
+        """One frame of the user stream; what cannot be read is counted."""
+        try:
+            event = msgspec.json.decode(frame)
+            if event["e"] == "listenKeyExpired":  # the connection stays open and says nothing more
+                self.listen_key.expire()
+            elif event["e"] == "ORDER_TRADE_UPDATE":
+                self._apply_order_event(event["o"])
+            elif event["e"] == "ACCOUNT_UPDATE" and event["a"]["m"] == "FUNDING_FEE":
+                for row in event["a"]["B"]:
+                    if self.payments.is_new(row["a"], row["bc"], row["wb"], int(event["T"])):
+                        self._fund(row["a"], Decimal(row["bc"]), int(event["T"]) * NS_PER_MS)
+        except UNREADABLE:
+            self.counts["refused"] += 1
+
+    def _apply_order_event(self, order: Json) -> None:
+        own, is_fill = str(order["c"]), order["x"] in FILLS
+        if own.startswith(FORCED) and is_fill:
+            self._halt(order)
+        sent = self._own(own)
+        if sent is None:
+            return
+        if order["s"] != symbol_of(self.specs[sent.listing_id]):
+            raise ValueError("an order of ours on another instrument")
+        ts_ns = int(order["T"]) * NS_PER_MS
+        if is_fill:
+            self._fill(sent, int(order["t"]), order["L"], order["l"], order["n"], order["N"], ts_ns)
+        sent.venue_id = int(order["i"])
+        self._settle(sent, order["X"], Decimal(order["z"]), ts_ns)
+
+    def _halt(self, order: Json) -> None:
+        """The venue has closed what we hold: nothing is opened any more."""
+        self.counts["forced"] += 1
+        self._notice(
+            f"{order['s']}: the venue itself has traded {order['S']} {order['l']} at {order['L']} ({order['c']})"
+        )
+        if self.counts["forced"] == 1:
+            self.sequencer.hear(Kind.OPERATOR, 0, code=OperatorCommand.HALT)
+
+    def _fund(self, asset: str, amount: Decimal, ts_ns: int) -> None:
+        universe = self.sequencer.universe
+        settled = [listing_id for listing_id, spec in self.specs.items() if spec.settle == asset]
+        if not settled:
+            self.counts["foreign"] += 1
+            return
+        self.sequencer.hear(
+            Kind.FUNDING,
+            settled[0],  # the venue does not say whose; the ledger is the asset's
+            ts_venue_ns=ts_ns,
+            atoms=int(amount * 10 ** universe.decimals[asset]),
+            asset_id=universe.assets.index(asset),
+        )
+
+    # --- answers over REST ------------------------------------------------------------------------------------
+    def hear_reply(self, name: str, status: int, body: bytes) -> None:
+        """What came of a request; one that failed is asked again when the core asks."""
+        what, _, number = name.partition(" ")
+        try:
+            rows = msgspec.json.decode(body)
+            if status != OK:
+                self.counts["unclear"] += 1
+            elif what == "trades":
+                self._apply_trades(self.orders[int(number)], rows)
+            elif what == "income":
+                for asset, amount, _ in self.payments.missing(rows):
+                    self._fund(asset, amount, 0)
+        except UNREADABLE:
+            self.counts["refused"] += 1

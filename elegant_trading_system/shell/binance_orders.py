@@ -1,0 +1,287 @@
+"""Orders to a venue of Binance's over its WebSocket API, without a socket: what Spot and USD-M have in common.
+
+An order is known to the venue by an id made of the session's epoch and our own number: it is never used again. Fills
+come more than once: each counts once, by its trade id. An answer that leaves open whether the order exists changes
+nothing: the core will ask.
+"""
+
+import hashlib
+import hmac
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, ClassVar
+
+import msgspec
+import numpy as np
+
+from ..core.kinds import CommandKind, Kind, RejectReason
+from ..core.schema import LEVEL
+from ..data.tape import ListingSpec
+from .link import FillKey, OpenOrder
+from .sequencer import NO_ROWS, Sequencer
+
+Json = dict[str, Any]
+NS_PER_MS = 1_000_000
+RECEIVE_WINDOW_MS = 5000
+ORDERS_MAX = 10_000  # remembered, so that a late copy of a report is known for one
+ABSENCE_MS = 20_000  # receive window, the engine's own ten seconds, and some: only then "no such order" is believed
+FINAL = ("FILLED", "CANCELED", "EXPIRED", "REJECTED", "EXPIRED_IN_MATCH")
+OK, UNCLEAR_STATUS = 200, 500  # from 500 on the venue does not know itself what became of the request
+NO_SUCH_ORDER = -2013
+UNKNOWN_CODES = (-1000, -1001, -1006, -1007)  # the venue does not know what became of the order
+UNREADABLE = (
+    msgspec.DecodeError,
+    UnicodeDecodeError,
+    RecursionError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    ValueError,
+    ArithmeticError,
+)
+
+
+@dataclass
+class Sent:
+    """An order as far as the venue has spoken of it."""
+
+    order_id: int
+    listing_id: int
+    side: int
+    lots: int
+    ts_ms: int
+    name: str  # the venue's word for it
+    heard: Counter[FillKey] = field(default_factory=Counter)  # fills of before a crash, whose trade ids are forgotten
+    trades: set[int] = field(default_factory=set)
+    filled_lots: int = 0
+    venue_id: int = -1  # the venue's own number for it
+    is_acknowledged: bool = False
+    is_done: bool = False
+
+
+class BinanceOrders(ABC):
+    """One account's orders on a venue's instruments."""
+
+    response: ClassVar[str]  # what the venue shall say of an order it has taken
+    unclear_codes: ClassVar[tuple[int, ...]] = UNKNOWN_CODES
+    reasons: ClassVar[Mapping[int, RejectReason]] = {}  # other than the venue's own
+
+    def __init__(
+        self,
+        sequencer: Sequencer,
+        specs: dict[int, ListingSpec],
+        api_key: str,
+        secret: str,
+        epoch: str,
+        send: Callable[[str], None],
+        now_ms: Callable[[], int],
+    ) -> None:
+        self.sequencer = sequencer
+        self.specs = specs
+        self.epoch = epoch
+        self.orders: dict[int, Sent] = {}
+        self.counts = Counter[str]()
+        self.is_subscribed = False
+        self.is_connected = False
+        self._restored: list[Sent] = []  # of before a crash
+        self._unsent: list[Sent] = []  # decided while there was no connection: certain never to have left
+        self._api_key, self._secret = api_key, secret
+        self._send, self._now_ms = send, now_ms
+
+    # --- what each venue does in its own way ------------------------------------------------------------------
+    @abstractmethod
+    def _ask_fills(self, sent: Sent) -> None:
+        """The venue has filled more than we have heard of."""
+
+    @abstractmethod
+    def _apply_message(self, message: Json) -> None:
+        """A frame of the order connection, decoded."""
+
+    def _may_ask(self, what: str) -> bool:
+        """Are fills that this answer knows of, and we do not, lost rather than on their way?"""
+        return what != "settled"
+
+    # --- asking -----------------------------------------------------------------------------------------------
+    def hear_up(self) -> None:
+        """A connection for orders is open."""
+        self.is_connected = True
+
+    def hear_down(self) -> None:
+        """The connection is gone. What was on its way is unknown, and is asked about in time."""
+        self.is_connected = False
+
+    def check_unsent(self) -> None:
+        """Orders that never left are refused by us. Not at once: they were decided inside a step of the core."""
+        while self._unsent:
+            self._end(self._unsent.pop(0), Kind.REJECTED, RejectReason.VENUE)
+
+    def command(self, command: Any) -> None:
+        """What the core has decided leaves for the venue."""
+        listing_id, order_id = int(command["listing_id"]), int(command["order_id"])
+        if int(command["kind"]) == CommandKind.QUERY:
+            if self.is_connected:
+                self._ask(f"status {order_id}", "order.status", self._named(order_id))
+            return
+        lots, side = int(command["lots"]), int(command["side"])
+        oldest = next(iter(self.orders.values()), None)
+        if len(self.orders) >= ORDERS_MAX and oldest is not None and oldest.is_done:
+            del self.orders[oldest.order_id]
+        name = client_id(self.epoch, order_id)
+        sent = self.orders[order_id] = Sent(order_id, listing_id, side, lots, self._now_ms(), name)
+        if not self.is_connected:  # sent later, it would meet another market
+            self.counts["unsent"] += 1
+            self._unsent.append(sent)
+            return
+        self._ask(f"place {order_id}", "order.place", self._order(sent, command))
+
+    def _order(self, sent: Sent, command: Any) -> Json:
+        spec = self.specs[sent.listing_id]
+        return {
+            "symbol": symbol_of(spec),
+            "side": "BUY" if sent.side > 0 else "SELL",
+            "type": "LIMIT",
+            "timeInForce": "IOC",
+            "price": f"{int(command['price_ticks']) * spec.tick_size:f}",
+            "quantity": f"{sent.lots * spec.lot_size:f}",
+            "newClientOrderId": sent.name,
+            "newOrderRespType": self.response,
+            "recvWindow": RECEIVE_WINDOW_MS,
+        }
+
+    def restore(self, orders: list[OpenOrder]) -> None:
+        """Orders of before a crash are known again, each under the name it was sent by."""
+        for order_id, listing_id, side, lots, filled_lots, ts_sent_ns, epoch, fills in orders:
+            name = client_id(epoch, order_id)
+            sent = Sent(order_id, listing_id, side, lots, ts_sent_ns // NS_PER_MS, name, fills, filled_lots=filled_lots)
+            self.orders[order_id] = sent
+            self._restored.append(sent)
+
+    def unsettled(self) -> int:
+        """Restored orders without the venue's last word; it is asked again about each."""
+        self._restored = [sent for sent in self._restored if not sent.is_done]
+        if self.is_subscribed and self.is_connected:
+            for sent in self._restored:
+                self._ask(f"status {sent.order_id}", "order.status", self._named(sent.order_id))
+        return len(self._restored)
+
+    def _named(self, order_id: int) -> Json:
+        sent = self.orders[order_id]
+        return {"symbol": symbol_of(self.specs[sent.listing_id]), "origClientOrderId": sent.name}
+
+    def _ask(self, request_id: str, method: str, params: Json) -> None:
+        signed = params | {"apiKey": self._api_key, "timestamp": self._now_ms()}
+        payload = "&".join(f"{name}={signed[name]}" for name in sorted(signed))
+        signed["signature"] = signature_of(self._secret, payload)
+        self._send(msgspec.json.encode({"id": request_id, "method": method, "params": signed}).decode())
+
+    # --- hearing ----------------------------------------------------------------------------------------------
+    def hear(self, frame: str | bytes) -> None:
+        """One frame of the order connection; what cannot be read is counted."""
+        try:
+            self._apply_message(msgspec.json.decode(frame))
+        except UNREADABLE:
+            self.counts["refused"] += 1
+
+    def _own(self, name: str) -> Sent | None:
+        """The order of ours with this name; somebody else's is counted."""
+        number = name.rpartition("-")[2]
+        sent = self.orders.get(int(number)) if number.isdecimal() else None
+        if sent is not None and sent.name == name:
+            return sent
+        self.counts["foreign"] += 1
+        return None
+
+    def _apply_answer(self, message: Json) -> None:
+        what, _, number = str(message.get("id")).partition(" ")
+        sent = self.orders.get(int(number or 0))
+        if sent is None:
+            return
+        if "error" in message:
+            self._apply_refusal(what, sent, int(message["status"]), int(message["error"]["code"]))
+        elif what == "trades":
+            self._apply_trades(sent, message["result"])
+        else:
+            result = message["result"]
+            for row in result.get("fills", []):
+                self._fill(sent, row["tradeId"], row["price"], row["qty"], row["commission"], row["commissionAsset"], 0)
+            sent.venue_id = int(result["orderId"])
+            self._settle(sent, result["status"], Decimal(result["executedQty"]), 0, may_ask=self._may_ask(what))
+
+    def _apply_trades(self, sent: Sent, rows: list[Json]) -> None:
+        """The fills that were asked for; is the order done with them?"""
+        for row in rows:
+            self._fill(sent, row["id"], row["price"], row["qty"], row["commission"], row["commissionAsset"], 0)
+        self._ask(f"settled {sent.order_id}", "order.status", self._named(sent.order_id))
+
+    def _apply_refusal(self, what: str, sent: Sent, status: int, code: int) -> None:
+        """A clear no ends the order; an unclear one leaves it to be asked about."""
+        is_refused = what == "place" and status < UNCLEAR_STATUS and code not in self.unclear_codes
+        is_absent = what == "status" and code == NO_SUCH_ORDER and self._now_ms() - sent.ts_ms > ABSENCE_MS
+        if is_refused or is_absent:
+            self._end(sent, Kind.REJECTED, self.reasons.get(code, RejectReason.VENUE))
+        else:
+            self.counts["unclear"] += 1
+
+    def _fill(self, sent: Sent, trade_id: int, price: str, quantity: str, fee: str, asset: str, ts_ns: int) -> None:
+        if trade_id in sent.trades or sent.is_done:
+            self.counts["repeated_fills"] += 1
+            return
+        spec, universe = self.specs[sent.listing_id], self.sequencer.universe
+        ticks, lots = int(Decimal(price) / spec.tick_size), int(Decimal(quantity) / spec.lot_size)
+        atoms, asset_id = -int(Decimal(fee) * 10 ** universe.decimals[asset]), universe.assets.index(asset)
+        sent.trades.add(trade_id)
+        if sent.heard[ticks, lots, atoms, asset_id] > 0:
+            sent.heard[ticks, lots, atoms, asset_id] -= 1
+            self.counts["repeated_fills"] += 1
+            return
+        row = np.array([(ticks, lots)], LEVEL)
+        sent.filled_lots += lots
+        sent.is_acknowledged = True
+        buys, sells = (row, NO_ROWS) if sent.side > 0 else (NO_ROWS, row)
+        self.sequencer.hear(
+            Kind.FILL,
+            sent.listing_id,
+            buys,
+            sells,
+            ts_venue_ns=ts_ns,
+            order_id=sent.order_id,
+            atoms=atoms,
+            asset_id=asset_id,
+        )
+        sent.is_done = sent.filled_lots == sent.lots
+
+    def _settle(self, sent: Sent, status: str, executed: Decimal, ts_ns: int, *, may_ask: bool = True) -> None:
+        """What the venue says the order has come to; fills we have not heard of are asked for first."""
+        if sent.is_done:
+            return
+        spec = self.specs[sent.listing_id]
+        if executed > sent.filled_lots * spec.lot_size:
+            if may_ask:
+                self.counts["missed_fills"] += 1
+                self._ask_fills(sent)
+        elif status in FINAL:
+            self._end(sent, Kind.REJECTED if status == "REJECTED" else Kind.EXPIRED, RejectReason.NONE, ts_ns)
+        elif not sent.is_acknowledged:
+            sent.is_acknowledged = True
+            self.sequencer.hear(Kind.ACCEPTED, sent.listing_id, ts_venue_ns=ts_ns, order_id=sent.order_id)
+
+    def _end(self, sent: Sent, kind: Kind, reason: RejectReason, ts_ns: int = 0) -> None:
+        sent.is_done = True
+        self.sequencer.hear(kind, sent.listing_id, ts_venue_ns=ts_ns, order_id=sent.order_id, code=reason)
+
+
+def client_id(epoch: str, order_id: int) -> str:
+    """An order's name at the venue: never used again."""
+    return f"ets-{epoch}-{order_id}"
+
+
+def signature_of(secret: str, payload: str) -> str:
+    """HMAC-SHA256 in hexadecimal."""
+    return hmac.new(secret.encode(), payload.encode(), hashlib.sha256).hexdigest()
+
+
+def symbol_of(spec: ListingSpec) -> str:
+    return spec.base + spec.quote
