@@ -48,6 +48,7 @@ class Result(NamedTuple):
 
 class Drill:
     market_path = "/stream"
+    symbol, money = "BTCUSDT", "USDT"
     venue: Venue
     outside: Outside
 
@@ -97,7 +98,7 @@ class Drill:
         self.price += chance.choice([-1, 0, 0, 1])
         bids = [(self.price - k, chance.randrange(1, 5) * lean) for k in range(1, 6)]
         asks = [(self.price + k, chance.randrange(1, 5) * (44 - lean)) for k in range(1, 6)]
-        book = self.venue.exchange.books["BTCUSDT"].sides
+        book = self.venue.exchange.books[self.symbol].sides
         gone_bids = [(ticks, 0) for ticks in book[0] if ticks >= self.price or ticks < self.price - 30]
         gone_asks = [(ticks, 0) for ticks in book[1] if ticks <= self.price or ticks > self.price + 30]
         self.venue.depth(gone_bids + bids, gone_asks + asks)
@@ -236,8 +237,8 @@ class Drill:
         self.carry()
 
     def fund(self) -> None:
-        atoms = int(self.venue.account.balances["USDT"].free * 10 ** self.outside.universe.decimals["USDT"])
-        asset_id = self.outside.universe.assets.index("USDT")
+        atoms = int(self.venue.account.balances[self.money].free * 10 ** self.outside.universe.decimals[self.money])
+        asset_id = self.outside.universe.assets.index(self.money)
         self.outside.sequencer.hear(Kind.TRANSFER, 0, atoms=atoms, asset_id=asset_id)
 
     # --- what must hold -------------------------------------------------------------------------------------------
@@ -257,7 +258,7 @@ class Drill:
             self.problems.append(f"{int(trader['refused_reports'])} reports were refused by the core")
         if self.outside.feed.counts["refused"] or self.outside.gateway.counts["refused"]:
             self.problems.append("a frame was not understood")
-        if self.outside.book() != self.venue.exchange.books["BTCUSDT"].sides:
+        if self.outside.book() != self.venue.exchange.books[self.symbol].sides:
             self.problems.append("our book is not the venue's")
 
     def check_money(self) -> None:
