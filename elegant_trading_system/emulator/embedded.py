@@ -97,11 +97,11 @@ class Embedded:
         publishers, doors = dict[str, Publisher](), list[Door]()
         async with contextlib.AsyncExitStack() as stack:
             for n, (venue, exchange) in enumerate(self.market.exchanges.items()):
-                opened = OPENERS[venue](self.market, self.capital, now_ns, faults)
+                opened = OPENERS[venue](self.market, self.capital, faults.venue_ns, faults)
                 bound = await stack.enter_async_context(serving(opened.app, port + n if port else 0))
                 publishers[venue] = opened.publisher
                 doors.append(Door(venue, f"127.0.0.1:{bound}", list(exchange.instruments), *opened[2:]))
-            moving = asyncio.create_task(keep_moving(self.market, publishers, now_ns))
+            moving = asyncio.create_task(keep_moving(self.market, publishers, now_ns, faults))
             stack.push_async_callback(_stop, moving)
             yield doors
 

@@ -71,6 +71,7 @@ class BinanceFuturesLink(BinanceLink):
 
     async def balances(self) -> dict[str, Decimal]:
         """The wallet; the account is first made what we trade on."""
+        await self.read_clock()
         for request in requests(self.symbols, self.leverage):
             status, body = await self._request(request.method, request.path, request.params)
             check(request, status, body)

@@ -44,7 +44,7 @@ class FuturesVenue(Venue):
 
     def signed(self, method: str, path: str, params: dict[str, Any]) -> tuple[int, bytes]:
         """A request of our customer's; (status, body)."""
-        query = urlencode({**params, "timestamp": self.clock() // 1_000_000})
+        query = urlencode({**params, "timestamp": self.binance.now_ms})
         query = f"{query}&signature={signature_of(SECRET, query)}"
         reply = self.binance.http(method, f"/fapi/{path}", query, "", {"X-MBX-APIKEY": KEY})
         return reply.status, reply.body

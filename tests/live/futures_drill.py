@@ -28,13 +28,22 @@ class FuturesDrill(Drill):
         self.venue.exchange.funding_ms = FUNDING_EVERY_MS
         self.outside = FuturesOutside(self.venue, self.config, folder)
 
+    def held_atoms(self) -> tuple[int, int]:
+        amount = self.venue.account.position(BTC).amount
+        ours = int(self.outside.sequencer.trader["inventory"][0]["held_atoms"])
+        return ours, int(amount * 10 ** self.outside.universe.decimals["BTC"])
+
     def connect_orders(self) -> None:
         super().connect_orders()
         if "user" not in self._lines:
+            self._lines["user"] = None
             self.connect_user()
             self.every(INCOME_MS, self.outside.gateway.ask_income)
 
     def connect_user(self) -> None:
+        if self.faults.is_closed():
+            self.later(0.4, self.connect_user)
+            return
         key, gateway = self.outside.gateway.listen_key, self.outside.gateway
         method = key.due(self.outside.now_ms())
         if method:
@@ -64,7 +73,6 @@ class FuturesDrill(Drill):
             self.later(0.4, self.connect_user)
 
     def carry(self) -> None:
-        super().carry()
         for request in self.outside.requests:
             self.later(LINE_S + self.faults.request_delay_s(), lambda request=request: self.request(*request))  # type: ignore[misc]
         self.outside.requests.clear()
@@ -81,14 +89,14 @@ class FuturesDrill(Drill):
         inventory = trader["inventory"][0]
         held = Decimal(int(inventory["held_atoms"])).scaleb(-self.outside.universe.decimals["BTC"])
         if held != position.amount:
-            self.problems.append(f"position: ours {held}, the venue's {position.amount}")
+            self.watch.fail(f"position: ours {held}, the venue's {position.amount}")
         ours = self.outside.balance() + int(inventory["open_cost"]) * BTC.tick * BTC.lot
         if ours != self.venue.wallet + position.cost:
-            self.problems.append(f"money: ours {ours}, the venue's {self.venue.wallet + position.cost}")
+            self.watch.fail(f"money: ours {ours}, the venue's {self.venue.wallet + position.cost}")
         paid = sum((row.amount for row in self.venue.account.income), Decimal(0))
         funding = Decimal(int(trader["funding_atoms"].sum())).scaleb(-self.outside.universe.decimals["USDT"])
         if funding != paid:
-            self.problems.append(f"funding: ours {funding}, the venue's {paid}")
+            self.watch.fail(f"funding: ours {funding}, the venue's {paid}")
 
 
 if __name__ == "__main__":

@@ -2,8 +2,7 @@
 
 import pytest
 
-from . import drill
-from .coinbase_drill import CoinbaseDrill
+from . import coinbase_drill
 
 CHUNK = 50
 
@@ -11,7 +10,7 @@ CHUNK = 50
 @pytest.mark.spec("E4", "M2", "M3", "P1", "R7")
 @pytest.mark.parametrize("first", range(0, 100, CHUNK))
 def test_whatever_goes_wrong_ours_is_coinbase_s_in_the_end(first: int) -> None:
-    results = [drill.run(seed, CoinbaseDrill) for seed in range(first, first + CHUNK)]
+    results = [coinbase_drill.run(seed) for seed in range(first, first + CHUNK)]
     failed = [f"python -m tests.live.coinbase_drill {one.seed}: {one.problems}" for one in results if one.problems]
     assert not failed, "\n".join(failed)
     assert sum(result.orders for result in results) > 100, "a drill without orders drills nothing"
@@ -21,4 +20,4 @@ def test_whatever_goes_wrong_ours_is_coinbase_s_in_the_end(first: int) -> None:
 
 
 def test_a_schedule_follows_from_its_seed() -> None:
-    assert drill.run(7, CoinbaseDrill) == drill.run(7, CoinbaseDrill)
+    assert coinbase_drill.run(7) == coinbase_drill.run(7)
