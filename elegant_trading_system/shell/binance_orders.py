@@ -32,7 +32,7 @@ FINAL = ("FILLED", "CANCELED", "EXPIRED", "REJECTED", "EXPIRED_IN_MATCH")
 OK, UNCLEAR_STATUS = 200, 500  # from 500 on the venue does not know itself what became of the request
 NO_SUCH_ORDER, OUT_OF_TIME, BANNED = -2013, -1021, -1003
 ROUND_TRIP_MS = 1000  # a clock read over a longer one is too uncertain; so long is waited before asking again
-CLOCK_EVERY_MS = 60_000
+CLOCK_EVERY_MS = 30_000
 BAN_MS, BAN_MAX_MS = 60_000, 3 * 86_400_000
 STAMP_MAX_MS = 2**43
 UNKNOWN_CODES = (-1000, -1001, -1006, -1007)  # the venue does not know what became of the order
@@ -102,7 +102,7 @@ class BinanceOrders(ABC):
         self.check_session()
 
     def check_session(self) -> None:
-        """What a connection needs is asked for until it is there; the clock every minute."""
+        """What a connection needs is asked for until it is there; the clock now and then."""
         is_old = self._now_ms() - self._ts_asked_ms.get("time", 0) > CLOCK_EVERY_MS
         if (is_old or not self._is_clock_known) and self._is_due("time"):
             self._ask_time()

@@ -37,13 +37,12 @@ SETTINGS = (
     "breakers.rejects_max=7",
     "breakers.venue_pause_s=1.0",
 )
-LINGERING: tuple[dict[str, float], ...] = (
-    {},
+LINGERING: tuple[dict[str, float], ...] = (  # what keeps orders in each of their states for a while
+    {"reject": 0.25},
     {"late-report": 0.5},
-    {"lost-answer": 0.4, "lost-report": 0.2},
-    {"late-request": 0.3},
+    {"lost-answer": 0.6, "lost-report": 0.5},
+    {"late-request": 0.3, "reject": 0.2},
 )
-
 COMPANY = {"old-snapshot": {"drop": 0.4}, "stall": {"reject": 0.4}}  # without which they are seldom felt
 
 

@@ -214,11 +214,14 @@ def main(cases: int, names: Iterable[str]) -> None:
         sys.stdout.flush()
 
 
-from .fuzz_subjects import EmulatorSubject, FeedSubject, GatewaySubject  # noqa: E402 - they need what stands above
+from .fuzz_coinbase import CoinbaseFeedSubject  # noqa: E402
+from .fuzz_subjects import EmulatorSubject, FeedSubject, FuturesFeedSubject, GatewaySubject  # noqa: E402 - they need what stands above
 
 ADAPTERS: dict[str, Callable[[Path, random.Random], Subject]] = {
     "binance-feed": FeedSubject,
     "binance-gateway": GatewaySubject,
+    "binanceusdm-feed": FuturesFeedSubject,
+    "coinbase-feed": CoinbaseFeedSubject,
     "binance-emulator": EmulatorSubject,
 }
 

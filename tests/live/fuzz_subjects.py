@@ -15,6 +15,7 @@ from elegant_trading_system.shell.binance_orders import client_id, signature_of
 
 from ..builders import loose
 from .desk import BTC, KEY, SECRET, Clock, Outside, Venue
+from .futures_desk import FuturesOutside, FuturesVenue
 
 Frame = bytes | str
 SYMBOL = "BTCUSDT"
@@ -26,8 +27,14 @@ FRAMES = 20  # remembered
 class Desk:
     """A venue whose market moves, and a trader's outside that does not act."""
 
+    venue: Venue
+    outside: Outside
+
     def __init__(self, folder: Path, chance: random.Random) -> None:
         self.chance = chance
+        self.make(folder)
+
+    def make(self, folder: Path) -> None:
         self.venue = Venue(Clock())
         self.outside = Outside(self.venue, loose(), folder)
 
@@ -53,7 +60,9 @@ class Desk:
 
 
 class FeedSubject(Desk):
-    """BinanceFeed over two connections; half of what is spoilt is a REST book."""
+    """BinanceFeed over two connections; some of what is spoilt is a REST book."""
+
+    market_path = "/stream"
 
     def __init__(self, folder: Path, chance: random.Random) -> None:
         super().__init__(folder, chance)
@@ -62,7 +71,7 @@ class FeedSubject(Desk):
         self.coming: list[bytes] = []
         self.snapshots: list[bytes] = []
         session = self.venue.binance.streams.open_market(
-            lambda frame: self.coming.append(frame.encode()), "/stream", self.feed.streams()
+            lambda frame: self.coming.append(frame.encode()), self.market_path, self.feed.streams()
         )
         assert session.streams
         for connection in (0, 1):
@@ -109,7 +118,7 @@ class FeedSubject(Desk):
             self._deliver()
         assert self.outside.book() == self.venue.exchange.books[SYMBOL].sides
         self.shake()
-        body = self.venue.binance.http("GET", "/api/v3/depth", "symbol=BTCUSDT&limit=20", "", {}).body
+        body = self.venue.binance.http("GET", f"{self.venue.prefix}/depth", "symbol=BTCUSDT&limit=20", "", {}).body
         self.snapshots = [self.snapshots[-1] if self.snapshots else body, body]
         self.feed.check_holes(self.venue.clock())  # what time alone does is no spoilt frame's doing
 
@@ -145,6 +154,16 @@ def is_row(row: Any) -> bool:
         isinstance(row, list) and len(row) == 2
         and all(isinstance(text, str) and text.strip(". ") and NUMBER.fullmatch(text) for text in row)
     )  # fmt: skip
+
+
+class FuturesFeedSubject(FeedSubject):
+    """The same with perpetuals, whose messages name the one before."""
+
+    market_path = "/public/stream"
+
+    def make(self, folder: Path) -> None:
+        venue = FuturesVenue(Clock())
+        self.venue, self.outside = venue, FuturesOutside(venue, loose(), folder)
 
 
 class GatewaySubject(Desk):

@@ -94,6 +94,11 @@ class Watch:
         return BookState(int(self.outside.sequencer.market[0]["books"][0]["state"]))
 
     @property
+    def is_clock_wrong(self) -> bool:
+        offset_ns = self.faults.venue_ns() - self.venue.clock()
+        return abs(offset_ns - self.outside.gateway.offset_ms * 1_000_000) > NS_PER_S
+
+    @property
     def is_silent(self) -> bool:
         return self.venue.clock() - self._heard_ns > SILENCE_NS
 
@@ -158,7 +163,7 @@ class Watch:
         high = ours + int(inventory["working_buy_lots"]) * self._lot_atoms
         if not low <= theirs <= high:
             self.fail(f"after {when}: the venue holds {theirs} atoms for us, we reckon with {low} to {high}")
-        if abs(self.faults.venue_ns() - self.venue.clock() - self.outside.gateway.offset_ms * 1_000_000) > NS_PER_S:
+        if self.is_clock_wrong:
             self._felt["clock-jump"] = self.venue.clock()
         self._felt.update((name, self.venue.clock()) for name in EPISODES if self.faults.holds(name))
         orders = trader["orders"]
@@ -204,5 +209,7 @@ class Watch:
             self.fail("a frame was not understood")
         if self.state is not BookState.LIVE:
             self.fail(f"the book is {self.state.name}")
+        if self.is_clock_wrong:
+            self.fail("the venue's clock is not what we take it for")
         if self.outside.book() != self.venue.exchange.books[SYMBOL].sides:
             self.fail("our book is not the venue's")
