@@ -1,6 +1,7 @@
 """The emulated Coinbase over sockets, and what goes wrong on the way."""
 
 import asyncio
+import itertools
 from collections.abc import Callable
 
 from aiohttp import web
@@ -15,7 +16,7 @@ USER = '"channel":"user"'
 
 def coinbase_app(venue: Coinbase, faults: Faults) -> web.Application:
     """Coinbase Advanced Trade: any path that is no REST is a WebSocket, public and private alike."""
-    app = web.Application(client_max_size=FRAME_BYTES_MAX)
+    app, numbers = web.Application(client_max_size=FRAME_BYTES_MAX), itertools.count()
 
     async def rest(request: web.Request) -> web.StreamResponse:
         is_order = request.method == "POST" and request.path.endswith("/orders")
@@ -33,7 +34,8 @@ def coinbase_app(venue: Coinbase, faults: Faults) -> web.Application:
         return found
 
     async def streams(request: web.Request) -> web.WebSocketResponse:
-        line = Line(lambda text: (passage_of(faults, text), text))
+        number = next(numbers)
+        line = Line(lambda text: (passage_of(faults, text, number), text))
 
         def opened(send: Callable[[str], None]) -> Session:
             return venue.streams.open(send, line.break_off)
@@ -46,10 +48,10 @@ def coinbase_app(venue: Coinbase, faults: Faults) -> web.Application:
     return app
 
 
-def passage_of(faults: Faults, frame: str) -> Passage:
-    """What becomes of a frame: those about orders have faults of their own."""
+def passage_of(faults: Faults, frame: str, line: object = "") -> Passage:
+    """What becomes of a frame on one of the connections: those about orders have faults of their own."""
     if USER not in frame:
-        return faults.market()
+        return faults.market(line)
     if faults.happens("disconnect"):
         return Passage((), is_broken=True)
     if faults.happens("lost-report"):

@@ -56,7 +56,7 @@ class Streams:
         self.exchange = exchange
         self.now_ns = now_ns
         self.account_of = account_of  # by token; raises Unauthorized
-        self.sessions: set[Session] = set()
+        self.sessions: dict[Session, None] = {}  # in the order they were opened
         self.recent = {symbol: deque[Json](maxlen=RECENT_TRADES) for symbol in exchange.instruments}
         self._depth: dict[str, Depth] = {}
         self._trades: dict[str, list[Json]] = {}
@@ -65,11 +65,11 @@ class Streams:
     # --- connections ------------------------------------------------------------------------------------------
     def open(self, send: Send, close: Callable[[], None] = lambda: None) -> Session:
         session = Session(send, close, self.now_ns())
-        self.sessions.add(session)
+        self.sessions[session] = None
         return session
 
     def close(self, session: Session) -> None:
-        self.sessions.discard(session)
+        self.sessions.pop(session, None)
 
     def receive(self, session: Session, frame: str) -> None:
         """Subscribe or unsubscribe; data comes before the acknowledgement."""

@@ -358,8 +358,8 @@ class CoinbaseGateway:
         sent.is_done = sent.filled_lots == sent.lots
 
     def _end_if_over(self, sent: Sent) -> None:
-        """Final, and every fill is known. What it is called matters less than whether anything was filled."""
-        if sent.status and not sent.is_done and sent.filled >= sent.announced:
+        """Every fill is known. What an end is called matters less than whether anything was filled."""
+        if sent.status and not sent.is_done:
             is_refused = sent.status == "FAILED" and sent.filled_lots == 0
             reason = RejectReason.VENUE if is_refused else RejectReason.NONE
             self._end(sent, Kind.REJECTED if is_refused else Kind.EXPIRED, reason)
