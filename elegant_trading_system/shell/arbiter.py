@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Generic, NamedTuple, TypeVar
 
-PENDING_MAX = 1000
+PENDING_MAX = 5000  # a busy tenth of a second has had a thousand prints
 JUMP = (
     10_000_000  # numbers further apart than this do not belong to one count: one of them is nonsense, or it began anew
 )
@@ -132,7 +132,7 @@ class Arbiter(Generic[Payload]):
     def _drain(self) -> list[Payload]:
         moved: list[Payload] = []
         while self.pending:
-            first = min(self.pending)
+            first = self.last_id + 1 if self.last_id + 1 in self.pending else min(self.pending)
             if first > self.last_id + 1:
                 break
             message = self.pending.pop(first)

@@ -8,6 +8,7 @@ from typing import Any
 
 import ccxt.pro as ccxt  # type: ignore[import-not-found]
 
+MUCH = 300  # more than rests within ten ticks, wherever the touch is by then
 BOOKS = 60  # updates to follow
 
 
@@ -60,11 +61,9 @@ async def main(where: dict[str, Any]) -> None:
         ioc = {"timeInForce": "IOC"}
         filled = await exchange.create_order("BTC/USDT", "limit", "buy", 0.01, deep, ioc | {"clientOrderId": "whole"})
         found["filled"] = [filled["status"], filled["filled"], filled["cost"] > 0, len(filled["trades"])]
-        touch, size = (await exchange.watch_order_book("BTC/USDT"))["asks"][0]
-        partly = await exchange.create_order(
-            "BTC/USDT", "limit", "buy", size + 3, touch, ioc | {"clientOrderId": "partly"}
-        )
-        found["partly"] = [partly["status"], 0 < partly["filled"] < size + 3]
+        above = (await exchange.watch_order_book("BTC/USDT"))["asks"][0][0] + 40
+        partly = await exchange.create_order("BTC/USDT", "limit", "buy", MUCH, above, ioc | {"clientOrderId": "partly"})
+        found["partly"] = [partly["status"], 0 < partly["filled"] < MUCH]
         missed = await exchange.create_order(
             "BTC/USDT", "limit", "buy", 0.01, best[0] * 0.9, ioc | {"clientOrderId": "missed"}
         )

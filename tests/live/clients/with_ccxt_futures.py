@@ -53,8 +53,8 @@ async def trade(exchange: Any, found: dict[str, Any]) -> None:
     filled = await send("buy", 0.03, deep, clientOrderId="whole")
     found["filled"] = [filled["status"], filled["filled"]]
     touch, size = (await exchange.watch_order_book(SYMBOL))["asks"][0]
-    partly = await send("buy", round(size + 3, 2), touch, clientOrderId="partly")
-    found["partly"] = [partly["status"], 0 <= partly["filled"] < size + 3]
+    partly = await send("buy", round(size + 30, 2), touch, clientOrderId="partly")
+    found["partly"] = [partly["status"], 0 <= partly["filled"] < size + 30]
     found["missed"] = (await send("buy", 0.03, far, clientOrderId="missed"))["status"]
     resting = await send("buy", 0.03, far, clientOrderId="resting", timeInForce="GTC")
     found["duplicate"] = await kind_of_error(send("buy", 0.03, far, clientOrderId="resting", timeInForce="GTC"))

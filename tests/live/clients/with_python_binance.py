@@ -8,6 +8,7 @@ from typing import Any
 from binance import AsyncClient, BinanceSocketManager, DepthCacheManager  # type: ignore[import-not-found]
 from binance.exceptions import BinanceAPIException  # type: ignore[import-not-found]
 
+MUCH = "300"  # more than rests within ten ticks, wherever the touch is by then
 BOOKS = 40
 
 
@@ -49,14 +50,14 @@ async def main(where: dict[str, Any]) -> None:
         found["filters"] = sorted(rule["filterType"] for rule in info["filters"])
         hearing = asyncio.create_task(hear(BinanceSocketManager(client).user_socket(), seen))
         await follow(client, found)
-        price = f"{found['touch'][1] + 40:.2f}"
+        price = f"{found['touch'][1] + 400:.2f}"
         far = f"{found['touch'][0] - 4000:.2f}"
         order = {"symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "timeInForce": "IOC", "quantity": "0.010"}
         filled = await client.create_order(**order, price=price, newClientOrderId="whole")
         found["filled"] = [filled["status"], filled["executedQty"], filled["fills"][0]["commissionAsset"]]
         ask = (await client.get_order_book(symbol="BTCUSDT", limit=5))["asks"][0]
         partly = await client.create_order(
-            **(order | {"quantity": f"{float(ask[1]) + 3:.3f}"}), price=ask[0], newClientOrderId="partly"
+            **(order | {"quantity": MUCH}), price=f"{float(ask[0]) + 40:.2f}", newClientOrderId="partly"
         )
         found["partly"] = [partly["status"], 0.0 < float(partly["executedQty"]) < float(partly["origQty"])]
         found["missed"] = (await client.create_order(**order, price=far, newClientOrderId="missed"))["status"]
