@@ -99,6 +99,7 @@ class BinanceFeed:
         self.counts["frames"] += 1
         try:
             if not self._hear_usual(connection, frame):
+                self.counts["read_as_json"] += 1
                 self._hear_any(connection, frame)
         except (msgspec.DecodeError, UnicodeError, RecursionError, KeyError, LevelError):
             self.counts["refused"] += 1
