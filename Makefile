@@ -7,9 +7,10 @@ PIP := $(PY) -m pip install --disable-pip-version-check --require-hashes --progr
 TESTS ?= -n 2
 SEEDS ?= 1000
 MINUTES ?= 30
+CASES ?= 100000
 .DEFAULT_GOAL := help
 
-.PHONY: help run setup test lint format check drill bench soak spec lock clean
+.PHONY: help run setup test lint format check drill fuzz bench soak spec lock clean
 
 help:  ## list these words
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -37,6 +38,9 @@ check: test  ## the long drills as well
 
 drill: $(VENV)/.dev  ## a trader and a venue with everything going wrong between them: make drill SEEDS=1000
 	$(PY) -m tests.live.drill 0 $(SEEDS)
+
+fuzz: $(VENV)/.dev  ## spoilt frames against everything that hears a venue: make fuzz CASES=1000000
+	$(PY) -m tests.live.fuzz $(CASES)
 
 bench: $(VENV)/.runtime  ## measure; results go to bench/
 	$(PY) -m bench

@@ -10,7 +10,8 @@ from .binance_request import integer, side_of, steps_of, time_in_force_of
 from .binance_streams import ApiSession, Streams
 from .binance_venue import BinanceVenue, Key, Reply, Requests
 from .binance_wire import ApiError, Json
-from .exchange import FINAL, Account, Exchange, Order, Refusal, TimeInForce
+from .exchange import Exchange
+from .orders import FINAL, Account, Order, Refusal, TimeInForce
 
 __all__ = ["BinanceSpot", "Key", "Reply"]
 CLIENT_ID = re.compile(r"[a-zA-Z0-9-_]{1,36}")

@@ -11,7 +11,7 @@ from .binance_futures_streams import LISTEN_KEY_MS, FuturesStreams
 from .binance_request import integer, side_of, steps_of
 from .binance_venue import BinanceVenue, Key, Requests
 from .binance_wire import ApiError, Json
-from .exchange import DUPLICATE, FINAL, WOULD_TAKE, Account, Instrument, Order, Refusal, TimeInForce
+from .orders import DUPLICATE, FINAL, WOULD_TAKE, Account, Instrument, Order, Refusal, TimeInForce
 from .perpetuals import BRACKETS, MARGIN, REDUCE_ONLY, UNFILLABLE, PerpetualAccount, Perpetuals
 
 CLIENT_ID = re.compile(r"[.A-Z:/a-z0-9_-]{1,36}")

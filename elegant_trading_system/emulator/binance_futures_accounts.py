@@ -4,7 +4,7 @@ from decimal import Decimal
 from typing import Any
 
 from .binance_wire import Json, text
-from .exchange import Instrument
+from .orders import Instrument
 from .perpetuals import BRACKETS, Income, PerpetualAccount, Perpetuals, Position
 
 

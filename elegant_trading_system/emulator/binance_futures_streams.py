@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from . import binance_futures_wire as wire
 from .binance_streams import MarketSession, Send, Streams, encode
 from .binance_wire import Json
-from .exchange import Depth, Instrument, Report, Trade
+from .orders import Depth, Instrument, Report, Trade
 from .perpetuals import ZERO, Funding, PerpetualAccount, Perpetuals
 
 GROUPS = ("public", "market", "private")

@@ -5,7 +5,7 @@ from decimal import Decimal
 from ..core.kinds import Side
 from ..core.units import ASK, BID
 from .binance_wire import Json, side_name, text
-from .exchange import Book, Depth, Instrument, Order, Report, Status, Trade
+from .orders import Book, Depth, Instrument, Order, Report, Status, Trade
 from .perpetuals import AUTOCLOSE, PerpetualAccount, Perpetuals, Position
 
 UNIVERSE = 1  # `st`: 1 for USD-M, 2 for COIN-M, which shares streams and events

@@ -3,19 +3,25 @@
 import base64
 import hashlib
 import hmac
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 from ..core.kinds import Side
 from .binance_wire import ApiError
-from .exchange import TimeInForce
+from .orders import TimeInForce
+
+DIGITS_MAX = 18  # of a number of steps
 
 
 def is_signed(secret: str, payload: str, signature: str) -> bool:
     """HMAC-SHA256 in hexadecimal, or Ed25519 in base64 when the secret is a public key in PEM."""
+    try:
+        signed = payload.encode()
+    except UnicodeEncodeError:  # half a character: nobody signs that
+        return False
     if "PUBLIC KEY" not in secret:
-        expected = hmac.new(secret.encode(), payload.encode(), hashlib.sha256).hexdigest()
-        return hmac.compare_digest(expected, signature.lower())
+        expected = hmac.new(secret.encode(), signed, hashlib.sha256).hexdigest()
+        return hmac.compare_digest(expected.encode(), signature.lower().encode(errors="replace"))
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
     from cryptography.hazmat.primitives.serialization import load_pem_public_key
@@ -23,7 +29,7 @@ def is_signed(secret: str, payload: str, signature: str) -> bool:
     key = load_pem_public_key(secret.encode())
     assert isinstance(key, Ed25519PublicKey)
     try:
-        key.verify(base64.b64decode(signature, validate=True), payload.encode())
+        key.verify(base64.b64decode(signature, validate=True), signed)
     except (InvalidSignature, ValueError):
         return False
     return True
@@ -58,8 +64,8 @@ def steps_of(params: dict[str, Any], name: str, step: Decimal, refusal: ApiError
     """A positive decimal as a whole number of steps; `refusal` when it is none."""
     try:
         steps = Decimal(str(params.get(name, ""))) / step
-    except InvalidOperation:
+    except ArithmeticError:
         raise ApiError(-1102, f"Mandatory parameter '{name}' was not sent, was empty/null, or malformed.") from None
-    if not steps.is_finite() or steps != int(steps) or steps < 1:
+    if not steps.is_finite() or steps.adjusted() > DIGITS_MAX or steps != int(steps) or steps < 1:
         raise refusal
     return int(steps)

@@ -9,9 +9,11 @@ import msgspec
 
 from . import binance_wire as wire
 from .binance_wire import Json
-from .exchange import Account, Depth, Event, Exchange, Instrument, Report, Trade
+from .exchange import Exchange
+from .orders import Account, Depth, Event, Instrument, Report, Trade
 
 NS_PER_MS = 1_000_000
+STREAMS_MAX = 1024  # of one connection
 Send = Callable[[str], None]
 
 
@@ -35,18 +37,22 @@ class MarketSession:
         """SUBSCRIBE, UNSUBSCRIBE and their kin."""
         try:
             request = msgspec.json.decode(text)
-            method, params, request_id = request["method"], request.get("params") or [], request.get("id")
-        except (msgspec.DecodeError, UnicodeError, KeyError, TypeError, AttributeError):
+            method, params, request_id = request["method"], list(request.get("params") or []), request.get("id")
+            named = set(params) if method in ("SUBSCRIBE", "UNSUBSCRIBE") else set[str]()
+        except (msgspec.DecodeError, UnicodeError, RecursionError, KeyError, TypeError, AttributeError):
             self.send(encode({"code": 3, "msg": "Invalid JSON: expected value at line 1 column 1"}))
+            return
+        if not all(isinstance(name, str) for name in named) or len(self.streams | named) > STREAMS_MAX:
+            self.send(encode({"code": 2, "msg": "Invalid request: invalid stream", "id": request_id}))
             return
         answer: Json = {"result": None, "id": request_id}
         if method == "SUBSCRIBE":
-            self.streams.update(params)
+            self.streams |= named
         elif method == "UNSUBSCRIBE":
-            self.streams.difference_update(params)
+            self.streams -= named
         elif method == "LIST_SUBSCRIPTIONS":
             answer["result"] = sorted(self.streams)
-        elif method == "SET_PROPERTY" and params[:1] == ["combined"]:
+        elif method == "SET_PROPERTY" and len(params) == 2 and params[0] == "combined":
             self.is_combined = bool(params[1])
         elif method == "GET_PROPERTY":
             answer["result"] = self.is_combined

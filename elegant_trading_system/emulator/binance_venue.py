@@ -14,7 +14,8 @@ import msgspec
 from .binance_request import integer, is_signed, plain
 from .binance_streams import NS_PER_MS, ApiSession, Streams, encode
 from .binance_wire import ApiError, Json
-from .exchange import Account, Exchange, Instrument, Order
+from .exchange import Exchange
+from .orders import Account, Instrument, Order
 
 KLINES_MAX = 1000
 Requests = dict[str, Callable[[], Any]]
@@ -184,9 +185,9 @@ class BinanceVenue(ABC):
         request_id: Any = None
         try:
             request = msgspec.json.decode(text)
-            request_id, method, params = request.get("id"), request["method"], request.get("params") or {}
+            request_id, method, params = request.get("id"), request["method"], dict(request.get("params") or {})
             answer: Json = {"id": request_id, "status": 200, "result": self._api_result(session, method, params)}
-        except (msgspec.DecodeError, UnicodeError, KeyError, TypeError, AttributeError):
+        except (msgspec.DecodeError, UnicodeError, RecursionError, KeyError, TypeError, ValueError, AttributeError):
             error = {"code": -1135, "msg": "Invalid JSON Request."}
             answer = {"id": request_id, "status": 400, "error": error}
         except ApiError as refusal:

@@ -5,7 +5,7 @@ from typing import Any
 
 from ..core.kinds import Side
 from ..core.units import ASK, BID
-from .exchange import FINAL, Account, Book, Depth, Instrument, Order, Report, Status, Trade
+from .orders import FINAL, Account, Book, Depth, Instrument, Order, Report, Status, Trade
 
 Json = dict[str, Any]
 PLACES = Decimal("0.00000001")

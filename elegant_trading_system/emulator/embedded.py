@@ -6,14 +6,18 @@ import secrets
 from collections.abc import AsyncIterator, Callable
 from decimal import Decimal
 from typing import NamedTuple
+from uuid import uuid4
 
 from aiohttp import web
 
 from .binance import BinanceSpot, Key
 from .binance_futures import BinanceFutures
-from .exchange import Account
+from .coinbase import Coinbase
+from .coinbase_jwt import new_key
+from .coinbase_server import coinbase_app
 from .faults import Faults
 from .market import Progress, SimulatedMarket
+from .orders import Account
 from .perpetuals import PerpetualAccount, Perpetuals
 from .server import Publisher, binance_app, binance_futures_app, keep_moving, serving
 
@@ -58,9 +62,21 @@ def _binance_usdm(market: SimulatedMarket, capital: Decimal, now_ns: Callable[[]
     return Opened(binance_futures_app(venue, faults), venue.streams, api_key, secret)
 
 
+def _coinbase(market: SimulatedMarket, capital: Decimal, now_ns: Callable[[], int], faults: Faults) -> Opened:
+    account = Account("trader", {"USD": capital})
+    exchange = market.exchanges["coinbase"]
+    exchange.accounts[account.name] = account
+    api_key = f"organizations/{uuid4()}/apiKeys/{uuid4()}"
+    secret, public = new_key()
+    venue = Coinbase(exchange, {api_key: Key(public, account)}, now_ns)
+    venue.klines = market.klines["coinbase"]
+    return Opened(coinbase_app(venue, faults), venue.streams, api_key, secret)
+
+
 OPENERS: dict[str, Callable[[SimulatedMarket, Decimal, Callable[[], int], Faults], Opened]] = {
     "binance": _binance,
     "binanceusdm": _binance_usdm,
+    "coinbase": _coinbase,
 }
 
 
@@ -81,11 +97,11 @@ class Embedded:
         publishers, doors = dict[str, Publisher](), list[Door]()
         async with contextlib.AsyncExitStack() as stack:
             for n, (venue, exchange) in enumerate(self.market.exchanges.items()):
-                opened = OPENERS[venue](self.market, self.capital, now_ns, faults)
+                opened = OPENERS[venue](self.market, self.capital, faults.venue_ns, faults)
                 bound = await stack.enter_async_context(serving(opened.app, port + n if port else 0))
                 publishers[venue] = opened.publisher
                 doors.append(Door(venue, f"127.0.0.1:{bound}", list(exchange.instruments), *opened[2:]))
-            moving = asyncio.create_task(keep_moving(self.market, publishers, now_ns))
+            moving = asyncio.create_task(keep_moving(self.market, publishers, now_ns, faults))
             stack.push_async_callback(_stop, moving)
             yield doors
 

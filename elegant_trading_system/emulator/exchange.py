@@ -6,177 +6,42 @@ the market renews the level.
 
 import itertools
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from decimal import ROUND_UP, Decimal
-from enum import StrEnum
-from typing import NamedTuple
 
 from ..core.kinds import Side
 from ..core.units import ASK, BID
-
-ATOM = Decimal("0.00000001")
-DUPLICATE, WOULD_TAKE = "Duplicate order sent.", "Order would immediately match and take."
-Rows = Iterable[tuple[int, int]]  # ticks, lots
-
-
-class Status(StrEnum):
-    NEW = "NEW"
-    PARTIALLY_FILLED = "PARTIALLY_FILLED"
-    FILLED = "FILLED"
-    CANCELED = "CANCELED"
-    EXPIRED = "EXPIRED"
-
-
-FINAL = (Status.FILLED, Status.CANCELED, Status.EXPIRED)
-
-
-class TimeInForce(StrEnum):
-    GTC = "GTC"
-    IOC = "IOC"
-    FOK = "FOK"
-
-
-class Refusal(Exception):
-    """Why the venue will not do it."""
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
-        self.reason = reason
-
-
-@dataclass(frozen=True)
-class Instrument:
-    symbol: str
-    base: str
-    quote: str
-    tick: Decimal
-    lot: Decimal
-    notional_min: Decimal
-
-    def price(self, ticks: int) -> Decimal:
-        return ticks * self.tick
-
-    def quantity(self, lots: int) -> Decimal:
-        return lots * self.lot
-
-
-class Fill(NamedTuple):
-    trade_id: int
-    ticks: int
-    lots: int
-    fee: Decimal
-    fee_asset: str
-    is_maker: bool
-    profit: Decimal = Decimal(0)  # realised by it, where positions are kept
-
-
-@dataclass
-class Order:
-    order_id: int
-    client_id: str
-    account: "Account"
-    instrument: Instrument
-    side: Side
-    kind: str  # LIMIT or MARKET
-    time_in_force: TimeInForce
-    ticks: int
-    lots: int
-    ts_ms: int
-    is_reduce_only: bool = False
-    is_post_only: bool = False
-    status: Status = Status.NEW
-    filled_lots: int = 0
-    quote_filled: Decimal = Decimal(0)
-    locked: Decimal = Decimal(0)
-    fills: list[Fill] = field(default_factory=list)
-
-    @property
-    def left(self) -> int:
-        return self.lots - self.filled_lots
-
-
-@dataclass
-class Balance:
-    free: Decimal = Decimal(0)
-    locked: Decimal = Decimal(0)
-
-
-class Account:
-    """One customer: balances by asset, orders by id and by their own name for them."""
-
-    def __init__(self, name: str, balances: dict[str, Decimal]) -> None:
-        self.name = name
-        self.balances = {asset: Balance(amount) for asset, amount in balances.items()}
-        self.orders: dict[int, Order] = {}
-        self.working: dict[int, Order] = {}  # those of them that are not final
-        self.by_client_id: dict[tuple[str, str], Order] = {}
-
-    def balance(self, asset: str) -> Balance:
-        return self.balances.setdefault(asset, Balance())
-
-    def open_orders(self, symbol: str | None = None) -> list[Order]:
-        return [order for order in self.working.values() if symbol in (None, order.instrument.symbol)]
-
-
-# --- what the venue tells ---------------------------------------------------------------------------------
-class Depth(NamedTuple):
-    """Levels that changed, absolute; 0 lots removes."""
-
-    instrument: Instrument
-    first_id: int
-    last_id: int
-    bids: list[tuple[int, int]]
-    asks: list[tuple[int, int]]
-
-
-class Trade(NamedTuple):
-    """A print; each instrument counts its own."""
-
-    instrument: Instrument
-    trade_id: int
-    ticks: int
-    lots: int
-    aggressor: Side
-
-
-class Report(NamedTuple):
-    """A step in the life of an order: NEW, TRADE (with its fill), CANCELED or EXPIRED."""
-
-    order: Order
-    step: str
-    fill: Fill | None
-    status: Status  # after this step, with what had been filled by then
-    filled_lots: int
-    quote_filled: Decimal
-
-
-Event = Depth | Trade | Report
-
-
-@dataclass
-class Book:
-    """Lots by price in ticks, a dict a side."""
-
-    sides: tuple[dict[int, int], dict[int, int]] = field(default_factory=lambda: ({}, {}))
-    last_id: int = 0
-    last_ticks: int = 0
-
-    def best(self, s: int) -> int | None:
-        side = self.sides[s]
-        return (max(side) if s == BID else min(side)) if side else None
-
-    def top(self, s: int, count: int) -> list[tuple[int, int]]:
-        return sorted(self.sides[s].items(), reverse=s == BID)[:count]
+from .orders import (
+    ATOM,
+    DUPLICATE,
+    FINAL,
+    WOULD_TAKE,
+    Account,
+    Book,
+    Depth,
+    Event,
+    Fill,
+    Instrument,
+    Order,
+    Refusal,
+    Report,
+    Rows,
+    Status,
+    TimeInForce,
+    Trade,
+)
 
 
 class Exchange:
     """All instruments and accounts of a venue."""
 
-    def __init__(self, instruments: Iterable[Instrument], fee_rate: Decimal = Decimal("0.001")) -> None:
+    def __init__(
+        self, instruments: Iterable[Instrument], fee_rate: Decimal = Decimal("0.001"), *, is_fee_in_quote: bool = False
+    ) -> None:
         self.instruments = {instrument.symbol: instrument for instrument in instruments}
         self.books = {symbol: Book() for symbol in self.instruments}
         self.accounts: dict[str, Account] = {}
         self.fee_rate = fee_rate
+        self.is_fee_in_quote = is_fee_in_quote  # otherwise it is taken from what is received
         self._order_ids = itertools.count(1)
         self._trade_ids = {symbol: itertools.count(1) for symbol in self.instruments}
 
@@ -284,13 +149,8 @@ class Exchange:
 
     # --- money: what a venue with positions does otherwise ----------------------------------------------------
     def _check_funds(self, order: Order) -> None:
-        instrument, quantity = order.instrument, order.instrument.quantity(order.lots)
-        if order.side is Side.BUY:
-            price = self._worst_price(instrument, order.side, order.kind, order.ticks)
-            free, needed = order.account.balance(instrument.quote).free, price * quantity
-        else:
-            free, needed = order.account.balance(instrument.base).free, quantity
-        if needed > free:
+        asset, needed = self._needed(order)
+        if needed > order.account.balance(asset).free:
             raise Refusal("Account has insufficient balance for requested action.")
 
     def _worst_price(self, instrument: Instrument, side: Side, kind: str, ticks: int) -> Decimal:
@@ -300,12 +160,19 @@ class Exchange:
         other = self.books[instrument.symbol].sides[ASK if side is Side.BUY else BID]
         return instrument.price(max(other, default=0))
 
+    def _needed(self, order: Order) -> tuple[str, Decimal]:
+        """The asset an order is paid with, and the most of it that it can take."""
+        instrument, quantity = order.instrument, order.instrument.quantity(order.lots)
+        if order.side is Side.SELL:
+            return instrument.base, quantity
+        cost = self._worst_price(instrument, order.side, order.kind, order.ticks) * quantity
+        return instrument.quote, cost + (self._fee(cost) if self.is_fee_in_quote else 0)
+
+    def _fee(self, amount: Decimal) -> Decimal:
+        return (amount * self.fee_rate).quantize(ATOM, ROUND_UP)
+
     def _lock(self, order: Order) -> None:
-        instrument, side = order.instrument, order.side
-        is_buy = side is Side.BUY
-        asset = instrument.quote if is_buy else instrument.base
-        price = self._worst_price(instrument, side, order.kind, order.ticks)
-        order.locked = instrument.quantity(order.lots) * (price if is_buy else 1)
+        asset, order.locked = self._needed(order)
         balance = order.account.balance(asset)
         balance.free -= order.locked
         balance.locked += order.locked
@@ -318,7 +185,7 @@ class Exchange:
         *,
         is_maker: bool,  # noqa: ARG002 - some pay less for it
     ) -> tuple[Decimal, str, Decimal]:
-        """Money and coin change hands; the fee is taken from what is received, rounded up: (fee, its asset, profit)."""
+        """Money and coin change hands; (fee, its asset, profit). Fees are rounded up."""
         instrument = order.instrument
         base, quote = instrument.quantity(lots), instrument.price(ticks) * instrument.quantity(lots)
         is_buy = order.side is Side.BUY
@@ -326,11 +193,15 @@ class Exchange:
         paid_asset, received_asset = (
             (instrument.quote, instrument.base) if is_buy else (instrument.base, instrument.quote)
         )
-        fee = (received * self.fee_rate).quantize(ATOM, ROUND_UP)
+        fee = self._fee(received)
+        if self.is_fee_in_quote:  # rounded over the whole order: what was locked is enough
+            fee = self._fee(order.quote_filled + quote) - sum((fill.fee for fill in order.fills), Decimal(0))
+        is_fee_on_top = self.is_fee_in_quote and is_buy
+        paid, received = (paid + fee, received) if is_fee_on_top else (paid, received - fee)
         order.account.balance(paid_asset).locked -= paid
         order.locked -= paid
-        order.account.balance(received_asset).free += received - fee
-        return fee, received_asset, Decimal(0)
+        order.account.balance(received_asset).free += received
+        return fee, instrument.quote if self.is_fee_in_quote else received_asset, Decimal(0)
 
     def _unlock(self, order: Order) -> None:
         instrument = order.instrument

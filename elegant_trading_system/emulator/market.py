@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,7 +13,8 @@ from ..core.schema import NS_PER_S
 from ..data.tape import ListingSpec
 from ..sim.market_records import LISTED
 from ..sim.market_stream import Chunk, MarketStream
-from .exchange import Event, Exchange, Instrument
+from .exchange import Exchange
+from .orders import Event, Instrument
 from .perpetuals import Perpetuals
 
 MINUTE_MS = 60_000
@@ -33,6 +35,7 @@ class Shown(NamedTuple):
 VENUES = {
     "binance": Shown(0, "{base}{quote}", Exchange),
     "binanceusdm": Shown(2, "{base}{quote}", Perpetuals),
+    "coinbase": Shown(1, "{base}-{quote}", partial(Exchange, fee_rate=Decimal("0.006"), is_fee_in_quote=True)),
 }
 
 

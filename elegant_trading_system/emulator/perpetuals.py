@@ -13,7 +13,8 @@ from typing import NamedTuple
 
 from ..core.kinds import Side
 from ..core.units import ASK, BID
-from .exchange import ATOM, FINAL, Account, Book, Event, Exchange, Instrument, Order, Refusal, Status, TimeInForce
+from .exchange import Exchange
+from .orders import ATOM, FINAL, Account, Book, Event, Instrument, Order, Refusal, Status, TimeInForce
 
 ZERO = Decimal(0)
 FUNDING_MS = 8 * 3_600_000
@@ -132,6 +133,7 @@ class Perpetuals(Exchange):
         self.funding_rates = dict.fromkeys(self.instruments, Decimal("0.0001"))
         self.fundings = deque[tuple[str, int, Decimal, Decimal]](maxlen=FUNDINGS_MAX)  # symbol, ms, rate, mark
         self.marks: dict[str, Decimal] = {}  # where they are not the middle of the book
+        self.funding_ms = FUNDING_MS  # between two payments
         self.next_funding_ms = 0
         self._last_id = 0
         self.countdowns: dict[tuple[str, str], int] = {}  # account and symbol -> when its orders are cancelled
@@ -248,8 +250,8 @@ class Perpetuals(Exchange):
 
     # --- what comes with time ---------------------------------------------------------------------------------
     def pay_funding(self, now_ms: int) -> list[Funding]:
-        """Every eight hours; the first call only notes when."""
-        due_ms, self.next_funding_ms = self.next_funding_ms, (now_ms // FUNDING_MS + 1) * FUNDING_MS
+        """When it is due; the first call only notes when."""
+        due_ms, self.next_funding_ms = self.next_funding_ms, (now_ms // self.funding_ms + 1) * self.funding_ms
         if not 0 < due_ms <= now_ms:
             return []
         paid: list[Funding] = []

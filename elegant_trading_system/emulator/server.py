@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import itertools
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import Any, Protocol
@@ -13,9 +14,9 @@ from .binance import BinanceSpot, Reply
 from .binance_futures import BinanceFutures
 from .binance_streams import ApiSession, MarketSession, Streams
 from .binance_venue import BinanceVenue
-from .exchange import Event
 from .faults import Faults, Passage
 from .market import SimulatedMarket
+from .orders import Event
 
 LOOPBACK = "127.0.0.1"
 STEP_S = 0.01  # how often the market is looked at
@@ -32,9 +33,14 @@ class Publisher(Protocol):
     def flush_depth(self) -> None: ...
 
 
-async def keep_moving(market: SimulatedMarket, publishers: Mapping[str, Publisher], now_ns: Callable[[], int]) -> None:
+async def keep_moving(
+    market: SimulatedMarket, publishers: Mapping[str, Publisher], now_ns: Callable[[], int], faults: Faults
+) -> None:
     """What happens at the market reaches the venues' connections; depth every tenth of a second."""
     for step in itertools.count(1):
+        if faults.is_still():
+            await asyncio.sleep(STEP_S)
+            continue
         for venue, events in market.advance(now_ns()).items():
             publishers[venue].publish(events)
         if step % STEPS_PER_FLUSH == 0:
@@ -64,15 +70,13 @@ def _binance_app(venue: BinanceVenue, faults: Faults, api_path: str, rest_paths:
     app = web.Application(client_max_size=FRAME_BYTES_MAX)
 
     async def rest(request: web.Request) -> web.Response:
-        return await answer(venue.http, request)
+        return await answer(functools.partial(faults.rest, venue.http), request)
 
     async def api(request: web.Request) -> web.WebSocketResponse:
+        turn_away_if(faults.is_closed())
+
         def heard(session: ApiSession, text: str) -> None:
-            refusal = faults.refusal(text)
-            if refusal:
-                session.send(refusal)
-            else:
-                line.later(faults.request_delay_s(), lambda: venue.api(session, text))
+            take_request(venue, faults, line, session, text)
 
         line = Line(faults.answer)
         return await line.converse(request, venue.streams.open_api, heard, venue.streams.close)
@@ -83,12 +87,38 @@ def _binance_app(venue: BinanceVenue, faults: Faults, api_path: str, rest_paths:
     return app
 
 
-def _add_streams(
-    app: web.Application, paths: Iterable[str], streams: Streams, passage_of: Callable[[str], tuple[Passage, str]]
-) -> None:
-    """Connections on which the venue speaks without being asked."""
+def take_request(venue: BinanceVenue, faults: Faults, line: "Line", session: ApiSession, text: str) -> None:
+    """A request of the WebSocket API reaches the venue, or something comes between."""
+
+    def arrive() -> None:
+        venue.streams.publish(faults.rivals(venue.exchange, text))
+        venue.api(session, text)
+
+    if faults.is_closed():
+        line.break_off()
+    elif refusal := faults.refusal(text):
+        session.send(refusal)
+    else:
+        line.later(faults.request_delay_s(), arrive)
+
+
+def turn_away_if(is_closed: bool) -> None:
+    """No connection for anybody while the venue is closed."""
+    if is_closed:
+        raise web.HTTPServiceUnavailable(text="System is under maintenance.")
+
+
+def _add_streams(app: web.Application, paths: Iterable[str], streams: Streams, faults: Faults, what: str) -> None:
+    """Connections on which the venue speaks without being asked: of the market, or of orders."""
+    numbers = itertools.count()
 
     async def converse(request: web.Request) -> web.WebSocketResponse:
+        turn_away_if(faults.is_closed())
+        number = next(numbers)
+
+        def passage_of(text: str) -> tuple[Passage, str]:
+            return faults.answer(text) if what == "orders" else (faults.market(number), faults.market_frame(text))
+
         def opened(send: Callable[[str], None]) -> MarketSession:
             query = request.query
             return streams.open_market(send, request.path, query.get("streams", ""), query.get("listenKey", ""))
@@ -104,7 +134,7 @@ def _add_streams(
 def binance_app(venue: BinanceSpot, faults: Faults) -> web.Application:
     """Binance Spot: market streams, WebSocket API and REST."""
     app = _binance_app(venue, faults, "/ws-api/v3", ("/api/v3", "/sapi/v1"))
-    _add_streams(app, ("/ws", "/stream"), venue.streams, lambda text: (faults.market(), text))
+    _add_streams(app, ("/ws", "/stream"), venue.streams, faults, "market")
     return app
 
 
@@ -112,8 +142,8 @@ def binance_futures_app(venue: BinanceFutures, faults: Faults) -> web.Applicatio
     """Binance USD-M: three groups of streams, of which the private one tells of orders."""
     app = _binance_app(venue, faults, "/ws-fapi/v1", ("/fapi",))
     groups = [f"{group}/{kind}" for group in ("", "/public", "/market") for kind in ("ws", "stream")]
-    _add_streams(app, groups, venue.streams, lambda text: (faults.market(), text))
-    _add_streams(app, ("/private/ws", "/private/stream"), venue.streams, faults.answer)
+    _add_streams(app, groups, venue.streams, faults, "market")
+    _add_streams(app, ("/private/ws", "/private/stream"), venue.streams, faults, "orders")
     return app
 
 

@@ -11,16 +11,19 @@ import msgspec
 import numpy as np
 
 from ..core.kinds import BookState, Kind
-from ..data.binance_scan import STAMP_MS_MAX, Scanner
+from ..data.binance_scan import Scanner
 from ..data.decimals import Grid, LevelError, parse_levels
 from .arbiter import MOVED, WAITING, Arbiter, Message, Verdict
 from .sequencer import NO_ROWS, Sequencer
+from .silence import Silence
 
 Array = np.ndarray[Any, Any]
 NS_PER_MS = 1_000_000
 DEPTH = Kind.DEPTH.value
 HOLE_NS = 500 * NS_PER_MS
-Stamp = Annotated[int, msgspec.Meta(ge=0, lt=STAMP_MS_MAX)]
+ROWS_MAX = 100_000  # of one frame or snapshot
+Number = Annotated[int, msgspec.Meta(ge=-1, le=2**62)]
+Stamp = Annotated[int, msgspec.Meta(ge=0, le=2**43)]  # ms; in ns it fits int64
 
 
 class Data(msgspec.Struct, gc=False):
@@ -29,9 +32,9 @@ class Data(msgspec.Struct, gc=False):
     s: str
     E: Stamp = 0
     e: str = ""
-    U: int = -1
-    u: int = -1
-    t: int = -1
+    U: Number = -1
+    u: Number = -1
+    t: Number = -1
     T: Stamp = 0
     m: bool = False
     p: str = ""
@@ -50,7 +53,7 @@ FRAMES = msgspec.json.Decoder(Frame)
 
 
 class Snapshot(msgspec.Struct, gc=False):
-    last_id: int = msgspec.field(name="lastUpdateId")
+    last_id: Annotated[int, msgspec.Meta(ge=0, le=2**62)] = msgspec.field(name="lastUpdateId")
     bids: msgspec.Raw = msgspec.Raw(b"[]")
     asks: msgspec.Raw = msgspec.Raw(b"[]")
 
@@ -70,6 +73,8 @@ class Listing:
         self.listing_id, self.symbol, self.grid = listing_id, symbol, grid
         self.depth, self.trades = Arbiter[Rows](), Arbiter[Rows]()
         self.is_snapshot_wanted = False
+        self.is_stale = False  # told so: LIVE again with the next message that goes on where the last one ended
+        self.crossed = self.snapshots = 0  # times seen so far
         self.ts_hole_ns = 0  # since when something is missing; 0: nothing is
 
 
@@ -88,6 +93,7 @@ class BinanceFeed:
         self._by_number = listings
         symbols = [(one.symbol, one.grid) for one in listings]
         self._scanner = Scanner(symbols, sequencer.journal.rows, is_chained=self.is_chained)
+        self._silence = Silence()
         self._decode: Callable[[str | bytes], Any] = self.frames.decode
         self._decode_snapshot = msgspec.json.Decoder(Snapshot).decode
 
@@ -115,6 +121,8 @@ class BinanceFeed:
         if kind == 0:
             return False
         listing = self._by_number[number]
+        if listing.is_stale:
+            return False
         stream = listing.depth if kind == DEPTH else listing.trades
         verdict = stream.take_next(connection, first, last)
         if verdict is MOVED:
@@ -124,6 +132,7 @@ class BinanceFeed:
     def _hear_any(self, connection: int, frame: str | bytes) -> None:
         data = self._decode(frame).data
         if data is None:
+            self.counts["answers"] += 1
             return
         listing = self.listings[data.s]
         if data.e == "depthUpdate" and 0 <= self._first_id(data) <= data.U <= data.u:
@@ -147,11 +156,14 @@ class BinanceFeed:
         if listing.depth.is_known(connection, data.u):  # the other copy was first: its rows are not even read
             return
         parsed = parse_levels([bytes(data.b), bytes(data.a)], listing.grid)
+        if len(parsed.rows) > ROWS_MAX:
+            self.counts["refused"] += 1
+            return
         self.counts["rounded"] += parsed.rounded
         bids = int(parsed.counts[0])
         rows = Rows(parsed.rows[:bids], parsed.rows[bids:], data.E * NS_PER_MS)
         verdict, moved = listing.depth.take(connection, Message(self._first_id(data), data.u, rows))
-        self._publish(Kind.DEPTH, listing, moved)
+        self._publish_depth(listing, moved)
         if verdict is Verdict.LOST:
             self._lose(listing)
         elif listing.depth.last_id < 0:
@@ -159,10 +171,13 @@ class BinanceFeed:
 
     def _apply_trade(self, connection: int, listing: Listing, data: Data) -> None:
         stream = listing.trades
-        if stream.last_id < 0:
-            stream.last_id = data.t - 1
         text = f'[["{data.p}","{data.q}"]]' if self._is_print(data) else "[]"
         parsed = parse_levels([text.encode()], listing.grid).rows
+        if len(parsed) > 1:
+            self.counts["refused"] += 1
+            return
+        if stream.last_id < 0 or stream.is_jump(data.t):
+            stream.begin(data.t - 1)
         buys, sells = (NO_ROWS, parsed) if data.m else (parsed, NO_ROWS)
         verdict, moved = stream.take(connection, Message(data.t, data.t, Rows(buys, sells, data.T * NS_PER_MS)))
         self._publish(Kind.TRADE, listing, moved)
@@ -188,11 +203,18 @@ class BinanceFeed:
                 continue
             self.sequencer.hear(kind, listing.listing_id, buys, sells, ts_venue_ns=ts_venue_ns)
 
-    def _lose(self, listing: Listing) -> None:
+    def _publish_depth(self, listing: Listing, moved: list[Rows]) -> None:
+        if moved and listing.is_stale:  # nothing is missing between what was heard before the silence and this
+            listing.is_stale = False
+            self.sequencer.hear(Kind.STATUS, listing.listing_id, code=BookState.LIVE)
+        self._publish(Kind.DEPTH, listing, moved)
+
+    def _lose(self, listing: Listing, why: str = "gaps", state: BookState = BookState.GAP) -> None:
         """Both connections have lost the same message: no entry on this book until a snapshot has mended it."""
-        self.counts["gaps"] += 1
+        self.counts[why] += 1
         listing.depth.drop()
-        self.sequencer.hear(Kind.STATUS, listing.listing_id, code=BookState.GAP)
+        listing.is_stale = False
+        self.sequencer.hear(Kind.STATUS, listing.listing_id, code=state)
         self._want(listing)
 
     def _want(self, listing: Listing) -> None:
@@ -209,15 +231,21 @@ class BinanceFeed:
         except (msgspec.DecodeError, UnicodeError, RecursionError, LevelError):
             self.counts["refused"] += 1
             return False
+        if len(parsed.rows) > ROWS_MAX:
+            self.counts["refused"] += 1
+            return False
         moved = listing.depth.restart(snapshot.last_id)
         if moved is None:
             self.counts["old_snapshots"] += 1
             return False
         self.counts["snapshots"] += 1
-        listing.is_snapshot_wanted = False
+        listing.snapshots += 1
+        listing.is_snapshot_wanted = listing.is_stale = False
         bids = int(parsed.counts[0])
         self.sequencer.hear(Kind.SNAPSHOT, listing.listing_id, parsed.rows[:bids], parsed.rows[bids:])
-        self._publish(Kind.DEPTH, listing, moved)
+        self._publish_depth(listing, moved)
+        if not listing.depth.heard:
+            self._mark_stale(listing)
         return True
 
     def hear_up(self, connection: int) -> None:
@@ -229,7 +257,9 @@ class BinanceFeed:
 
     def check_holes(self, now_ns: int) -> None:
         """A hole that a silent connection does not fill in time is a loss."""
+        self._check_silence(now_ns)
         for listing in self.listings.values():
+            self._check_crossed(listing)
             has_hole = listing.depth.last_id >= 0 and bool(listing.depth.pending)
             if not (has_hole or listing.trades.pending):
                 listing.ts_hole_ns = 0
@@ -240,11 +270,41 @@ class BinanceFeed:
                     self._lose(listing)
                 self._skip_trades(listing)
 
+    def _check_crossed(self, listing: Listing) -> None:
+        """A book that was crossed holds something that is not so, and not only where it shows."""
+        crossed = self.sequencer.crossed_count(listing.listing_id)
+        if crossed > listing.crossed and listing.depth.last_id >= 0:
+            self._lose(listing, "crossed", BookState.RESYNC)
+        listing.crossed = crossed
+
+    def _check_silence(self, now_ns: int) -> None:
+        """A venue that says nothing, or nothing of a listing: its books are STALE until they go on."""
+        venue_ns, listing_ns = self.sequencer.stale_ns
+        heard = self.counts["frames"] - self.counts["refused"]
+        is_venue_silent = self._silence.age_ns("venue", heard, now_ns) > venue_ns
+        for listing in self.listings.values():
+            depth, n = listing.depth, listing.listing_id
+            age_ns = self._silence.age_ns(n, (depth.last_id, listing.snapshots), now_ns)
+            repeated_ns = self._silence.age_ns((n, "repeated"), depth.repeated, now_ns)
+            if age_ns > listing_ns or age_ns - repeated_ns > venue_ns:
+                self._mark_stale(listing)
+                self._want(listing)  # is it as quiet as that, or do we take for known what is not?
+            elif is_venue_silent:
+                self._mark_stale(listing)
+
+    def _mark_stale(self, listing: Listing) -> None:
+        if listing.depth.last_id >= 0 and not listing.is_stale:
+            listing.is_stale = True
+            self.counts["stale"] += 1
+            self.sequencer.hear(Kind.STATUS, listing.listing_id, code=BookState.STALE)
+
     def hear_down(self, connection: int) -> None:
-        """A connection is gone: what it alone could have brought is lost."""
+        """A connection is gone: what it alone could have brought is lost. Without any, nothing is heard."""
         self.connections.discard(connection)
         for listing in self.listings.values():
             if listing.depth.forget(connection):
                 self._lose(listing)
             if listing.trades.forget(connection):
                 self._skip_trades(listing)
+            if not listing.depth.heard:
+                self._mark_stale(listing)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from .binance_feed import BinanceFeed, Data
+from .binance_feed import BinanceFeed, Data, Number
 
 MARKET = "MARKET"  # prints of the insurance fund and of forced closing carry prices nobody could have had
 
@@ -17,7 +17,7 @@ MARKET = "MARKET"  # prints of the insurance fund and of forced closing carry pr
 class FuturesData(Data, gc=False):
     """A depth diff, a print or a mark price."""
 
-    pu: int = -1
+    pu: Number = -1
     X: str = MARKET
     r: str = ""
 

@@ -15,8 +15,9 @@ import msgspec
 
 from ..core.kinds import Kind, OperatorCommand, RejectReason
 from ..data.tape import ListingSpec
+from .binance_fills import Fill, Sent, executed_of, within
 from .binance_futures_setup import ListenKey
-from .binance_orders import NS_PER_MS, OK, UNKNOWN_CODES, UNREADABLE, BinanceOrders, Json, Sent, symbol_of
+from .binance_orders import NS_PER_MS, OK, STAMP_MAX_MS, UNKNOWN_CODES, UNREADABLE, BinanceOrders, Json, symbol_of
 from .sequencer import Sequencer
 
 DUPLICATE = -4116  # an order of this name is there: it must be asked about, not sent again
@@ -107,11 +108,15 @@ class BinanceFuturesGateway(BinanceOrders):
     def hear_user_up(self) -> None:
         """The user stream is open: what was said while it was not is asked for."""
         self.is_subscribed = True
-        params = {"incomeType": "FUNDING_FEE", "startTime": self._began_ms, "limit": INCOME_ROWS_MAX}
-        self._request("income", "GET", "v1/income", params)
+        self.ask_income()
         if self.is_connected:
             for sent in [sent for sent in self.orders.values() if not sent.is_done]:
                 self._ask(f"status {sent.order_id}", "order.status", self._named(sent.order_id))
+
+    def ask_income(self) -> None:
+        """Funding whose event was lost shows in no answer to anything else: ask now and then."""
+        params = {"incomeType": "FUNDING_FEE", "startTime": self._began_ms, "limit": INCOME_ROWS_MAX}
+        self._request("income", "GET", "v1/income", params)
 
     def hear_user_down(self) -> None:
         self.is_subscribed = False
@@ -140,11 +145,14 @@ class BinanceFuturesGateway(BinanceOrders):
             return
         if order["s"] != symbol_of(self.specs[sent.listing_id]):
             raise ValueError("an order of ours on another instrument")
-        ts_ns = int(order["T"]) * NS_PER_MS
+        ts_ms, venue_id, executed = within(order["T"], STAMP_MAX_MS), int(order["i"]), executed_of(order["z"])
+        status, fills = str(order["X"]), list[Fill]()
         if is_fill:
-            self._fill(sent, int(order["t"]), order["L"], order["l"], order["n"], order["N"], ts_ns)
-        sent.venue_id = int(order["i"])
-        self._settle(sent, order["X"], Decimal(order["z"]), ts_ns)
+            row = order["t"], order["L"], order["l"], order["n"], order["N"]
+            fills = self._read_fills(sent, [row], ts_ms * NS_PER_MS)
+        self._apply_fills(sent, fills)
+        sent.venue_id = venue_id
+        self._settle(sent, status, executed, ts_ms * NS_PER_MS)
 
     def _halt(self, order: Json) -> None:
         """The venue has closed what we hold: nothing is opened any more."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import itertools
 from collections import deque
 from collections.abc import Callable, Coroutine
 from decimal import Decimal
@@ -23,6 +24,7 @@ from .sequencer import Sequencer
 LEVERAGE = 5  # the venue's limit on what we may owe; the core's own limits are tighter
 KEY_CHECK_S = 1.0
 MARGIN_CHECK_S = 10.0
+CHECKS_PER_INCOME = 6
 REQUESTS_MAX = 1000
 NOTICES_MAX = 100
 
@@ -69,6 +71,7 @@ class BinanceFuturesLink(BinanceLink):
 
     async def balances(self) -> dict[str, Decimal]:
         """The wallet; the account is first made what we trade on."""
+        await self.read_clock()
         for request in requests(self.symbols, self.leverage):
             status, body = await self._request(request.method, request.path, request.params)
             check(request, status, body)
@@ -134,9 +137,11 @@ class BinanceFuturesLink(BinanceLink):
                 self.gateway.hear_reply(name, *await self._request(method, path, params))
 
     async def _keep_margin(self) -> None:
-        """How far our positions are from being closed by the venue."""
-        while True:
+        """How far our positions are from being closed by the venue, and what funding has cost."""
+        for n in itertools.count(1):
             await asyncio.sleep(MARGIN_CHECK_S)
+            if n % CHECKS_PER_INCOME == 0:
+                self.gateway.ask_income()
             with contextlib.suppress(UserError, msgspec.DecodeError):
                 status, body = await self._request("GET", "v3/positionRisk", {})
                 if status == 200:

@@ -1,7 +1,6 @@
 """Binance Spot's bytes: market streams twice, REST for snapshots, history and the account, the WebSocket API for orders."""
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Coroutine
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -16,7 +15,7 @@ from ..errors import UserError
 from .binance_feed import BinanceFeed, Listing
 from .binance_gateway import BinanceGateway
 from .binance_orders import BinanceOrders, signature_of, symbol_of
-from .link import Bar, Link, OpenOrder
+from .link import BannedError, Bar, Link, OpenOrder
 from .sequencer import Sequencer
 
 NS_PER_MS = 1_000_000
@@ -107,7 +106,12 @@ class BinanceLink(Link):
                     bars.append(Bar(end_ns, listing_id, parse_levels([f"[{text}]".encode()], grid).rows))
         return bars
 
+    async def read_clock(self) -> None:
+        """What is signed is stamped with the venue's time, whatever ours says."""
+        self.gateway.offset_ms = int((await self._json("time"))["serverTime"]) - self.now_ms()
+
     async def balances(self) -> dict[str, Decimal]:
+        await self.read_clock()
         account = await self._signed("account")
         return {row["asset"]: Decimal(row["free"]) for row in account["balances"]}
 
@@ -120,7 +124,7 @@ class BinanceLink(Link):
 
     def sign(self, params: dict[str, Any]) -> str:
         """A query that is ours and of now."""
-        query = urlencode(params | {"timestamp": self.now_ms()})
+        query = urlencode(params | {"timestamp": self.now_ms() + self.gateway.offset_ms})
         return f"{query}&signature={signature_of(self.place.secret, query)}"
 
     # --- while it runs ----------------------------------------------------------------------------------------
@@ -172,10 +176,15 @@ class BinanceLink(Link):
         while True:
             symbol = await self._wanted.get()
             while True:
-                with contextlib.suppress(UserError):
+                try:
+                    await asyncio.sleep(self.gateway.banned_s)
                     url = f"{self.place.rest}{self.prefix}/depth"
                     if self.feed.hear_snapshot(symbol, await self.get(url, symbol=symbol, limit=SNAPSHOT_LIMIT)):
                         break
+                except BannedError as ban:  # one limit for all we ask of the venue
+                    self.gateway.hold_back(round(ban.wait_s * 1000))
+                except UserError:
+                    pass
                 await asyncio.sleep(SNAPSHOT_PAUSE_S)
 
 

@@ -10,7 +10,6 @@ import hmac
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, ClassVar
 
@@ -20,7 +19,8 @@ import numpy as np
 from ..core.kinds import CommandKind, Kind, RejectReason
 from ..core.schema import LEVEL
 from ..data.tape import ListingSpec
-from .link import FillKey, OpenOrder
+from .binance_fills import Fill, Sent, executed_of, read_fills, within
+from .link import OpenOrder
 from .sequencer import NO_ROWS, Sequencer
 
 Json = dict[str, Any]
@@ -30,11 +30,15 @@ ORDERS_MAX = 10_000  # remembered, so that a late copy of a report is known for 
 ABSENCE_MS = 20_000  # receive window, the engine's own ten seconds, and some: only then "no such order" is believed
 FINAL = ("FILLED", "CANCELED", "EXPIRED", "REJECTED", "EXPIRED_IN_MATCH")
 OK, UNCLEAR_STATUS = 200, 500  # from 500 on the venue does not know itself what became of the request
-NO_SUCH_ORDER = -2013
+NO_SUCH_ORDER, OUT_OF_TIME, BANNED = -2013, -1021, -1003
+ROUND_TRIP_MS = 1000  # a clock read over a longer one is too uncertain; so long is waited before asking again
+CLOCK_EVERY_MS = 60_000
+BAN_MS, BAN_MAX_MS = 60_000, 3 * 86_400_000
+STAMP_MAX_MS = 2**43
 UNKNOWN_CODES = (-1000, -1001, -1006, -1007)  # the venue does not know what became of the order
 UNREADABLE = (
     msgspec.DecodeError,
-    UnicodeDecodeError,
+    UnicodeError,
     RecursionError,
     KeyError,
     TypeError,
@@ -42,24 +46,6 @@ UNREADABLE = (
     ValueError,
     ArithmeticError,
 )
-
-
-@dataclass
-class Sent:
-    """An order as far as the venue has spoken of it."""
-
-    order_id: int
-    listing_id: int
-    side: int
-    lots: int
-    ts_ms: int
-    name: str  # the venue's word for it
-    heard: Counter[FillKey] = field(default_factory=Counter)  # fills of before a crash, whose trade ids are forgotten
-    trades: set[int] = field(default_factory=set)
-    filled_lots: int = 0
-    venue_id: int = -1  # the venue's own number for it
-    is_acknowledged: bool = False
-    is_done: bool = False
 
 
 class BinanceOrders(ABC):
@@ -86,6 +72,10 @@ class BinanceOrders(ABC):
         self.counts = Counter[str]()
         self.is_subscribed = False
         self.is_connected = False
+        self.offset_ms = 0  # the venue's clock less ours
+        self.banned_until_ms = 0  # by our clock: nothing is asked before
+        self._is_clock_known = False
+        self._ts_asked_ms: dict[str, int] = {}  # what a connection needs: when it was asked for
         self._restored: list[Sent] = []  # of before a crash
         self._unsent: list[Sent] = []  # decided while there was no connection: certain never to have left
         self._api_key, self._secret = api_key, secret
@@ -106,8 +96,42 @@ class BinanceOrders(ABC):
 
     # --- asking -----------------------------------------------------------------------------------------------
     def hear_up(self) -> None:
-        """A connection for orders is open."""
-        self.is_connected = True
+        """A connection for orders is open: read the venue's clock."""
+        self.is_connected, self._is_clock_known = True, False
+        self._ts_asked_ms.clear()
+        self.check_session()
+
+    def check_session(self) -> None:
+        """What a connection needs is asked for until it is there; the clock every minute."""
+        is_old = self._now_ms() - self._ts_asked_ms.get("time", 0) > CLOCK_EVERY_MS
+        if (is_old or not self._is_clock_known) and self._is_due("time"):
+            self._ask_time()
+
+    def _is_due(self, what: str) -> bool:
+        """May this be asked for, and was it not just now?"""
+        is_due = self.is_able and self._now_ms() - self._ts_asked_ms.get(what, -BAN_MAX_MS) > ROUND_TRIP_MS
+        if is_due:
+            self._ts_asked_ms[what] = self._now_ms()
+        return is_due
+
+    def _ask_time(self) -> None:
+        self._send(msgspec.json.encode({"id": "time", "method": "time"}).decode())
+
+    @property
+    def is_able(self) -> bool:
+        """May anything be asked?"""
+        return self.is_connected and self._now_ms() >= self.banned_until_ms
+
+    @property
+    def banned_s(self) -> float:
+        """How much longer nothing may be asked."""
+        return max(self.banned_until_ms - self._now_ms(), 0) / 1000
+
+    def hold_back(self, wait_ms: int) -> None:
+        """The venue refuses whoever asks: ask nothing for so long."""
+        self.counts["bans"] += 1
+        until_ms = self._now_ms() + min(max(wait_ms, ROUND_TRIP_MS), BAN_MAX_MS)
+        self.banned_until_ms = max(self.banned_until_ms, until_ms)
 
     def hear_down(self) -> None:
         """The connection is gone. What was on its way is unknown, and is asked about in time."""
@@ -117,12 +141,13 @@ class BinanceOrders(ABC):
         """Orders that never left are refused by us. Not at once: they were decided inside a step of the core."""
         while self._unsent:
             self._end(self._unsent.pop(0), Kind.REJECTED, RejectReason.VENUE)
+        self.check_session()
 
     def command(self, command: Any) -> None:
         """What the core has decided leaves for the venue."""
         listing_id, order_id = int(command["listing_id"]), int(command["order_id"])
         if int(command["kind"]) == CommandKind.QUERY:
-            if self.is_connected:
+            if order_id in self.orders:
                 self._ask(f"status {order_id}", "order.status", self._named(order_id))
             return
         lots, side = int(command["lots"]), int(command["side"])
@@ -131,7 +156,7 @@ class BinanceOrders(ABC):
             del self.orders[oldest.order_id]
         name = client_id(self.epoch, order_id)
         sent = self.orders[order_id] = Sent(order_id, listing_id, side, lots, self._now_ms(), name)
-        if not self.is_connected:  # sent later, it would meet another market
+        if not self.is_able:  # sent later, it would meet another market
             self.counts["unsent"] += 1
             self._unsent.append(sent)
             return
@@ -172,14 +197,17 @@ class BinanceOrders(ABC):
         return {"symbol": symbol_of(self.specs[sent.listing_id]), "origClientOrderId": sent.name}
 
     def _ask(self, request_id: str, method: str, params: Json) -> None:
-        signed = params | {"apiKey": self._api_key, "timestamp": self._now_ms()}
+        if not self.is_able:
+            self.counts["held_back"] += 1
+            return
+        signed = params | {"apiKey": self._api_key, "timestamp": self._now_ms() + self.offset_ms}
         payload = "&".join(f"{name}={signed[name]}" for name in sorted(signed))
         signed["signature"] = signature_of(self._secret, payload)
         self._send(msgspec.json.encode({"id": request_id, "method": method, "params": signed}).decode())
 
     # --- hearing ----------------------------------------------------------------------------------------------
     def hear(self, frame: str | bytes) -> None:
-        """One frame of the order connection; what cannot be read is counted."""
+        """One frame of the order connection; what cannot be read is counted and changes nothing."""
         try:
             self._apply_message(msgspec.json.decode(frame))
         except UNREADABLE:
@@ -196,62 +224,92 @@ class BinanceOrders(ABC):
 
     def _apply_answer(self, message: Json) -> None:
         what, _, number = str(message.get("id")).partition(" ")
-        sent = self.orders.get(int(number or 0))
-        if sent is None:
-            return
-        if "error" in message:
-            self._apply_refusal(what, sent, int(message["status"]), int(message["error"]["code"]))
+        error, sent = message.get("error"), self.orders.get(int(number or 0))
+        if error is not None:
+            self._apply_error(int(error["code"]), error.get("data") or {})
+        if what == "time" and error is None:
+            self._apply_time(within(message["result"]["serverTime"], STAMP_MAX_MS))
+        elif sent is None:
+            self.counts["foreign"] += 1
+        elif error is not None:
+            self._apply_refusal(what, sent, int(message["status"]), int(error["code"]))
         elif what == "trades":
             self._apply_trades(sent, message["result"])
         else:
-            result = message["result"]
-            for row in result.get("fills", []):
-                self._fill(sent, row["tradeId"], row["price"], row["qty"], row["commission"], row["commissionAsset"], 0)
-            sent.venue_id = int(result["orderId"])
-            self._settle(sent, result["status"], Decimal(result["executedQty"]), 0, may_ask=self._may_ask(what))
+            self._apply_state(sent, message["result"], may_ask=self._may_ask(what))
+
+    def _apply_state(self, sent: Sent, result: Json, *, may_ask: bool) -> None:
+        names = "tradeId", "price", "qty", "commission", "commissionAsset"
+        rows = [tuple(row[name] for name in names) for row in result.get("fills", [])]
+        status, venue_id, executed = str(result["status"]), int(result["orderId"]), executed_of(result["executedQty"])
+        self._apply_fills(sent, self._read_fills(sent, rows, 0))
+        sent.venue_id = venue_id
+        self._settle(sent, status, executed, 0, may_ask=may_ask)
+
+    def _apply_error(self, code: int, data: Json) -> None:
+        """What concerns us all, whichever request it answers."""
+        if code == OUT_OF_TIME:
+            self.counts["out_of_time"] += 1
+            self._is_clock_known = False
+            self.check_session()
+        elif code == BANNED:
+            now_ms = self._now_ms() + self.offset_ms
+            until_ms = int(data.get("retryAfter", now_ms + BAN_MS))
+            self.hold_back(until_ms - int(data.get("serverTime", now_ms)))
+
+    def _apply_time(self, server_ms: int) -> None:
+        """The venue's clock, read in the middle of a round trip short enough."""
+        now_ms = self._now_ms()
+        asked_ms = self._ts_asked_ms.get("time", 0)
+        if now_ms - asked_ms <= ROUND_TRIP_MS:
+            self.offset_ms = server_ms - (asked_ms + now_ms) // 2
+            self._is_clock_known = True
+            self.counts["clock_read"] += 1
+        else:
+            self.counts["clock_unclear"] += 1
 
     def _apply_trades(self, sent: Sent, rows: list[Json]) -> None:
         """The fills that were asked for; is the order done with them?"""
-        for row in rows:
-            self._fill(sent, row["id"], row["price"], row["qty"], row["commission"], row["commissionAsset"], 0)
+        names = "id", "price", "qty", "commission", "commissionAsset"
+        self._apply_fills(sent, self._read_fills(sent, [tuple(row[name] for name in names) for row in rows], 0))
         self._ask(f"settled {sent.order_id}", "order.status", self._named(sent.order_id))
 
     def _apply_refusal(self, what: str, sent: Sent, status: int, code: int) -> None:
         """A clear no ends the order; an unclear one leaves it to be asked about."""
         is_refused = what == "place" and status < UNCLEAR_STATUS and code not in self.unclear_codes
         is_absent = what == "status" and code == NO_SUCH_ORDER and self._now_ms() - sent.ts_ms > ABSENCE_MS
-        if is_refused or is_absent:
+        if not sent.is_done and (is_refused or is_absent):
             self._end(sent, Kind.REJECTED, self.reasons.get(code, RejectReason.VENUE))
         else:
             self.counts["unclear"] += 1
 
-    def _fill(self, sent: Sent, trade_id: int, price: str, quantity: str, fee: str, asset: str, ts_ns: int) -> None:
-        if trade_id in sent.trades or sent.is_done:
-            self.counts["repeated_fills"] += 1
-            return
-        spec, universe = self.specs[sent.listing_id], self.sequencer.universe
-        ticks, lots = int(Decimal(price) / spec.tick_size), int(Decimal(quantity) / spec.lot_size)
-        atoms, asset_id = -int(Decimal(fee) * 10 ** universe.decimals[asset]), universe.assets.index(asset)
-        sent.trades.add(trade_id)
-        if sent.heard[ticks, lots, atoms, asset_id] > 0:
-            sent.heard[ticks, lots, atoms, asset_id] -= 1
-            self.counts["repeated_fills"] += 1
-            return
-        row = np.array([(ticks, lots)], LEVEL)
-        sent.filled_lots += lots
-        sent.is_acknowledged = True
-        buys, sells = (row, NO_ROWS) if sent.side > 0 else (NO_ROWS, row)
-        self.sequencer.hear(
-            Kind.FILL,
-            sent.listing_id,
-            buys,
-            sells,
-            ts_venue_ns=ts_ns,
-            order_id=sent.order_id,
-            atoms=atoms,
-            asset_id=asset_id,
-        )
-        sent.is_done = sent.filled_lots == sent.lots
+    def _read_fills(self, sent: Sent, rows: list[Any], ts_ns: int) -> list[Fill]:
+        fills = read_fills(sent, rows, ts_ns, self.specs[sent.listing_id], self.sequencer.universe)
+        self.counts["repeated_fills"] += len(rows) - len(fills)
+        return fills
+
+    def _apply_fills(self, sent: Sent, fills: list[Fill]) -> None:
+        for fill in fills:
+            sent.trades.add(fill.trade_id)
+            if fill.is_heard:
+                sent.heard[fill.ticks, fill.lots, fill.atoms, fill.asset_id] -= 1
+                self.counts["repeated_fills"] += 1
+                continue
+            row = np.array([(fill.ticks, fill.lots)], LEVEL)
+            sent.filled_lots += fill.lots
+            sent.is_acknowledged = True
+            buys, sells = (row, NO_ROWS) if sent.side > 0 else (NO_ROWS, row)
+            self.sequencer.hear(
+                Kind.FILL,
+                sent.listing_id,
+                buys,
+                sells,
+                ts_venue_ns=fill.ts_ns,
+                order_id=sent.order_id,
+                atoms=fill.atoms,
+                asset_id=fill.asset_id,
+            )
+            sent.is_done = sent.filled_lots == sent.lots
 
     def _settle(self, sent: Sent, status: str, executed: Decimal, ts_ns: int, *, may_ask: bool = True) -> None:
         """What the venue says the order has come to; fills we have not heard of are asked for first."""

@@ -16,13 +16,18 @@ from platformdirs import user_state_path
 
 from ..config import Config
 from ..errors import ExitCode, UserError
+from . import coinbase_link
 from .binance_futures_link import BinanceFuturesLink
 from .binance_link import BinanceLink, Place
 from .link import Link
 from .paper import PaperLink, PaperVenue
 
 BINANCE_KEYS = ("BINANCE_API_KEY", "BINANCE_SECRET")
-KEYS = {"binance": BINANCE_KEYS, "binanceusdm": BINANCE_KEYS}
+KEYS = {
+    "binance": BINANCE_KEYS,
+    "binanceusdm": BINANCE_KEYS,
+    "coinbase": ("COINBASE_API_KEY", "COINBASE_SECRET"),
+}
 
 
 def read_hosts(path: Path) -> dict[str, dict[str, Any]]:
@@ -123,6 +128,11 @@ def _binance_futures(where: dict[str, Any], api_key: str, secret: str, now_ns: C
     return BinanceFuturesLink(place, where["symbols"], now_ns)
 
 
+def _coinbase(where: dict[str, Any], api_key: str, secret: str, now_ns: Callable[[], int]) -> Link:
+    place = coinbase_link.Place(where["rest"], where["streams"], where["user"], api_key, secret)
+    return coinbase_link.CoinbaseLink(place, where["symbols"], now_ns)
+
+
 PUBLIC = {  # market data that needs no key
     "binance": {
         "rest": "https://data-api.binance.vision/api/v3",
@@ -136,8 +146,15 @@ PUBLIC = {  # market data that needs no key
         "ws_api": "wss://ws-fapi.binance.com/ws-fapi/v1",
         "symbol": "{base}USDT",
     },
+    "coinbase": {
+        "rest": "https://api.coinbase.com/api/v3/brokerage",
+        "streams": "wss://advanced-trade-ws.coinbase.com",
+        "user": "wss://advanced-trade-ws-user.coinbase.com",
+        "symbol": "{base}-USD",
+    },
 }
 LINKS: dict[str, Callable[[dict[str, Any], str, str, Callable[[], int]], Link]] = {
     "binance": _binance,
     "binanceusdm": _binance_futures,
+    "coinbase": _coinbase,
 }

@@ -19,6 +19,15 @@ Array = np.ndarray[Any, Any]
 BACKOFF_S, BACKOFF_MAX_S = 0.1, 10.0
 FRAME_BYTES_MAX = 1 << 25  # a whole book of a busy instrument comes in one frame
 PING_S = 20.0
+BAN_S = 60.0  # where a venue does not say for how long
+
+
+class BannedError(UserError):
+    """The venue refuses whoever asks, for so many seconds."""
+
+    def __init__(self, message: str, wait_s: float) -> None:
+        super().__init__(message, f"it wants to be left alone for {wait_s:g} s")
+        self.wait_s = wait_s
 
 
 class Bar(NamedTuple):
@@ -110,6 +119,11 @@ class Link(ABC):
                 body = await reply.read()
         except (aiohttp.ClientError, TimeoutError) as error:
             raise UserError(f"{self.name}: {path} at {url.partition('?')[0]}: {error or 'no answer'}") from None
+        if reply.status in (418, 429):
+            wait = reply.headers.get("Retry-After", "")
+            raise BannedError(
+                f"{self.name} refused {path}: too many requests", float(wait) if wait.isdigit() else BAN_S
+            )
         if reply.status != 200:
             raise UserError(f"{self.name} refused {path}: {body[:200].decode(errors='replace')}")
         return body

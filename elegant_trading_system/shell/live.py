@@ -195,9 +195,18 @@ class LiveRun:
             for asset_id, asset in enumerate(self.known.assets):
                 ours = int(self.sequencer.trader["balances"][venue_id, asset_id]) + self._atoms(asset, foreign)
                 theirs = self._atoms(asset, free)
-                if ours != theirs:
+                if abs(ours - theirs) > self._rounded(link, asset):
                     self.say(f"{link.name}: {theirs} atoms of {asset}, {ours} expected: HALTED, nothing is entered")
                     self.sequencer.hear(Kind.OPERATOR, 0, code=OperatorCommand.HALT)
+
+    def _rounded(self, link: Link, asset: str) -> int:
+        """Atoms by which a wallet may differ while contracts are open: venues average their price, we do not."""
+        listings = self.known.record[0]["listings"]
+        return sum(
+            int(listings[listing_id]["quote_atoms_per_tick_lot"])
+            for listing_id, spec in self._specs_of(link).items()
+            if spec.kind == "linear" and spec.settle == asset
+        )
 
     # --- while it runs --------------------------------------------------------------------------------------------
     async def _keep_time(self) -> None:

@@ -82,6 +82,16 @@ class Sequencer:
     def trader(self) -> Any:
         return self.traders[0]
 
+    @property
+    def stale_ns(self) -> tuple[int, int]:
+        """Silence after which nothing of a venue, and nothing of one listing, is to be trusted."""
+        params = self._params[0][0]
+        return int(params["venue_stale_ns"]), int(params["listing_stale_ns"])
+
+    def crossed_count(self, listing_id: int) -> int:
+        """How often a book has bid as much as it asked, or more."""
+        return int(self.market[0]["books"][listing_id]["crossed_count"])
+
     def hear(
         self,
         kind: Kind,

@@ -17,7 +17,8 @@ from elegant_trading_system.data.tape import ListingSpec
 from elegant_trading_system.data.universe import build
 from elegant_trading_system.emulator.binance import BinanceSpot, Key
 from elegant_trading_system.emulator.binance_venue import BinanceVenue
-from elegant_trading_system.emulator.exchange import Account, Exchange, Instrument
+from elegant_trading_system.emulator.exchange import Exchange
+from elegant_trading_system.emulator.orders import Account, Instrument
 from elegant_trading_system.shell.binance_feed import BinanceFeed, Listing
 from elegant_trading_system.shell.binance_gateway import BinanceGateway
 from elegant_trading_system.shell.binance_link import spec_of
@@ -121,9 +122,13 @@ class Outside:
         """Our copy of the book, from the engine's ladder."""
         sides: list[dict[int, int]] = []
         for s, sign in ((0, 1), (1, -1)):
-            low_x, best_x = (int(self.sequencer.market[0]["books"][0][name][s]) for name in ("low_x", "best_x"))
+            low_x = int(self.sequencer.market[0]["books"][0]["low_x"][s])
             lots = self.sequencer.books[0]["lots"][0, s]
-            sides.append({sign * x: int(lots[x % len(lots)]) for x in range(low_x, best_x + 1) if lots[x % len(lots)]})
+            slots = np.flatnonzero(lots)
+            prices = sign * (low_x + (slots - low_x) % len(lots))
+            sides.append(dict(zip(prices.tolist(), lots[slots].tolist(), strict=True)))
+            far = self.sequencer.books[0]["far"][0, s]
+            sides[s] |= {sign * x: n for x, n in far[far["lots"] > 0].tolist()}
         return sides[0], sides[1]
 
     def command(

@@ -1,6 +1,7 @@
 """A trader and a venue in virtual time, with everything going wrong between them that the faults can make go wrong.
 
-`python -m tests.live.drill FIRST [LAST]` runs schedules and prints what became of them.
+`python -m tests.live.drill FIRST [LAST]` runs schedules and prints what became of them. What must hold is looked at
+after every decision, every answer and every tick (`watch.py`), not only in the end.
 """
 
 import heapq
@@ -9,20 +10,24 @@ import sys
 import tempfile
 from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from elegant_trading_system.core.kinds import BookState, CommandKind, Kind, OperatorCommand, Side
+import msgspec
+
+from elegant_trading_system.core.kinds import CommandKind, Kind, OperatorCommand, Side
 from elegant_trading_system.core.schema import NS_PER_S
 from elegant_trading_system.emulator.binance_streams import ApiSession, MarketSession
-from elegant_trading_system.emulator.faults import HELP, Faults
-from elegant_trading_system.shell.binance_orders import client_id
+from elegant_trading_system.emulator.faults import EPISODES_S, HELP, Faults
 
 from ..builders import loose
 from .desk import Clock, Outside, Venue
+from .watch import MATRIX, Watch
 
 MOVE_MS, FLUSH_MS, TICK_MS = 20.0, 100.0, 20.0
 LINE_S = 0.005  # one way
+SLOW_LINES_S = (0.005, 0.06, 0.2)  # to the order connection
 BUSY_S, QUIET_S = 20.0, 40.0
 SETTINGS = (
     "breakers.day_loss=0.9",
@@ -32,6 +37,14 @@ SETTINGS = (
     "breakers.rejects_max=7",
     "breakers.venue_pause_s=1.0",
 )
+LINGERING: tuple[dict[str, float], ...] = (
+    {},
+    {"late-report": 0.5},
+    {"lost-answer": 0.4, "lost-report": 0.2},
+    {"late-request": 0.3},
+)
+
+COMPANY = {"old-snapshot": {"drop": 0.4}, "stall": {"reject": 0.4}}  # without which they are seldom felt
 
 
 class Result(NamedTuple):
@@ -43,24 +56,45 @@ class Result(NamedTuple):
     fills: int
     unknown: int
     gaps: int
+    crossed: int
+    stale: int
+    blind_exits: int
+    bans: int
+    pairs: frozenset[tuple[str, str]]  # fault, order state
     problems: list[str]
 
 
 class Drill:
+    market_path = "/stream"
+    venue: Venue
+    outside: Outside
+
     def __init__(self, seed: int, folder: Path) -> None:
         self.seed, self.chance, self.clock = seed, random.Random(seed), Clock()
-        self.venue = Venue(self.clock)
-        self.config = loose(*SETTINGS)
-        self.outside = Outside(self.venue, self.config, folder)
+        self.line_s = self.chance.choice(SLOW_LINES_S)
+        self.faults = Faults(shares(seed), seed, self.clock)
+        blind = f"execution.blind_exit_spot={'true' if seed % 2 else 'false'}"
+        self.config = loose(*SETTINGS, blind)
+        self.make(folder)
+        self.venue.binance.now_ns = self.venue.binance.streams.now_ns = self.faults.venue_ns
         self.outside.sequencer.send = self.decided
-        self.faults = Faults(shares(self.chance), seed)
-        self.problems: list[str] = []
-        self.sent: dict[str, Any] = {}
+        self.outside.gateway._send = self.leave
+        self.watch = Watch(self.venue, self.outside, self.faults, self.held_atoms)
         self.price = 600_000
         self.is_moving = True
         self._due: list[tuple[int, int, Callable[[], None]]] = []
         self._count = 0
         self._lines: dict[str, Any] = {}
+
+    def make(self, folder: Path) -> None:
+        self.venue = Venue(self.clock)
+        self.outside = Outside(self.venue, self.config, folder)
+
+    def held_atoms(self) -> tuple[int, int]:
+        """BTC by our books and by the venue's."""
+        universe, balance = self.outside.universe, self.venue.account.balance("BTC")
+        ours = int(self.outside.sequencer.trader["balances"][0, universe.assets.index("BTC")])
+        return ours, int((balance.free + balance.locked) * 10 ** universe.decimals["BTC"])
 
     # --- time -------------------------------------------------------------------------------------------------
     def later(self, seconds: float, action: Callable[[], None]) -> None:
@@ -84,7 +118,7 @@ class Drill:
     # --- the market -------------------------------------------------------------------------------------------
     def move(self) -> None:
         """Books that lean and prices that follow, so that there is something to trade on."""
-        if not self.is_moving:
+        if not self.is_moving or self.faults.is_still():
             return
         chance, lean = self.chance, 40 if self.clock.ns // NS_PER_S % 8 < 4 else 4
         self.price += chance.choice([-1, 0, 0, 1])
@@ -97,22 +131,31 @@ class Drill:
         if chance.random() < 0.5:
             self.venue.trade(self.price, chance.randrange(1, 60), chance.choice([Side.BUY, Side.SELL]))
 
+    def flush(self) -> None:
+        if not self.faults.is_still():
+            self.venue.flush()
+            self.watch.remember_book()
+
     # --- connections ------------------------------------------------------------------------------------------
     def connect_market(self, number: int) -> None:
         name = f"market {number}"
+        if self.faults.is_closed():
+            self.later(0.3, lambda: self.connect_market(number))
+            return
 
         def hear(frame: str) -> None:
             if self._lines.get(name) is session:
+                self.watch.heard(frame)
                 self.outside.feed.hear(number, frame)
 
         def told(frame: str) -> None:
-            passage = self.faults.market()
+            passage = self.faults.market(number)
             if passage.is_broken:
                 self.later(0.0, lambda: self.break_market(number, session))
             for delay_s in passage.delays_s:
-                self.later(LINE_S + delay_s, lambda: hear(frame))
+                self.later(LINE_S + delay_s, partial(hear, self.faults.market_frame(frame)))
 
-        session = self.venue.binance.streams.open_market(told, "/stream", self.outside.feed.streams())
+        session = self.venue.binance.streams.open_market(told, self.market_path, self.outside.feed.streams())
         self._lines[name] = session
         self.outside.feed.hear_up(number)
 
@@ -124,22 +167,30 @@ class Drill:
             self.later(0.3, lambda: self.connect_market(number))
 
     def connect_orders(self) -> None:
+        if self.faults.is_closed():
+            self.later(0.5, self.connect_orders)
+            return
+
         def hear(frame: str) -> None:
             if self._lines.get("orders") is session:
+                self.watch.answered(frame)
                 self.outside.gateway.hear(frame)
+                self.watch.look("an answer")
 
         def told(frame: str) -> None:
             passage, frame = self.faults.answer(frame)
             if passage.is_broken:
                 self.later(0.0, lambda: self.break_orders(session))
             for delay_s in passage.delays_s:
-                self.later(LINE_S + delay_s, lambda: hear(frame))
+                self.later(self.line_s + delay_s, partial(hear, frame))
 
         session = self.venue.binance.streams.open_api(told)
         self._lines["orders"] = session
-        self.outside.sent.clear()
         self.outside.gateway.hear_up()
         self.carry()
+
+    def carry(self) -> None:
+        """What is asked by another way than the order connection."""
 
     def break_orders(self, session: ApiSession) -> None:
         if self._lines.get("orders") is session:
@@ -148,33 +199,28 @@ class Drill:
             self.outside.gateway.hear_down()
             self.later(0.5, self.connect_orders)
 
-    def carry(self) -> None:
-        """What the gateway has written reaches the venue, if the connection lasts so long."""
+    def leave(self, frame: str) -> None:
+        """What the gateway asks reaches the venue, if the connection lasts so long."""
+        self.watch.asked()
         session = self._lines.get("orders")
-        for frame in self.outside.sent:
-            delay_s = LINE_S + self.faults.request_delay_s()
-            self.later(delay_s, lambda frame=frame: self.arrive(session, frame))  # type: ignore[misc]
-        self.outside.sent.clear()
+        self.later(self.line_s + self.faults.request_delay_s(), lambda: self.arrive(session, frame))
 
     def arrive(self, session: Any, frame: str) -> None:
         if self._lines.get("orders") is not session or session is None:
             return
-        if refusal := self.faults.refusal(frame):
+        if self.faults.is_closed():
+            self.break_orders(session)
+        elif refusal := self.faults.refusal(frame):
             session.send(refusal)
         else:
+            self.venue.binance.streams.publish(self.faults.rivals(self.venue.exchange, frame))
             self.venue.binance.api(session, frame)
+            self.watch.look("an order's arrival")
 
     def decided(self, command: Any) -> None:
         """What the core sends, looked at before it leaves."""
         if int(command["kind"]) == CommandKind.SEND:
-            name = client_id(self.outside.gateway.epoch, int(command["order_id"]))
-            is_known = self.outside.listing.depth.last_id >= 0
-            state = BookState(int(self.outside.sequencer.market[0]["books"][0]["state"]))
-            if name in self.sent:
-                self.problems.append(f"{name} was decided twice")
-            if not command["is_reduce_only"] and not (is_known and state is BookState.LIVE):
-                self.problems.append(f"{name} enters on a book that is {state.name}")
-            self.sent[name] = command.copy()
+            self.watch.decided(command)
         self.outside.gateway.command(command)
 
     def fetch(self) -> None:
@@ -184,18 +230,31 @@ class Drill:
             self.later(0.05, self._answer_snapshot)
 
     def _answer_snapshot(self) -> None:
-        if not self.outside.snapshot():
+        gateway = self.outside.gateway
+        if gateway.banned_s:
+            self.later(gateway.banned_s, self._answer_snapshot)
+            return
+        self.watch.asked()
+        query = "symbol=BTCUSDT&limit=1000"
+        reply = self.faults.rest(self.venue.binance.http, "GET", f"{self.venue.prefix}/depth", query, "", {})
+        if reply.status == 200:
+            self.watch.remember_book(msgspec.json.decode(reply.body)["lastUpdateId"])
+        elif "Retry-After" in reply.headers:
+            self.watch.banned(float(reply.headers["Retry-After"]))
+            gateway.hold_back(int(reply.headers["Retry-After"]) * 1000)
+        if reply.status != 200 or not self.outside.feed.hear_snapshot("BTCUSDT", reply.body):
             self.later(0.5, self._answer_snapshot)
 
     # --- the schedule ---------------------------------------------------------------------------------------------
     def begin(self) -> None:
         """Money, lines, and a market that moves."""
         self.fund()
+        self.watch.remember_book()
         for number in (0, 1):
             self.connect_market(number)
         self.connect_orders()
         self.every(MOVE_MS, self.move)
-        self.every(FLUSH_MS, self.venue.flush)
+        self.every(FLUSH_MS, self.flush)
         self.every(TICK_MS, self.beat)
 
     def run(self) -> Result:
@@ -206,19 +265,25 @@ class Drill:
         self.pass_time(QUIET_S)
         self.is_moving = False
         self.pass_time(1.0)  # what was published last arrives
-        self.check()
+        self.watch.look_at_the_end()
+        self.check_money()
         trader = self.outside.sequencer.trader
         fills = sum(len(order.fills) for order in self.venue.account.orders.values())
         self.outside.journal.close()
         counts = self.outside.feed.counts
         return Result(
             self.seed,
-            shares(random.Random(self.seed)),
-            len(self.sent),
+            shares(self.seed),
+            len(self.watch.sent),
             fills,
             int(trader["unknown_count"]),
             counts["gaps"],
-            self.problems,
+            counts["crossed"],
+            counts["stale"],
+            self.watch.blind_exits,
+            self.outside.gateway.counts["bans"],
+            frozenset(self.watch.pairs),
+            self.watch.problems,
         )
 
     def beat(self) -> None:
@@ -227,64 +292,60 @@ class Drill:
         self.outside.gateway.check_unsent()
         self.fetch()
         self.carry()
+        self.watch.look("a tick")
+        self.watch.look_at_the_book()
+
+    def check_money(self) -> None:
+        """Both sides agree to the last decimal."""
+        universe = self.outside.universe
+        for asset_id, asset in enumerate(universe.assets):
+            balance = self.venue.account.balance(asset)
+            atoms = int(self.outside.sequencer.trader["balances"][0, asset_id])
+            ours = Decimal(atoms).scaleb(-universe.decimals[asset])
+            if ours != balance.free + balance.locked:
+                self.watch.fail(f"{asset}: ours {ours}, the venue's {balance.free + balance.locked}")
 
     def fund(self) -> None:
         atoms = int(self.venue.account.balances["USDT"].free * 10 ** self.outside.universe.decimals["USDT"])
         asset_id = self.outside.universe.assets.index("USDT")
         self.outside.sequencer.hear(Kind.TRANSFER, 0, atoms=atoms, asset_id=asset_id)
 
-    # --- what must hold -------------------------------------------------------------------------------------------
-    def check(self) -> None:
-        trader, universe = self.outside.sequencer.trader, self.outside.universe
-        for asset_id, asset in enumerate(universe.assets):
-            balance = self.venue.account.balance(asset)
-            ours = Decimal(int(trader["balances"][0, asset_id])).scaleb(-universe.decimals[asset])
-            if ours != balance.free + balance.locked:
-                self.problems.append(f"{asset}: ours {ours}, the venue's {balance.free + balance.locked}")
-        names = [order.client_id for order in self.venue.account.orders.values()]
-        if len(set(names)) < len(names):
-            self.problems.append("an order was sent twice")
-        if not set(names) <= set(self.sent):
-            self.problems.append("the venue has orders that were never decided")
-        if int(trader["order_count"]):
-            self.problems.append(f"{int(trader['order_count'])} orders are still open for us")
-        if self.venue.account.open_orders():
-            self.problems.append("orders are still open at the venue")
-        if int(trader["refused_reports"]):
-            self.problems.append(f"{int(trader['refused_reports'])} reports were refused by the core")
-        if self.outside.feed.counts["refused"] or self.outside.gateway.counts["refused"]:
-            self.problems.append("a frame was not understood")
-        if self.outside.book() != self.venue.exchange.books["BTCUSDT"].sides:
-            self.problems.append("our book is not the venue's")
+
+def shares(seed: int) -> dict[str, float]:
+    """One fault after the other, with some that let orders linger and some more by chance, mild or wild."""
+    chance, names = random.Random(seed), list(HELP)
+    chosen = [names[seed % len(names)], *chance.sample(names, chance.randrange(4))]
+    found = dict(LINGERING[seed // len(names) % len(LINGERING)])
+    found |= COMPANY.get(chosen[0], {})
+    for name in chosen:
+        mild, wild = (0.005, 0.02) if name == "disconnect" else (0.3, 0.6) if name in EPISODES_S else (0.1, 0.4)
+        found[name] = chance.choice([mild, wild])
+    return found
 
 
-def shares(chance: random.Random) -> dict[str, float]:
-    """Some faults, mild or wild."""
-    chosen = chance.sample(sorted(HELP), chance.randrange(1, 6))
-    return {
-        name: round(chance.choice([0.005, 0.02]) if name == "disconnect" else chance.choice([0.02, 0.1, 0.4]), 3)
-        for name in chosen
-    }
-
-
-def run(seed: int) -> Result:
+def run(seed: int, kind: type[Drill] = Drill) -> Result:
     """One schedule, from its seed alone."""
     with tempfile.TemporaryDirectory() as folder:
-        return Drill(seed, Path(folder)).run()
+        return kind(seed, Path(folder)).run()
 
 
-def main(first: int, last: int) -> int:
+def main(first: int, last: int, kind: type[Drill] = Drill) -> int:
     """Run all seeds, show those that fail with the line that runs one again, and the sums; how many failed."""
     results, failed = [], 0
     for seed in range(first, last):
-        result = run(seed)
+        result = run(seed, kind)
         results.append(result)
         if result.problems or last == first + 1:
             failed += bool(result.problems)
-            sys.stdout.write(f"python -m tests.live.drill {seed}: {result}\n")
-    names = ("orders", "fills", "unknown", "gaps")
+            sys.stdout.write(f"python -m {kind.__module__} {seed}: {result}\n")
+    names = ("orders", "fills", "unknown", "gaps", "crossed", "stale", "blind_exits", "bans")
     sums = ", ".join(f"{sum(getattr(result, name) for result in results):,} {name}" for name in names)
+    reached = MATRIX & frozenset[tuple[str, str]]().union(*(result.pairs for result in results))
     sys.stdout.write(f"{len(results):,} schedules, {failed} failed; {sums}\n")
+    missing = ", ".join(f"{fault} x {state}" for fault, state in sorted(MATRIX - reached))
+    sys.stdout.write(
+        f"{len(reached)} of {len(MATRIX)} pairs of fault and order state{': not ' * bool(missing)}{missing}\n"
+    )
     return failed
 
 

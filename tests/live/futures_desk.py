@@ -11,7 +11,7 @@ from elegant_trading_system.core.kinds import Kind, Side
 from elegant_trading_system.emulator.binance_futures import BinanceFutures
 from elegant_trading_system.emulator.binance_futures_streams import FuturesStreams
 from elegant_trading_system.emulator.binance_venue import Key
-from elegant_trading_system.emulator.exchange import Event, Order, Refusal, Report, TimeInForce
+from elegant_trading_system.emulator.orders import Event, Order, Refusal, Report, TimeInForce
 from elegant_trading_system.emulator.perpetuals import PerpetualAccount, Perpetuals
 from elegant_trading_system.shell.binance_futures_feed import BinanceFuturesFeed
 from elegant_trading_system.shell.binance_futures_gateway import BinanceFuturesGateway
@@ -44,7 +44,7 @@ class FuturesVenue(Venue):
 
     def signed(self, method: str, path: str, params: dict[str, Any]) -> tuple[int, bytes]:
         """A request of our customer's; (status, body)."""
-        query = urlencode({**params, "timestamp": self.clock() // 1_000_000})
+        query = urlencode({**params, "timestamp": self.binance.now_ms})
         query = f"{query}&signature={signature_of(SECRET, query)}"
         reply = self.binance.http(method, f"/fapi/{path}", query, "", {"X-MBX-APIKEY": KEY})
         return reply.status, reply.body

@@ -1,16 +1,17 @@
 """The emulated venue's matching: worked examples, and what must hold whatever is sent to it."""
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from elegant_trading_system.core.kinds import Side
-from elegant_trading_system.emulator.exchange import (
+from elegant_trading_system.emulator.exchange import Exchange
+from elegant_trading_system.emulator.orders import (
     FINAL,
     Account,
-    Exchange,
     Instrument,
     Order,
     Refusal,
@@ -26,8 +27,8 @@ BIDS = [(1000, 5), (999, 7), (998, 1)]
 ASKS = [(1002, 4), (1003, 6)]
 
 
-def venue(**balances: str) -> tuple[Exchange, Account]:
-    exchange = Exchange([BTC])
+def venue(*, is_fee_in_quote: bool = False, **balances: str) -> tuple[Exchange, Account]:
+    exchange = Exchange([BTC], is_fee_in_quote=is_fee_in_quote)
     account = Account("one", {asset: Decimal(amount) for asset, amount in balances.items()})
     exchange.accounts["one"] = account
     exchange.apply_depth("BTCUSDT", BIDS, ASKS, is_whole=True)
@@ -62,6 +63,25 @@ def test_an_ioc_order_takes_levels_in_order_and_what_is_left_expires() -> None:
     assert exchange.books["BTCUSDT"].best(1) == 1002
 
 
+@pytest.mark.spec("P1")
+def test_a_fee_in_the_quote_asset_is_locked_with_the_order_and_what_is_not_needed_comes_back() -> None:
+    exchange, account = venue(is_fee_in_quote=True, USDT="0.70278", BTC="0.005")
+    with pytest.raises(Refusal, match="insufficient balance"):
+        place(exchange, account, Side.BUY, 1003, 7)  # 0.7021 and a fee of 0.0007021
+    account.balance("USDT").free += Decimal("0.0000221")
+    order, _ = place(exchange, account, Side.BUY, 1003, 7)
+    assert [(fill.fee, fill.fee_asset) for fill in order.fills] == [
+        (Decimal("0.0004008"), "USDT"),
+        (Decimal("0.0003009"), "USDT"),
+    ]
+    assert account.balances["BTC"].free == Decimal("0.012")
+    assert account.balances["USDT"].free == Decimal("0.7028021") - Decimal("0.7017") - Decimal("0.0007017")
+    assert account.balances["USDT"].locked == 0
+    before = account.balances["USDT"].free
+    place(exchange, account, Side.SELL, 1000, 5, name="b")
+    assert account.balances["USDT"].free - before == Decimal("0.5") - Decimal("0.0005")
+
+
 def test_an_order_beyond_the_touch_rests_until_the_market_comes_to_it() -> None:
     exchange, account = venue(USDT="1000")
     order, steps = place(exchange, account, Side.BUY, 1001, 3, GTC)
@@ -94,7 +114,7 @@ def test_all_or_nothing_is_nothing_when_there_is_too_little() -> None:
     ],
 )
 def test_what_cannot_be_paid_is_refused(
-    balances: dict[str, str], side: Side, ticks: int, lots: int, reason: str
+    balances: dict[str, Any], side: Side, ticks: int, lots: int, reason: str
 ) -> None:
     exchange, account = venue(**balances)
     with pytest.raises(Refusal, match=reason):
@@ -120,9 +140,12 @@ ACTIONS = st.tuples(
 )
 
 
-@given(actions=st.lists(ACTIONS, max_size=40))
-def test_nothing_is_made_or_lost_whatever_is_sent(actions: list[tuple[str, Side, int, int, TimeInForce]]) -> None:
-    exchange, account = venue(USDT="3", BTC="0.02")
+@given(actions=st.lists(ACTIONS, max_size=40), is_fee_in_quote=st.booleans())
+def test_nothing_is_made_or_lost_whatever_is_sent(
+    actions: list[tuple[str, Side, int, int, TimeInForce]],
+    is_fee_in_quote: bool,
+) -> None:
+    exchange, account = venue(USDT="3", BTC="0.02", is_fee_in_quote=is_fee_in_quote)
     for n, (action, side, ticks, lots, time_in_force) in enumerate(actions):
         book = exchange.books["BTCUSDT"]
         if action == "place":

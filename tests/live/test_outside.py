@@ -271,6 +271,6 @@ def test_orders_of_others_on_the_account_are_not_ours(venue: Venue, outside: Out
 
 
 def _ioc() -> Any:
-    from elegant_trading_system.emulator.exchange import TimeInForce
+    from elegant_trading_system.emulator.orders import TimeInForce
 
     return TimeInForce.IOC

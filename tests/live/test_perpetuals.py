@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from elegant_trading_system.core.kinds import Side
-from elegant_trading_system.emulator.exchange import FINAL, Exchange, Report, Status, TimeInForce
+from elegant_trading_system.emulator.exchange import Exchange
+from elegant_trading_system.emulator.orders import FINAL, Report, Status, TimeInForce
 from elegant_trading_system.emulator.perpetuals import BRACKETS, MARGIN, REDUCE_ONLY, UNFILLABLE, Position, bracket_of
 
 from .desk import BTC, Clock

@@ -50,14 +50,9 @@ def venues() -> Iterator[dict[str, Any]]:
         assert running.wait(30) == 0
 
 
-@pytest.fixture
-def where(venues: dict[str, Any]) -> str:
-    return json.dumps(venues["binance"])
-
-
-def talk(client: str, script: str, where: str) -> dict[str, Any]:
+def talk(client: str, script: str, where: dict[str, Any]) -> dict[str, Any]:
     """What the client saw; its own complaint when it failed."""
-    command = [str(python_of(client)), str(HERE / script), where]
+    command = [str(python_of(client)), str(HERE / script), json.dumps(where)]
     said = subprocess.run(command, capture_output=True, text=True, timeout=TALK_S, check=False)
     assert said.returncode == 0, said.stderr[-3000:]
     found: dict[str, Any] = json.loads(said.stdout.splitlines()[-1])
@@ -65,8 +60,8 @@ def talk(client: str, script: str, where: str) -> dict[str, Any]:
 
 
 @pytest.mark.spec("X2", "M1", "E2")
-def test_ccxt_keeps_the_book_in_step_trades_and_calls_refusals_by_their_types(where: str) -> None:
-    found = talk("ccxt", "with_ccxt.py", where)
+def test_ccxt_keeps_the_book_in_step_trades_and_calls_refusals_by_their_types(venues: dict[str, Any]) -> None:
+    found = talk("ccxt", "with_ccxt.py", venues["binance"])
     assert found["precision"]["price"] == 4.0
     assert found["crossed"] == 0
     assert found["nonces"] == sorted(set(found["nonces"])), "no gap: it would have raised ChecksumError"
@@ -93,8 +88,8 @@ def test_ccxt_keeps_the_book_in_step_trades_and_calls_refusals_by_their_types(wh
 
 
 @pytest.mark.spec("X2", "M1", "E2")
-def test_python_binance_keeps_the_book_trades_and_hears_of_its_orders(where: str) -> None:
-    found = talk("python-binance", "with_python_binance.py", where)
+def test_python_binance_keeps_the_book_trades_and_hears_of_its_orders(venues: dict[str, Any]) -> None:
+    found = talk("python-binance", "with_python_binance.py", venues["binance"])
     assert found["crossed"] == 0
     assert min(found["depth"]) > 10
     assert found["filters"] == ["LOT_SIZE", "MAX_NUM_ORDERS", "NOTIONAL", "PRICE_FILTER"]
@@ -114,7 +109,7 @@ def test_python_binance_keeps_the_book_trades_and_hears_of_its_orders(where: str
 
 @pytest.mark.spec("X2", "M1", "E2")
 def test_ccxt_keeps_a_perpetual_s_book_trades_it_and_calls_refusals_by_their_types(venues: dict[str, Any]) -> None:
-    found = talk("ccxt", "with_ccxt_futures.py", json.dumps(venues["binanceusdm"]))
+    found = talk("ccxt", "with_ccxt_futures.py", venues["binanceusdm"])
     assert found["market"] == [True, 1.0, 0.01, 5.0]
     assert (found["leverage"], found["crossed"]) == (10, 0)
     assert found["nonces"] == sorted(set(found["nonces"])), "no gap: it would have raised ChecksumError"
@@ -141,7 +136,7 @@ def test_ccxt_keeps_a_perpetual_s_book_trades_it_and_calls_refusals_by_their_typ
 
 @pytest.mark.spec("X2", "M1", "E2")
 def test_python_binance_trades_perpetuals_and_hears_of_its_orders_by_listen_key(venues: dict[str, Any]) -> None:
-    found = talk("python-binance", "with_python_binance_futures.py", json.dumps(venues["binanceusdm"]))
+    found = talk("python-binance", "with_python_binance_futures.py", venues["binanceusdm"])
     assert (found["crossed"], found["depth"]) == (0, [10, 10])
     assert {"LOT_SIZE", "MIN_NOTIONAL", "PERCENT_PRICE", "PRICE_FILTER"} <= set(found["filters"])
     assert (found["mode"], found["margin"], found["leverage"]) == (-4059, -4046, 8)
@@ -159,3 +154,56 @@ def test_python_binance_trades_perpetuals_and_hears_of_its_orders_by_listen_key(
     assert [step for step in steps if step[0] == "whole"] == [("whole", "NEW", "NEW"), ("whole", "TRADE", "FILLED")]
     assert [step for name, *step in steps if name == "partly"][-1] == ["EXPIRED", "EXPIRED"]
     assert ("account", "ORDER", "BTCUSDT") in steps
+
+
+def test_the_venue_s_own_library_keeps_coinbase_s_book_trades_and_hears_of_its_orders(venues: dict[str, Any]) -> None:
+    found = talk("coinbase-advanced", "with_coinbase_advanced.py", venues["coinbase"])
+    assert found["product"] == ["BTC", "USD", "online"]
+    assert (found["permissions"], found["fee"]) == (True, "0.006")
+    assert (found["crossed"], found["contiguous"]) == (0, True)
+    assert found["channels"] == ["heartbeats", "l2_data", "market_trades", "subscriptions"]
+    matched, asked = found["books"]
+    assert matched > 0.8 * asked, "its book was the venue's; a REST book may fall between two messages"
+    assert found["prints"] > 0
+    assert found["whole"] == ["FILLED", "0.01", "whole"]
+    assert found["again"], "the same name gives the same order"
+    assert (found["partly"], found["missed"]) == (["CANCELLED", True], ["CANCELLED", "0"])
+    assert (found["open"], found["cancelled"], found["resting"]) == (["resting"], True, "CANCELLED")
+    assert (found["fills"], found["market"], found["sold"]) == ([0.01, True], "FILLED", ["FILLED", "0.01"])
+    assert found["candles"] > 25
+    assert found["accounts"] == ["BTC", "USD"]
+    unknown, key = found["errors"].pop("unknown"), found["errors"].pop("key")
+    assert found["errors"] == {
+        "funds": "INSUFFICIENT_FUND",
+        "precision": "INVALID_SIZE_PRECISION",
+        "taking": "INVALID_LIMIT_PRICE_POST_ONLY",
+        "product": "INVALID_PRODUCT_ID",
+    }
+    assert unknown[0] == 404 and "was not found" in unknown[1]
+    assert key[0] == 401 and "Unauthorized" in key[1]
+    told = [(name, status) for name, status, _ in found["events"]]
+    assert [status for name, status in told if name == "resting"] == ["OPEN", "CANCELLED"]
+    assert {("whole", "FILLED"), ("partly", "CANCELLED"), ("missed", "CANCELLED"), ("market", "FILLED")} <= set(told)
+    assert [filled for name, _, filled in found["events"] if name == "whole"] == ["0.01"]
+
+
+@pytest.mark.spec("X2", "M1", "E2")
+def test_ccxt_keeps_coinbase_s_book_trades_and_hears_of_its_orders(venues: dict[str, Any]) -> None:
+    found = talk("ccxt", "with_ccxt_coinbase.py", venues["coinbase"])
+    assert found["crossed"] == 0
+    assert found["levels"] > 10
+    assert found["trades"]
+    assert found["whole"][:2] == ["closed", 0.01]
+    assert (found["partly"], found["missed"]) == (["canceled", True], ["canceled", 0.0])
+    assert (found["open"], found["resting"]) == (["ccxt-resting"], ["open", "canceled"])
+    assert found["fills"] > 1
+    assert (found["candles"], found["balance"]) == (20, True)
+    assert found["errors"] == {  # this client has no names of its own for two of them
+        "funds": "InsufficientFunds",
+        "unknown": "ExchangeError",
+        "taking": "ExchangeError",
+        "key": "AuthenticationError",
+    }
+    told = [(name.removeprefix("ccxt-"), status) for name, status in found["events"]]
+    assert {("whole", "closed"), ("partly", "canceled"), ("missed", "canceled")} <= set(told)
+    assert [status for name, status in told if name == "resting"] == ["open", "canceled"]

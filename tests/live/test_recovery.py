@@ -43,7 +43,7 @@ def trading(folder: Path) -> Outside:
     run_folder.begin(folder, drill.config, drill.outside.universe, "test")
     run_folder.note_epoch(folder, 1, "e1")
     drill.begin()
-    while not drill.sent:
+    while not drill.watch.sent:
         drill.pass_time(0.1)
     return drill.outside
 

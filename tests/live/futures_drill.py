@@ -1,0 +1,105 @@
+"""The drill of `drill.py` with perpetuals: orders, the user stream and REST each lose and delay on their own; funding is due.
+
+`python -m tests.live.futures_drill FIRST [LAST]` runs schedules and prints what became of them.
+"""
+
+import sys
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from elegant_trading_system.emulator.binance_streams import MarketSession
+
+from .desk import BTC
+from .drill import LINE_S, Drill, main
+from .futures_desk import FuturesOutside, FuturesVenue
+
+FUNDING_EVERY_MS, INCOME_MS = 700, 10_000.0
+
+
+class FuturesDrill(Drill):
+    market_path = "/public/stream"
+    venue: FuturesVenue
+    outside: FuturesOutside
+
+    def make(self, folder: Path) -> None:
+        """Funding is due so often that some of it is lost."""
+        self.venue = FuturesVenue(self.clock)
+        self.venue.exchange.funding_ms = FUNDING_EVERY_MS
+        self.outside = FuturesOutside(self.venue, self.config, folder)
+
+    def held_atoms(self) -> tuple[int, int]:
+        amount = self.venue.account.position(BTC).amount
+        ours = int(self.outside.sequencer.trader["inventory"][0]["held_atoms"])
+        return ours, int(amount * 10 ** self.outside.universe.decimals["BTC"])
+
+    def connect_orders(self) -> None:
+        super().connect_orders()
+        if "user" not in self._lines:
+            self._lines["user"] = None
+            self.connect_user()
+            self.every(INCOME_MS, self.outside.gateway.ask_income)
+
+    def connect_user(self) -> None:
+        if self.faults.is_closed():
+            self.later(0.4, self.connect_user)
+            return
+        key, gateway = self.outside.gateway.listen_key, self.outside.gateway
+        method = key.due(self.outside.now_ms())
+        if method:
+            assert key.hear(method, *self.venue.signed(method, "v1/listenKey", {}), self.outside.now_ms())
+
+        def hear(frame: str) -> None:
+            if self._lines.get("user") is session:
+                gateway.hear_event(frame)
+
+        def told(frame: str) -> None:
+            passage, _ = self.faults.answer(frame)
+            if passage.is_broken:
+                self.later(0.0, lambda: self.break_user(session))
+            for delay_s in passage.delays_s:
+                self.later(LINE_S + delay_s, lambda: hear(frame))
+
+        session = self.venue.streams.open_market(told, "/private/ws", "", key.name)
+        self._lines["user"] = session
+        gateway.hear_user_up()
+        self.carry()
+
+    def break_user(self, session: MarketSession) -> None:
+        if self._lines.get("user") is session:
+            self._lines["user"] = None
+            self.venue.streams.close(session)
+            self.outside.gateway.hear_user_down()
+            self.later(0.4, self.connect_user)
+
+    def carry(self) -> None:
+        for request in self.outside.requests:
+            self.later(LINE_S + self.faults.request_delay_s(), lambda request=request: self.request(*request))  # type: ignore[misc]
+        self.outside.requests.clear()
+
+    def request(self, name: str, method: str, path: str, params: Any) -> None:
+        status, body = self.venue.signed(method, path, params)
+        passage, _ = self.faults.answer('{"clientOrderId":0,"id":0}')
+        if passage.delays_s:
+            self.later(LINE_S + passage.delays_s[0], lambda: self.outside.gateway.hear_reply(name, status, body))
+
+    def check_money(self) -> None:
+        """Wallet and open cost together are exact on both sides; each alone rounds while a position is half closed."""
+        trader, position = self.outside.sequencer.trader, self.venue.account.position(BTC)
+        inventory = trader["inventory"][0]
+        held = Decimal(int(inventory["held_atoms"])).scaleb(-self.outside.universe.decimals["BTC"])
+        if held != position.amount:
+            self.watch.fail(f"position: ours {held}, the venue's {position.amount}")
+        ours = self.outside.balance() + int(inventory["open_cost"]) * BTC.tick * BTC.lot
+        if ours != self.venue.wallet + position.cost:
+            self.watch.fail(f"money: ours {ours}, the venue's {self.venue.wallet + position.cost}")
+        paid = sum((row.amount for row in self.venue.account.income), Decimal(0))
+        funding = Decimal(int(trader["funding_atoms"].sum())).scaleb(-self.outside.universe.decimals["USDT"])
+        if funding != paid:
+            self.watch.fail(f"funding: ours {funding}, the venue's {paid}")
+
+
+if __name__ == "__main__":
+    begin = int(sys.argv[1])
+    end = int(sys.argv[2]) if len(sys.argv) > 2 else begin + 1
+    sys.exit(bool(main(begin, end, FuturesDrill)))

@@ -1,0 +1,107 @@
+"""Trading on the emulated Coinbase over real sockets of this machine."""
+
+import asyncio
+import time
+from decimal import Decimal
+from pathlib import Path
+
+import httpx
+import pytest
+
+from elegant_trading_system.cli_emulator import Scene, addresses, embedded
+from elegant_trading_system.emulator.embedded import Door
+from elegant_trading_system.emulator.faults import Faults
+from elegant_trading_system.errors import UserError
+from elegant_trading_system.shell import run_folder
+from elegant_trading_system.shell.coinbase_auth import Signer
+from elegant_trading_system.shell.coinbase_link import CoinbaseLink, Place
+from elegant_trading_system.shell.hosts import link_to
+from elegant_trading_system.shell.live import LiveRun, wall_ns
+from elegant_trading_system.sim.replay import verify
+
+from ..builders import loose
+from .coinbase_desk import SECRET
+
+PATIENCE_S = 300.0  # a first start compiles
+SCENE = Scene("", ["BTC", "ETH"], 1, 0.3, 30 * 60, [])
+
+
+def balances(door: Door) -> dict[str, Decimal]:
+    """What the venue says the account holds."""
+    path = "/api/v3/brokerage/accounts"
+    token = Signer(door.api_key, door.secret).rest("GET", door.host, path, time.time())
+    answer = httpx.get(f"http://{door.host}{path}", headers={"Authorization": f"Bearer {token}"}).json()
+    return {
+        row["currency"]: Decimal(row["available_balance"]["value"]) + Decimal(row["hold"]["value"])
+        for row in answer["accounts"]
+    }
+
+
+async def trade(folder: Path, orders: int, faults: Faults) -> tuple[CoinbaseLink, dict[str, Decimal]]:
+    """Trade on the embedded venue until so many orders have been sent; then without faults until all are known."""
+    config = loose()
+    async with embedded(SCENE, ["coinbase"], 100_000.0).serve(wall_ns, faults) as (door,):
+        link = link_to(door.venue, addresses(door), wall_ns)
+        assert isinstance(link, CoinbaseLink)
+        live = LiveRun([link], config, folder)
+        running = asyncio.create_task(
+            live.run(PATIENCE_S, lambda run: run_folder.begin(folder, config, run.known, "test"))
+        )
+        while not running.done() and (live.universe is None or live.sequencer.trader["next_order_id"] < orders):
+            await asyncio.wait([running], timeout=0.1)
+        faults.shares = {}
+        while not running.done() and live.sequencer.trader["order_count"]:
+            await asyncio.wait([running], timeout=0.01)
+        live.stop()
+        await running
+        return link, await asyncio.to_thread(balances, door)
+
+
+@pytest.mark.spec("X1", "P1", "E4", "M2")
+@pytest.mark.parametrize(
+    "orders, shares",
+    [
+        (6, {}),
+        (
+            12,
+            {
+                "drop": 0.01,
+                "duplicate": 0.1,
+                "disconnect": 0.002,
+                "lost-report": 0.2,
+                "duplicate-report": 0.3,
+                "late-report": 0.2,
+                "lost-answer": 0.1,
+                "unclear-answer": 0.1,
+                "reject": 0.1,
+            },
+        ),
+    ],
+    ids=["quiet", "trouble"],
+)
+def test_what_was_traded_over_sockets_is_the_venue_s_account_and_replays_to_the_same_decisions(
+    tmp_path: Path, orders: int, shares: dict[str, float]
+) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    link, held = asyncio.run(trade(folder, orders, Faults(shares, 3)))
+    summary = run_folder.finish(folder, 1.0)
+    assert summary["orders"] >= orders
+    assert summary["fills"] > 0
+    assert (summary["refused_reports"], summary["refused_rows"], link.feed.counts["refused"]) == (0, 0, 0)
+    ours = {asset: Decimal(entry["balance"]).scaleb(-entry["decimals"]) for asset, entry in summary["assets"].items()}
+    theirs = {asset: held.get(asset, Decimal(0)) for asset in ours}
+    assert (ours, held.keys() - ours.keys()) == (theirs, set()), "to the last decimal"
+    assert verify(folder)["identical"]
+    if shares:
+        assert link.feed.counts["holes"] > 0
+    else:
+        assert (link.feed.counts["gaps"], link.feed.counts["holes"]) == (0, 0)
+        assert link.feed.counts["repeated_trades"] > 0, "two connections brought everything twice"
+    assert "of 2 lines up" in link.health()
+
+
+def test_a_venue_that_is_not_there_is_said_in_a_sentence(tmp_path: Path) -> None:
+    nowhere = Place("http://127.0.0.1:9/api/v3/brokerage", "ws://127.0.0.1:9", "ws://127.0.0.1:9", "key", SECRET)
+    with pytest.raises(UserError, match=r"coinbase: products at http://127\.0\.0\.1:9"):
+        asyncio.run(LiveRun([CoinbaseLink(nowhere, ["BTC-USD"], wall_ns)], loose(), tmp_path).run(1.0))

@@ -1,0 +1,89 @@
+"""The drill over real sockets: every fault once, for some seconds, between a live run and a venue on a port."""
+
+import asyncio
+import time
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from elegant_trading_system.cli_emulator import Scene, addresses, embedded
+from elegant_trading_system.core.kinds import BookState, CommandKind, Kind, OperatorCommand
+from elegant_trading_system.data import journal
+from elegant_trading_system.emulator.faults import HELP, Faults
+from elegant_trading_system.emulator.orders import Account
+from elegant_trading_system.shell import run_folder
+from elegant_trading_system.shell.binance_link import BinanceLink
+from elegant_trading_system.shell.hosts import link_to
+from elegant_trading_system.shell.live import LiveRun, wall_ns
+from elegant_trading_system.sim.replay import verify
+
+from ..builders import loose
+from .drill import SETTINGS, shares
+
+SCENE = Scene("", ["BTC"], 1, 0.3, 30 * 60, [])
+PATIENCE_S, BUSY_S, SETTLE_S = 300.0, 6.0, 60.0  # a first start compiles; what is lost is believed after twenty seconds
+IN_CI = (6, 18)  # lost answers, clock jumps
+
+
+async def trade(folder: Path, seed: int) -> tuple[Account, BinanceLink, Faults]:
+    """Some orders in peace, then trouble, then peace until nothing is open."""
+    config, faults = loose(*SETTINGS), Faults({}, seed)
+    place = embedded(SCENE, ["binance"], 100_000.0)
+    async with place.serve(wall_ns, faults) as (door,):
+        link = link_to(door.venue, addresses(door), wall_ns)
+        assert isinstance(link, BinanceLink)
+        live = LiveRun([link], config, folder)
+        running = asyncio.create_task(
+            live.run(PATIENCE_S, lambda run: run_folder.begin(folder, config, run.known, "test"))
+        )
+        while not running.done() and (live.universe is None or live.sequencer.trader["next_order_id"] < 2):
+            await asyncio.wait([running], timeout=0.05)
+        faults.shares = shares(seed)
+        await asyncio.wait([running], timeout=BUSY_S)
+        faults.shares = {}
+        live.sequencer.hear(Kind.OPERATOR, 0, code=OperatorCommand.HALT)
+        deadline = time.monotonic() + SETTLE_S
+        while not running.done() and live.sequencer.trader["order_count"] and time.monotonic() < deadline:
+            await asyncio.wait([running], timeout=0.05)
+        live.stop()
+        await running
+        return place.market.exchanges["binance"].accounts["trader"], link, faults
+
+
+def entries_on_dead_books(folder: Path) -> list[int]:
+    """Orders that entered while the only book was not LIVE, by the journal."""
+    state, states = BookState.RESYNC, list[BookState]()
+    for packets, _ in journal.read(folder / "journal"):
+        for packet in packets:
+            if packet["kind"] == Kind.SNAPSHOT:
+                state = BookState.LIVE
+            elif packet["kind"] == Kind.STATUS:
+                state = BookState(int(packet["code"]))
+            states.append(state)
+    commands: Any = journal.read_commands(folder / "journal")
+    entries = commands[(commands["kind"] == CommandKind.SEND) & (commands["is_reduce_only"] == 0)]
+    return [int(one["order_id"]) for one in entries if states[int(one["cause_seq"])] is not BookState.LIVE]
+
+
+@pytest.mark.spec("E4", "M3", "P1")
+@pytest.mark.parametrize(
+    "seed", [pytest.param(n, marks=[] if n in IN_CI else pytest.mark.drill) for n in range(len(HELP))]
+)
+def test_every_fault_over_real_sockets_leaves_both_sides_equal(seed: int, tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    account, link, faults = asyncio.run(trade(folder, seed))
+    summary = run_folder.finish(folder, 1.0)
+    ours = {asset: Decimal(entry["balance"]).scaleb(-entry["decimals"]) for asset, entry in summary["assets"].items()}
+    theirs = {asset: balance.free + balance.locked for asset, balance in account.balances.items()}
+    assert {asset: ours.get(asset, Decimal(0)) for asset in theirs} == theirs, "to the last decimal"
+    names = [order.client_id for order in account.orders.values()]
+    assert len(set(names)) == len(names) <= summary["orders"], "none twice, none that was not decided"
+    assert not account.working
+    assert summary["refused_reports"] == 0
+    assert (link.feed.counts["refused"], link.gateway.counts["refused"]) == (0, 0)
+    assert not entries_on_dead_books(folder)
+    assert faults.counts
+    assert verify(folder)["identical"]
