@@ -92,7 +92,7 @@ class BinanceFeed:
         self.connections: set[int] = set()  # that are up
         self._by_number = listings
         symbols = [(one.symbol, one.grid) for one in listings]
-        self._scanner = Scanner(symbols, sequencer.journal.rows, is_chained=self.is_chained)
+        self._scan = Scanner(symbols, sequencer.journal.rows, is_chained=self.is_chained).scan
         self._silence = Silence()
         self._decode: Callable[[str | bytes], Any] = self.frames.decode
         self._decode_snapshot = msgspec.json.Decoder(Snapshot).decode
@@ -117,7 +117,7 @@ class BinanceFeed:
         """
         journal = self.sequencer.journal
         begin = journal.begin(0)
-        kind, number, first, last, buys, sells, ts_ms = self._scanner.scan(frame, journal.rows, begin)
+        kind, number, first, last, buys, sells, ts_ms = self._scan(frame, journal.rows, begin)
         if kind == 0:
             return False
         listing = self._by_number[number]
