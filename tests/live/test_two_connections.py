@@ -3,6 +3,7 @@
 import json
 import random
 from collections import deque
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,21 @@ def copied(sides: Sides) -> Sides:
     return dict(sides[0]), dict(sides[1])
 
 
+def watch(sequencer: Sequencer, after: Callable[[int, int], None]) -> None:
+    """after(kind, ts_venue_ns) is called behind every event, whichever way it came."""
+    hear, hear_written = sequencer.hear, sequencer.hear_written
+
+    def heard(kind: Kind, *args: Any, **more: Any) -> None:
+        hear(kind, *args, **more)
+        after(kind, more.get("ts_venue_ns", 0))
+
+    def heard_written(kind: int, listing_id: int, buy_count: int, sell_count: int, ts_venue_ns: int) -> None:
+        hear_written(kind, listing_id, buy_count, sell_count, ts_venue_ns)
+        after(kind, ts_venue_ns)
+
+    sequencer.hear, sequencer.hear_written = heard, heard_written  # type: ignore[method-assign]
+
+
 class Losing:
     """Passes 99 depth messages in a hundred on, and remembers which it kept to itself."""
 
@@ -49,18 +65,16 @@ def test_the_book_equals_the_venue_s_after_every_packet(seed: int, tmp_path: Pat
     outside = Outside(venue, loose(), tmp_path)
     published: dict[int, Sides] = {}  # by the venue's stamp, ns
     compared = 0
-    hear = outside.sequencer.hear
 
-    def checked(kind: Kind, *args: Any, **more: Any) -> None:
+    def check(kind: int, ts_venue_ns: int) -> None:
         nonlocal compared
-        hear(kind, *args, **more)
-        if kind is Kind.DEPTH:
-            assert outside.book() == published[more["ts_venue_ns"]], f"after {compared} packets"
+        if kind == Kind.DEPTH:
+            assert outside.book() == published[ts_venue_ns], f"after {compared} packets"
             compared += 1
-        elif kind is Kind.SNAPSHOT:
+        elif kind == Kind.SNAPSHOT:
             assert outside.book() == venue.exchange.books["BTCUSDT"].sides
 
-    outside.sequencer.hear = checked  # type: ignore[method-assign]
+    watch(outside.sequencer, check)
     losing = Losing(f"{seed} 0"), Losing(f"{seed} 1")
     chance, late = random.Random(seed), deque[str]()
 
@@ -157,12 +171,10 @@ class Recording:
         self.compared, self.last_id = 0, -1
         self.losing = Losing(f"{seed} 0"), Losing(f"{seed} 1")
         self.late: deque[tuple[int, bytes]] = deque()
-        self._hear = self.feed.sequencer.hear
-        self.feed.sequencer.hear = self.checked  # type: ignore[method-assign]
+        watch(self.feed.sequencer, self.check)
 
-    def checked(self, kind: Kind, *args: Any, **more: Any) -> None:
-        self._hear(kind, *args, **more)
-        if kind is Kind.DEPTH:
+    def check(self, kind: int, _ts_venue_ns: int) -> None:
+        if kind == Kind.DEPTH:
             _, rows = self.due.popleft()
             self.ours.apply(rows)
             self.compared += 1
