@@ -6,7 +6,8 @@
 
 `books`: a depth message's text -> the book it makes, for each. Ours is the whole path of a live run: the text scanned, two
 connections' arbitration, rows and header in the journal, the book, everything the strategy keeps of it, and the decisions
-that fall due by the recording's clock. The peers parse and keep a book, nothing else.
+that fall due by the recording's clock; `ours without strategy` is the same up to the book. The peers parse and keep a book,
+nothing else.
 `load`: our whole path alone, messages a second and core, prints among them.
 `decision`: messages due at a fixed rate by the wall clock; from the moment one is due until it has been decided on.
 
@@ -67,7 +68,7 @@ async def once(who: str, frames: Any) -> tuple[Any, float, Any]:
 
 async def books(source: str, rounds: int) -> dict[str, Any]:
     from .live_frames import load
-    from .live_peers import CONTENDERS, OURS
+    from .live_peers import BOOK_ONLY, CONTENDERS, OURS
 
     frames = load(source)
     found = {who: await once(who, frames) for who in CONTENDERS}
@@ -83,6 +84,7 @@ async def books(source: str, rounds: int) -> dict[str, Any]:
     result |= {"median_bytes": int(statistics.median(texts)), "equal_levels_a_side": LEVELS}
     for who in CONTENDERS:
         result[who] = _row(ns[who], ns[OURS])
+        result[who]["times_ours_without_strategy_p50"] = _row(ns[who], ns[BOOK_ONLY])["times_ours_p50"]
     return result
 
 
@@ -93,9 +95,9 @@ def _row(theirs: list[Any], ours: list[Any]) -> dict[str, Any]:
     row["best_p99.9_us"] = min(one["p99.9_us"] for one in rounds)
     for name in ("p50_us", "p99.9_us"):
         ratios = [one[name] / percentiles(other)[name] for one, other in zip(rounds, ours, strict=True)]
-        row[f"times_ours_{name[:-3]}"] = round(statistics.median(ratios), 1)
+        row[f"times_ours_{name[:-3]}"] = round(statistics.median(ratios), 2)
     means = [float(one.mean() / other.mean()) for one, other in zip(theirs, ours, strict=True)]
-    row["times_ours_mean"] = round(statistics.median(means), 1)
+    row["times_ours_mean"] = round(statistics.median(means), 2)
     return row
 
 

@@ -15,6 +15,7 @@ import msgspec
 
 from elegant_trading_system.config_sources import load as load_config
 from elegant_trading_system.core import engine as product
+from elegant_trading_system.core import jit
 from elegant_trading_system.core.kinds import BookState
 from elegant_trading_system.data.decimals import Grid
 from elegant_trading_system.data.journal import Journal
@@ -23,10 +24,12 @@ from elegant_trading_system.shell.arbiter import Arbiter
 from elegant_trading_system.shell.binance_feed import BinanceFeed, Listing
 from elegant_trading_system.shell.sequencer import Sequencer
 
+from . import stages
 from .live_frames import SYMBOL, Frames, raw
 
 Side = dict[int, int]  # ticks -> lots
 OURS = "ours"
+BOOK_ONLY = "ours without strategy"
 
 
 class Clock:
@@ -97,6 +100,14 @@ class Ours:
 async def ours(frames: Frames, clock: Clock) -> Contender:
     clock.ns = frames.frames[0].ts_ns
     made = Ours(frames, clock)
+    return Contender(made.hear, False, False, made.book, made.close)
+
+
+async def ours_without_strategy(frames: Frames, clock: Clock) -> Contender:
+    """Scan, arbitration, journal and book: what the peers do, and the journal."""
+    clock.ns = frames.frames[0].ts_ns
+    engine = jit.instantiate("elegant_trading_system.core.engine", "bench_book_engine", decider_override=stages)
+    made = Ours(frames, clock, engine=engine)
     return Contender(made.hear, False, False, made.book, made.close)
 
 
@@ -177,6 +188,7 @@ async def python_binance(frames: Frames, _clock: Clock) -> Contender:
 
 CONTENDERS: dict[str, Callable[[Frames, Clock], Awaitable[Contender]]] = {
     OURS: ours,
+    BOOK_ONLY: ours_without_strategy,
     "ccxt.pro": ccxt_pro,
     "cryptofeed": cryptofeed,
     "python-binance": python_binance,

@@ -113,7 +113,8 @@ async def listen_ours(http: aiohttp.ClientSession, base: str, frames: Frames, en
         lambda: time.time_ns() // 10**6,
     )
     gateway.hear_up()
-    outgoing.get_nowait()  # the subscription
+    while not outgoing.empty():  # subscriptions and questions
+        outgoing.get_nowait()
     orders = await http.ws_connect(f"{base}/orders")
 
     async def send_all() -> None:

@@ -19,21 +19,19 @@ from collections import deque
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from . import facts
 from .live_frames import load
 from .live_peers import Ours
 
+Array = np.ndarray[Any, Any]
 STATUS = Path("/proc/self/status")
 BEAT_S = 0.02
 SAMPLE_S = 0.25
 BEHIND = 5  # messages the second connection lags
+SEGMENTS_MAX = 100_000
 SEGMENTS_MIN = 6  # of the first nothing is used
-
-
-class Sample(NamedTuple):
-    at_s: float
-    segment: int
-    kilobytes: int
 
 
 class Slope(NamedTuple):
@@ -53,7 +51,12 @@ class Soak:
 
     def __init__(self, ours: Ours, texts: list[str], rate: float) -> None:
         self.ours, self.texts, self.rate = ours, texts, rate
-        self.sent, self.samples = 0, list[Sample]()
+        self.sent = 0
+        self.sums = np.ones(
+            (SEGMENTS_MAX, 3)
+        )  # of each segment: samples, seconds, kilobytes; claimed now, not as it goes
+        self.sums[:] = 0
+        self.low, self.high = 2**62, 0
         self._late = deque[str]()
 
     def run(self, seconds: float) -> None:
@@ -64,8 +67,13 @@ class Soak:
             self._beat()
             if now - last >= SAMPLE_S:
                 last = now
-                self.samples.append(Sample(now - began, self._segment(), resident_kilobytes()))
+                self._sample(now - began)
             time.sleep(max(0.0, now + BEAT_S - time.monotonic()))
+
+    def _sample(self, at_s: float) -> None:
+        kilobytes = resident_kilobytes()
+        self.sums[self._segment()] += (1, at_s, kilobytes)
+        self.low, self.high = min(self.low, kilobytes), max(self.high, kilobytes)
 
     def _send(self, text: str) -> None:
         feed = self.ours.feed
@@ -94,12 +102,10 @@ class Soak:
         return int(heads[-1].stem.rpartition("-")[2])
 
 
-def slope_of(samples: list[Sample]) -> Slope:
+def slope_of(sums: Array) -> Slope:
     """Least squares through the segments' means, with the 95 % interval of Student's t; the first and last are left out."""
-    numbers = sorted({one.segment for one in samples})[1:-1]
-    parts = [[one for one in samples if one.segment == number] for number in numbers]
-    x = [statistics.mean(one.at_s for one in part) / 3600 for part in parts]
-    y = [statistics.mean(one.kilobytes for one in part) for part in parts]
+    used = sums[sums[:, 0] > 0][1:-1]
+    x, y = (used[:, 1] / used[:, 0] / 3600).tolist(), (used[:, 2] / used[:, 0]).tolist()
     line = statistics.linear_regression(x, y)
     freedom = len(x) - 2
     left = sum((b - line.intercept - line.slope * a) ** 2 for a, b in zip(x, y, strict=True))
@@ -123,17 +129,16 @@ def soak(minutes: float, rate: float) -> dict[str, Any]:
     asyncio.run(ours.close())
     assert counts["refused"] == counts["gaps"] == 0, counts
     assert sum(repeated) > 0, "the second connection was heard"
-    segments = len({one.segment for one in running.samples})
+    segments = int((running.sums[:, 0] > 0).sum())
     if segments < SEGMENTS_MIN:
         sys.exit(f"{segments} journal segments are too few to tell: try more --minutes or a higher --rate")
-    slope = slope_of(running.samples)
-    sizes = [one.kilobytes // 1024 for one in running.samples]
+    slope = slope_of(running.sums)
     return {
         "minutes": minutes,
         "messages": running.sent,
         "per_s": round(running.sent / minutes / 60),
         "events": events,
-        "resident_megabytes": [min(sizes), max(sizes)],
+        "resident_megabytes": [running.low // 1024, running.high // 1024],
         "kilobytes_per_hour": [round(value, 1) for value in slope[:3]],  # slope, and its 95 % interval
         "segments": slope.segments,
     }

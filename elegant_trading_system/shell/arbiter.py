@@ -67,11 +67,10 @@ class Arbiter(Generic[Payload]):
 
     def take_next(self, connection: int, first: int, last: int) -> Verdict:
         """`take` of a message that is known or is the very next, whose payload lies ready; WAITING: it is neither."""
-        if self.pending or self.last_id < 0 or first > self.last_id + 1:
+        last_id = self.last_id
+        if self.pending or last_id < 0 or first > last_id + 1 or not -JUMP <= last - last_id <= JUMP >= last - first:
             return WAITING  # nothing is noted: `take` will
-        if self.is_jump(last) or last - first > JUMP:
-            return WAITING
-        if last <= self.last_id:
+        if last <= last_id:
             self.is_known(connection, last)
             return REPEATED
         if last > self.heard.get(connection, -1):

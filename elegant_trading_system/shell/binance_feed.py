@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 
 from ..core.kinds import BookState, Kind
-from ..data.binance_scan import STAMP_MS_MAX, Scanner
+from ..data.binance_scan import Scanner
 from ..data.decimals import Grid, LevelError, parse_levels
 from .arbiter import MOVED, WAITING, Arbiter, Message, Verdict
 from .sequencer import NO_ROWS, Sequencer
@@ -23,7 +23,7 @@ DEPTH = Kind.DEPTH.value
 HOLE_NS = 500 * NS_PER_MS
 ROWS_MAX = 100_000  # of one frame or snapshot
 Number = Annotated[int, msgspec.Meta(ge=-1, le=2**62)]
-Stamp = Annotated[int, msgspec.Meta(ge=0, lt=STAMP_MS_MAX)]
+Stamp = Annotated[int, msgspec.Meta(ge=0, lt=2**43)]  # ms; in ns it fits int64
 
 
 class Data(msgspec.Struct, gc=False):
@@ -90,10 +90,10 @@ class BinanceFeed:
         self.want_snapshot = want_snapshot
         self.counts = Counter[str]()
         self.connections: set[int] = set()  # that are up
-        self._silence = Silence()
         self._by_number = listings
         symbols = [(one.symbol, one.grid) for one in listings]
-        self._scanner = Scanner(symbols, sequencer.journal.rows, is_chained=self.is_chained)
+        self._scan = Scanner(symbols, sequencer.journal.rows, is_chained=self.is_chained).scan
+        self._silence = Silence()
         self._decode: Callable[[str | bytes], Any] = self.frames.decode
         self._decode_snapshot = msgspec.json.Decoder(Snapshot).decode
 
@@ -105,6 +105,7 @@ class BinanceFeed:
         self.counts["frames"] += 1
         try:
             if not self._hear_usual(connection, frame):
+                self.counts["read_as_json"] += 1
                 self._hear_any(connection, frame)
         except (msgspec.DecodeError, UnicodeError, RecursionError, KeyError, LevelError):
             self.counts["refused"] += 1
@@ -116,13 +117,13 @@ class BinanceFeed:
         """
         journal = self.sequencer.journal
         begin = journal.begin(0)
-        kind, number, first, last, buys, sells, ts_ms = self._scanner.scan(frame, journal.rows, begin)
+        kind, number, first, last, buys, sells, ts_ms = self._scan(frame, journal.rows, begin)
         if kind == 0:
             return False
         listing = self._by_number[number]
-        stream = listing.depth if kind == DEPTH else listing.trades
         if listing.is_stale:
             return False
+        stream = listing.depth if kind == DEPTH else listing.trades
         verdict = stream.take_next(connection, first, last)
         if verdict is MOVED:
             self.sequencer.hear_written(kind, listing.listing_id, buys, sells, ts_ms * NS_PER_MS)

@@ -132,16 +132,17 @@ class Sequencer:
 
     def _step(self, n: int) -> None:
         """Advance the core by event n of the running segment."""
-        packets, rows = self.journal.packets[n : n + 1], self.journal.rows
+        journal = self.journal
+        packets = journal.packets[n : n + 1]
         while True:
-            consumed, count = self._advance(packets, rows, self._commands)
+            consumed, count = self._advance(packets, journal.rows, self._commands)
             if self._logged[0]:
                 for evaluation in self._evaluations[: self._logged[0]]:
                     self.latest[int(evaluation["group_id"])] = evaluation.copy()
                 self._counts[:] = 0  # evaluations and equity are made again from the journal when somebody asks
             if count:
                 made = self._commands[:count].copy()
-                self.journal.log_commands(made)
+                journal.log_commands(made)
                 self.commands_sent += count
                 for command in made:
                     self.send(command)
