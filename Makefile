@@ -7,9 +7,10 @@ PIP := $(PY) -m pip install --disable-pip-version-check --require-hashes --progr
 TESTS ?= -n 2
 SEEDS ?= 1000
 CASES ?= 100000
+MINUTES ?= 30
 .DEFAULT_GOAL := help
 
-.PHONY: help run setup test lint format check drill fuzz bench spec lock clean
+.PHONY: help run setup test lint format check drill fuzz bench soak spec lock clean
 
 help:  ## list these words
 	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 10
@@ -44,6 +45,9 @@ fuzz: $(VENV)/.dev  ## spoilt frames against everything that hears a venue: make
 bench: $(VENV)/.runtime  ## measure; results go to bench/
 	$(PY) -m bench
 
+soak: $(VENV)/.runtime  ## five thousand messages a second through the live path, memory watched: make soak MINUTES=30
+	$(PY) -m bench.soak --minutes $(MINUTES)
+
 spec: $(VENV)/.dev  ## write docs/spec.md from the tests' marks
 	$(PY) docs/generate_spec.py
 
@@ -67,7 +71,9 @@ $(VENV)/.dev: $(VENV)/.runtime requirements-dev.txt
 lock:  ## for maintainers: compile the lock files anew (needs uv)
 	$(LOCK) -o requirements.txt
 	$(LOCK) --extra dev -o requirements-dev.txt
+	$(LOCK) --extra ccxt -o requirements-ccxt.txt
 	$(LOCK) bench/peers.in -o bench/requirements-peers.txt
+	$(LOCK) bench/live.in -o bench/requirements-live.txt
 
 LOCK = uv pip compile --upgrade --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 	--no-emit-find-links --custom-compile-command "make lock" pyproject.toml

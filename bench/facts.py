@@ -17,7 +17,7 @@ def machine() -> dict[str, Any]:
     models = [line.partition(":")[2].strip() for line in cpuinfo if line.startswith("model name")]
     facts = {"cpu": models[0] if models else platform.machine(), "cores": os.cpu_count(), "system": platform.system()}
     facts["python"] = platform.python_version()
-    for package in ("numba", "numpy", "hftbacktest"):
+    for package in ("numba", "numpy", "hftbacktest", "aiohttp", "ccxt", "cryptofeed", "python-binance"):
         try:
             facts[package] = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:

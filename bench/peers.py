@@ -20,21 +20,21 @@ from typing import Any
 
 HERE = Path(__file__).parent
 CACHE = Path(os.environ.get("ETS_BENCH_CACHE") or Path.home() / ".cache" / "elegant-trading-system" / "bench")
-REQUIREMENTS = HERE / "requirements-peers.txt"
 OURS = "ours"
 
 
-def in_own_venv(module: str = "bench.peers") -> None:
+def in_own_venv(module: str = "bench.peers", peers: str = "peers") -> None:
     """Go on in a virtual environment that holds the locked peers; make it when it is missing or of another lock."""
-    folder = CACHE / "venv-peers"
+    folder = CACHE / f"venv-{peers}"
+    requirements = HERE / f"requirements-{peers}.txt"
     python, stamp = folder / "bin" / "python", folder / "made"
     if Path(sys.prefix) == folder:
         return
-    lock = hashlib.sha256(REQUIREMENTS.read_bytes()).hexdigest()
+    lock = hashlib.sha256(requirements.read_bytes()).hexdigest()
     if not stamp.exists() or stamp.read_text() != lock:
         venv.create(folder, with_pip=True, clear=True)
         pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--require-hashes"]
-        subprocess.run([*pip, "-r", str(REQUIREMENTS)], check=True)
+        subprocess.run([*pip, "-r", str(requirements)], check=True)
         stamp.write_text(lock)
     os.chdir(HERE.parent)
     os.execv(python, [str(python), "-m", module, *sys.argv[1:]])

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from . import __version__
+from .cli_doctor import doctor
 from .cli_emulator import emulator
 from .cli_export import export
 from .cli_fetch import fetch_app
@@ -29,6 +30,7 @@ from .cli_parse import (
     time_ns,
 )
 from .cli_query import query
+from .cli_record import record
 from .cli_regimes import regimes
 from .cli_why import why
 from .errors import ExitCode, UserError, code_error
@@ -295,6 +297,8 @@ def null_test(
 
 app.command("run")(run)
 app.command("emulator")(emulator)
+app.command("record")(record)
+app.command("doctor")(doctor)
 app.command("export")(export)
 app.command("why")(why)
 app.command("regimes")(regimes)

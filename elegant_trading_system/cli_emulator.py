@@ -21,6 +21,7 @@ PATHS = {  # of each emulated venue: name -> scheme, path
     "binance": {"rest": ("http", "/api/v3"), "streams": ("ws", ""), "ws_api": ("ws", "/ws-api/v3")},
     "binanceusdm": {"rest": ("http", "/fapi/v1"), "streams": ("ws", ""), "ws_api": ("ws", "/ws-fapi/v1")},
     "coinbase": {"rest": ("http", "/api/v3/brokerage"), "streams": ("ws", "/ws"), "user": ("ws", "/user")},
+    "deribit": {"rest": ("http", "/api/v2"), "ws": ("ws", "/ws/api/v2")},
 }
 InstrumentsOption = Annotated[str, typer.Option("--instruments", help="Base assets to simulate: BTC,ETH.")]
 FaultOption = Annotated[
@@ -75,13 +76,13 @@ def emulator(
       ets emulator --instruments SOL --edge 0.2
       ets emulator --fault drop:0.01 --fault lost-report:0.1
     """
-    from .emulator.embedded import OPENERS
+    from .emulator.embedded import INDICES, OPENERS
     from .emulator.faults import parse
     from .shell.live import wall_ns
 
     faults = parse(fault or [], seed)
     scene = Scene("", names_of(instruments) or ["BTC"], seed, edge, history * 60, [])
-    place = embedded(scene, list(OPENERS), capital)
+    place = embedded(scene, [*OPENERS, INDICES], capital)
 
     async def serve() -> None:
         async with place.serve(wall_ns, faults, port) as doors:

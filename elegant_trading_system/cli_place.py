@@ -42,7 +42,7 @@ def place_of(
 
 def simulated_venues(scene: Scene, fault: list[str] | None, config: "Config") -> Place:
     """Venues of our own, which end with us."""
-    from .emulator.embedded import OPENERS
+    from .emulator.embedded import INDICES, OPENERS
     from .emulator.faults import parse
     from .shell.live import wall_ns
 
@@ -50,7 +50,8 @@ def simulated_venues(scene: Scene, fault: list[str] | None, config: "Config") ->
 
     @contextlib.asynccontextmanager
     async def opened() -> AsyncIterator[Venues]:
-        async with embedded(scene, names, config.account.capital / len(names)).serve(wall_ns, faults) as doors:
+        made = embedded(scene, [*names, INDICES], config.account.capital / len(names))
+        async with made.serve(wall_ns, faults) as doors:
             yield {door.venue: addresses(door) for door in doors}
 
     return Place(scene.title(names), opened)

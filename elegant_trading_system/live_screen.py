@@ -43,6 +43,8 @@ def _books(live: "LiveRun") -> Table:
     table = _grid("", "book", "bid", "ask", "spread bps", "depth", "silent s", "held")
     market, trader = live.sequencer.market[0], live.sequencer.trader
     for n, spec in enumerate(live.known.listings):
+        if spec.kind == "volatility":
+            continue  # it prints, and its venue's line below says what
         book = market["books"][n]
         state = BookState(int(book["state"]))
         row = [Text(spec.name), Text(state.name, STATE_STYLES[state])]
@@ -76,6 +78,8 @@ def _signals(live: "LiveRun") -> Table:
         "\nsignal", "\nbid/ask", "\nvelocity", "\ntightness", "\nstrength", "\nregime", "\nverdict", "\nposition"
     )
     for group_id, name in enumerate(live.known.groups):
+        if not live.known.record[0]["groups"][group_id]["is_traded"]:
+            continue
         seen = live.sequencer.latest.get(group_id)
         if seen is None:
             table.add_row(name, *[""] * 5, "listening")

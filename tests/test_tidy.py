@@ -163,7 +163,7 @@ def test_nothing_names_the_machine_it_was_written_on() -> None:
 
 
 @pytest.mark.spec("X3")
-@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt", "requirements-ccxt.txt"])
 def test_a_lock_file_names_no_host_and_hashes_everything(name: str) -> None:
     text = (ROOT / name).read_text(encoding="utf-8")
     assert not re.findall(

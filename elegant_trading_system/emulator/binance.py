@@ -138,6 +138,11 @@ class BinanceSpot(BinanceVenue):
         own_id = str(params.get("newClientOrderId") or f"cancel-{order.order_id}")
         return wire.order_result(order) | {"origClientOrderId": order.client_id, "clientOrderId": own_id}
 
+    def restrictions(self, account: Account, params: dict[str, Any]) -> Json:  # noqa: ARG002 - one signature for all
+        """What the key that asks may do."""
+        key = next(key for key in self.keys.values() if key.account is account)
+        return wire.api_restrictions(can_withdraw=key.can_withdraw, can_trade=key.can_trade)
+
     def account_status(self, account: Account, params: dict[str, Any]) -> Json:  # noqa: ARG002 - one signature for all
         return wire.account_info(account, self.exchange.fee_rate, self.now_ms)
 
@@ -156,6 +161,7 @@ class BinanceSpot(BinanceVenue):
         ("GET", "allOrders"): BinanceVenue.all_orders,
         ("GET", "myTrades"): BinanceVenue.trades,
         ("GET", "account"): account_status,
+        ("GET", "/sapi/v1/account/apiRestrictions"): restrictions,
     }
     api_methods = {  # noqa: RUF012
         "order.place": place,

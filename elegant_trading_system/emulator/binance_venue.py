@@ -30,6 +30,8 @@ class Reply(NamedTuple):
 class Key(NamedTuple):
     secret: str
     account: Account
+    can_withdraw: bool = False
+    can_trade: bool = True
 
 
 Action = Callable[[Any, Account, dict[str, Any]], Any]

@@ -133,6 +133,25 @@ def trade_event(trade: Trade, ts_ms: int) -> Json:
     }
 
 
+def api_restrictions(*, can_withdraw: bool, can_trade: bool) -> Json:
+    """Of a key whose use is tied to addresses."""
+    return {
+        "ipRestrict": True,
+        "createTime": 0,
+        "enableReading": True,
+        "enableWithdrawals": can_withdraw,
+        "enableInternalTransfer": False,
+        "enableMargin": False,
+        "enableFutures": False,
+        "permitsUniversalTransfer": False,
+        "enableVanillaOptions": False,
+        "enableFixApiTrade": False,
+        "enableFixReadOnly": False,
+        "enableSpotAndMarginTrading": can_trade,
+        "enablePortfolioMarginTrading": False,
+    }
+
+
 # --- orders ---------------------------------------------------------------------------------------------------
 def side_name(side: Side) -> str:
     return "BUY" if side is Side.BUY else "SELL"

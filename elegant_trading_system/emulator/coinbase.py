@@ -198,10 +198,11 @@ class Coinbase:
             case ["transaction_summary"]:
                 return self._fees(account)
             case ["key_permissions"]:
+                key = next(key for key in self.keys.values() if key.account is account)
                 return {
                     "can_view": True,
-                    "can_trade": True,
-                    "can_transfer": False,
+                    "can_trade": key.can_trade,
+                    "can_transfer": key.can_withdraw,
                     "portfolio_uuid": wire.NOWHERE,
                     "portfolio_type": "DEFAULT",
                 }

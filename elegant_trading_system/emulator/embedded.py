@@ -10,16 +10,19 @@ from uuid import uuid4
 
 from aiohttp import web
 
+from ..data.importers.volatility import CURRENCIES
 from .binance import BinanceSpot, Key
 from .binance_futures import BinanceFutures
 from .coinbase import Coinbase
 from .coinbase_jwt import new_key
 from .coinbase_server import coinbase_app
+from .deribit import Deribit
 from .faults import Faults
 from .market import Progress, SimulatedMarket
 from .orders import Account
 from .perpetuals import PerpetualAccount, Perpetuals
-from .server import Publisher, binance_app, binance_futures_app, keep_moving, serving
+from .server import Publisher, binance_app, binance_futures_app, deribit_app, keep_moving, serving
+from .volatility import VolatilityIndex
 
 
 class Door(NamedTuple):
@@ -73,6 +76,22 @@ def _coinbase(market: SimulatedMarket, capital: Decimal, now_ns: Callable[[], in
     return Opened(coinbase_app(venue, faults), venue.streams, api_key, secret)
 
 
+def _deribit(market: SimulatedMarket, seed: int, now_ns: Callable[[], int]) -> Deribit:
+    """The indices of BTC and ETH where they are simulated; else BTC's, of whatever is."""
+    klines = next(iter(market.klines.values()))
+    by_base = {
+        instrument.base: klines[symbol]
+        for exchange in market.exchanges.values()
+        for symbol, instrument in exchange.instruments.items()
+        if symbol in klines
+    }
+    first, usual = next(iter(by_base.values())), market.stream.preset.volatility * 100
+    bases = [base for base in CURRENCIES if base in by_base] or [CURRENCIES[0]]
+    indices = {f"{base}_usd".lower(): VolatilityIndex(by_base.get(base, first), usual, seed) for base in bases}
+    return Deribit(indices, now_ns)
+
+
+INDICES = "deribit"  # volatility indices, no exchange
 OPENERS: dict[str, Callable[[SimulatedMarket, Decimal, Callable[[], int], Faults], Opened]] = {
     "binance": _binance,
     "binanceusdm": _binance_usdm,
@@ -84,7 +103,9 @@ class Embedded:
     """A market with a past, and what its venues are opened with."""
 
     def __init__(self, instruments: list[str], seed: int, edge: float, venues: list[str], capital: Decimal) -> None:
-        self.market = SimulatedMarket(instruments, seed, edge, venues)
+        self.market = SimulatedMarket(instruments, seed, edge, [venue for venue in venues if venue != INDICES])
+        self.has_indices = INDICES in venues
+        self.seed = seed
         self.capital = capital  # at each venue
 
     def live_through(self, seconds: int, progress: Progress | None = None) -> None:
@@ -101,6 +122,11 @@ class Embedded:
                 bound = await stack.enter_async_context(serving(opened.app, port + n if port else 0))
                 publishers[venue] = opened.publisher
                 doors.append(Door(venue, f"127.0.0.1:{bound}", list(exchange.instruments), *opened[2:]))
+            if self.has_indices:
+                deribit = publishers[INDICES] = _deribit(self.market, self.seed, now_ns)
+                at = port + len(doors) if port else 0
+                bound = await stack.enter_async_context(serving(deribit_app(deribit, faults), at))
+                doors.append(Door(INDICES, f"127.0.0.1:{bound}", list(deribit.indices), "", ""))
             moving = asyncio.create_task(keep_moving(self.market, publishers, now_ns, faults))
             stack.push_async_callback(_stop, moving)
             yield doors

@@ -14,6 +14,7 @@ from .binance import BinanceSpot, Reply
 from .binance_futures import BinanceFutures
 from .binance_streams import ApiSession, MarketSession, Streams
 from .binance_venue import BinanceVenue
+from .deribit import Deribit
 from .faults import Faults, Passage
 from .market import SimulatedMarket
 from .orders import Event
@@ -144,6 +145,22 @@ def binance_futures_app(venue: BinanceFutures, faults: Faults) -> web.Applicatio
     groups = [f"{group}/{kind}" for group in ("", "/public", "/market") for kind in ("ws", "stream")]
     _add_streams(app, groups, venue.streams, faults, "market")
     _add_streams(app, ("/private/ws", "/private/stream"), venue.streams, faults, "orders")
+    return app
+
+
+def deribit_app(venue: Deribit, faults: Faults) -> web.Application:
+    """Deribit's volatility indices: JSON-RPC over WebSocket and GET."""
+    app = web.Application(client_max_size=FRAME_BYTES_MAX)
+
+    async def rest(request: web.Request) -> web.Response:
+        return await answer(venue.http, request)
+
+    async def socket(request: web.Request) -> web.WebSocketResponse:
+        line = Line(lambda text: (faults.market(), text))
+        return await line.converse(request, lambda send: venue.open(send, line.break_off), venue.receive, venue.close)
+
+    app.router.add_get("/ws/api/v2", socket)
+    app.router.add_get("/api/v2/{tail:.*}", rest)
     return app
 
 

@@ -25,6 +25,9 @@ class Verdict(Enum):
     LOST = auto()  # nobody can bring what is missing: a snapshot is needed
 
 
+MOVED, REPEATED, WAITING = Verdict.MOVED, Verdict.REPEATED, Verdict.WAITING
+
+
 class Message(NamedTuple, Generic[Payload]):
     first: int
     last: int
@@ -61,6 +64,20 @@ class Arbiter(Generic[Payload]):
             self.repaired += had_hole and not self.pending
             return Verdict.MOVED, moved
         return (Verdict.LOST if self.is_lost() else Verdict.WAITING), []
+
+    def take_next(self, connection: int, first: int, last: int) -> Verdict:
+        """`take` of a message that is known or is the very next, whose payload lies ready; WAITING: it is neither."""
+        if self.pending or self.last_id < 0 or first > self.last_id + 1:
+            return WAITING  # nothing is noted: `take` will
+        if self.is_jump(last) or last - first > JUMP:
+            return WAITING
+        if last <= self.last_id:
+            self.is_known(connection, last)
+            return REPEATED
+        if last > self.heard.get(connection, -1):
+            self.heard[connection] = last
+        self.last_id = self.reached = last
+        return MOVED
 
     def is_known(self, connection: int, last: int) -> bool:
         """Note what a connection has brought: is it contained in the stream already?"""

@@ -11,17 +11,19 @@ import msgspec
 import numpy as np
 
 from ..core.kinds import BookState, Kind
+from ..data.binance_scan import STAMP_MS_MAX, Scanner
 from ..data.decimals import Grid, LevelError, parse_levels
-from .arbiter import Arbiter, Message, Verdict
+from .arbiter import MOVED, WAITING, Arbiter, Message, Verdict
 from .sequencer import NO_ROWS, Sequencer
 from .silence import Silence
 
 Array = np.ndarray[Any, Any]
 NS_PER_MS = 1_000_000
+DEPTH = Kind.DEPTH.value
 HOLE_NS = 500 * NS_PER_MS
 ROWS_MAX = 100_000  # of one frame or snapshot
 Number = Annotated[int, msgspec.Meta(ge=-1, le=2**62)]
-Stamp = Annotated[int, msgspec.Meta(ge=0, le=2**43)]  # ms; in ns it fits int64
+Stamp = Annotated[int, msgspec.Meta(ge=0, lt=STAMP_MS_MAX)]
 
 
 class Data(msgspec.Struct, gc=False):
@@ -80,6 +82,7 @@ class BinanceFeed:
     """All instruments of the venue over however many connections."""
 
     frames: msgspec.json.Decoder[Any] = FRAMES
+    is_chained = False  # does a message name the last number of the one before it (pu)?
 
     def __init__(self, sequencer: Sequencer, listings: list[Listing], want_snapshot: Callable[[str], None]) -> None:
         self.sequencer = sequencer
@@ -88,6 +91,9 @@ class BinanceFeed:
         self.counts = Counter[str]()
         self.connections: set[int] = set()  # that are up
         self._silence = Silence()
+        self._by_number = listings
+        symbols = [(one.symbol, one.grid) for one in listings]
+        self._scanner = Scanner(symbols, sequencer.journal.rows, is_chained=self.is_chained)
         self._decode: Callable[[str | bytes], Any] = self.frames.decode
         self._decode_snapshot = msgspec.json.Decoder(Snapshot).decode
 
@@ -98,20 +104,43 @@ class BinanceFeed:
         """One frame; what cannot be read or is not ours is counted and changes nothing."""
         self.counts["frames"] += 1
         try:
-            data = self._decode(frame).data
-            if data is None:
-                self.counts["answers"] += 1
-                return
-            listing = self.listings[data.s]
-            if data.e == "depthUpdate" and 0 <= self._first_id(data) <= data.U <= data.u:
-                self._apply_depth(connection, listing, data)
-            elif data.e == "trade" and data.t >= 0:
-                self._apply_trade(connection, listing, data)
-            elif data.e not in ("depthUpdate", "trade"):
-                self._note(data)
-            else:
-                self.counts["refused"] += 1
+            if not self._hear_usual(connection, frame):
+                self._hear_any(connection, frame)
         except (msgspec.DecodeError, UnicodeError, RecursionError, KeyError, LevelError):
+            self.counts["refused"] += 1
+
+    def _hear_usual(self, connection: int, frame: str | bytes) -> bool:
+        """The short way of what comes nearly always: a known message, or the very next in the form it always has.
+
+        Its rows are scanned to where the journal's next go, and count only if it is the next.
+        """
+        journal = self.sequencer.journal
+        begin = journal.begin(0)
+        kind, number, first, last, buys, sells, ts_ms = self._scanner.scan(frame, journal.rows, begin)
+        if kind == 0:
+            return False
+        listing = self._by_number[number]
+        stream = listing.depth if kind == DEPTH else listing.trades
+        if listing.is_stale:
+            return False
+        verdict = stream.take_next(connection, first, last)
+        if verdict is MOVED:
+            self.sequencer.hear_written(kind, listing.listing_id, buys, sells, ts_ms * NS_PER_MS)
+        return verdict is not WAITING
+
+    def _hear_any(self, connection: int, frame: str | bytes) -> None:
+        data = self._decode(frame).data
+        if data is None:
+            self.counts["answers"] += 1
+            return
+        listing = self.listings[data.s]
+        if data.e == "depthUpdate" and 0 <= self._first_id(data) <= data.U <= data.u:
+            self._apply_depth(connection, listing, data)
+        elif data.e == "trade" and data.t >= 0:
+            self._apply_trade(connection, listing, data)
+        elif data.e not in ("depthUpdate", "trade"):
+            self._note(data)
+        else:
             self.counts["refused"] += 1
 
     @staticmethod

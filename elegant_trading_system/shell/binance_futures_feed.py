@@ -41,6 +41,7 @@ class BinanceFuturesFeed(BinanceFeed):
     """All perpetuals of the venue."""
 
     frames = FRAMES
+    is_chained = True
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)

@@ -19,6 +19,7 @@ from ..errors import ExitCode, UserError
 from . import coinbase_link
 from .binance_futures_link import BinanceFuturesLink
 from .binance_link import BinanceLink, Place
+from .deribit_link import DeribitLink, DeribitPlace
 from .link import Link
 from .paper import PaperLink, PaperVenue
 
@@ -84,6 +85,8 @@ def key_of(venue: str, where: dict[str, Any]) -> tuple[str, str]:
     """(key, secret): an emulated venue's own, else the environment's."""
     if "api_key" in where:
         return where["api_key"], where["api_secret"]
+    if venue not in KEYS:
+        return "", ""  # it asks for none
     names = KEYS[venue]
     missing = [name for name in names if not os.environ.get(name)]
     if missing:
@@ -98,6 +101,8 @@ def only_one(venues: dict[str, dict[str, Any]]) -> Iterator[None]:
     folder.mkdir(parents=True, exist_ok=True)
     with contextlib.ExitStack() as stack:
         for venue, where in venues.items():
+            if venue not in KEYS:
+                continue
             digest = hashlib.sha256(key_of(venue, where)[0].encode()).hexdigest()[:16]
             try:
                 stack.enter_context(FileLock(folder / f"{venue}-{digest}.lock", timeout=0))
@@ -113,8 +118,10 @@ def link_to(venue: str, where: dict[str, Any], now_ns: Callable[[], int]) -> Lin
 
 def paper_links(venues: dict[str, dict[str, Any]], config: Config, now_ns: Callable[[], int]) -> list[Link]:
     """Roads to the venues' market data alone, with no key; orders are simulated."""
-    capital, shared = Decimal(str(config.account.capital)) / len(venues), dict[str, PaperVenue]()
-    return [PaperLink(LINKS[name](where, "", "", now_ns), config, capital, shared) for name, where in venues.items()]
+    traded = len(venues.keys() & KEYS.keys())
+    capital, shared = Decimal(str(config.account.capital)) / max(traded, 1), dict[str, PaperVenue]()
+    links = {name: LINKS[name](where, "", "", now_ns) for name, where in venues.items()}
+    return [PaperLink(link, config, capital, shared) if name in KEYS else link for name, link in links.items()]
 
 
 def _binance(where: dict[str, Any], api_key: str, secret: str, now_ns: Callable[[], int]) -> Link:
@@ -131,6 +138,11 @@ def _binance_futures(where: dict[str, Any], api_key: str, secret: str, now_ns: C
 def _coinbase(where: dict[str, Any], api_key: str, secret: str, now_ns: Callable[[], int]) -> Link:
     place = coinbase_link.Place(where["rest"], where["streams"], where["user"], api_key, secret)
     return coinbase_link.CoinbaseLink(place, where["symbols"], now_ns)
+
+
+def _deribit(where: dict[str, Any], _api_key: str, _secret: str, now_ns: Callable[[], int]) -> Link:
+    bases = [name.partition("_")[0].upper() for name in where["symbols"]]
+    return DeribitLink(DeribitPlace(where["rest"], where["ws"]), bases, now_ns)
 
 
 PUBLIC = {  # market data that needs no key
@@ -152,9 +164,11 @@ PUBLIC = {  # market data that needs no key
         "user": "wss://advanced-trade-ws-user.coinbase.com",
         "symbol": "{base}-USD",
     },
+    "deribit": {**DeribitPlace()._asdict(), "symbol": "{base}_usd"},
 }
 LINKS: dict[str, Callable[[dict[str, Any], str, str, Callable[[], int]], Link]] = {
     "binance": _binance,
     "binanceusdm": _binance_futures,
     "coinbase": _coinbase,
+    "deribit": _deribit,
 }

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import aiohttp
 import numpy as np
 
+from ..core.kinds import Kind
 from ..data.tape import ListingSpec
 from ..errors import UserError
 from .sequencer import Sequencer
@@ -31,11 +32,15 @@ class BannedError(UserError):
 
 
 class Bar(NamedTuple):
-    """A minute of the past: four rows open, high, low, close; the lots of the last are the volume."""
+    """A minute of the past: four rows open, high, low, close; the lots of the last are the volume.
+
+    Of kind TRADE: a day of a volatility index, its close as one row.
+    """
 
     ts_end_ns: int
     listing_id: int
     levels: Array
+    kind: Kind = Kind.BAR
 
 
 FillKey = tuple[int, int, int, int]  # ticks, lots, atoms of the fee, asset it was paid in
@@ -74,7 +79,7 @@ class Link(ABC):
 
     @abstractmethod
     async def remember(self) -> list[Bar]:
-        """Complete minute bars from before now, in any order."""
+        """Complete minute bars, or days of an index, from before now, in any order."""
 
     async def check_account(self) -> None:  # noqa: B027 - most accounts hold nothing that matters
         """May a new run begin on it? Raises UserError when it holds what the run would know nothing of."""

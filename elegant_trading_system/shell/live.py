@@ -5,7 +5,7 @@ It cannot tell an emulated venue from a real one.
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,9 +18,10 @@ from ..data.journal import Journal
 from ..data.tape import ListingSpec
 from ..data.universe import Universe, build
 from ..errors import UserError
-from .link import Link
+from .link import Bar, Link
 from .run_folder import Recovered, note, note_epoch
 from .sequencer import Sequencer
+from .volatility_words import volatility_sources
 
 NS_PER_MS = 1_000_000
 REQUEST_S = 10.0
@@ -70,7 +71,9 @@ class LiveRun:
         if self.universe is None:
             return "connecting"
         trader, market = self.sequencer.trader, self.sequencer.market[0]
-        books = market["books"]["state"][: len(self.universe.listings)]
+        books = [
+            market["books"]["state"][n] for n, spec in enumerate(self.universe.listings) if spec.kind != "volatility"
+        ]
         verdicts = trader["verdicts"]
         mostly = Verdict(int(verdicts.argmax())).name if verdicts.any() else "nothing decided yet"
         return (
@@ -89,7 +92,7 @@ class LiveRun:
                 started(self)
                 self._wire()
                 tasks.append(asyncio.create_task(self._keep_time()))
-                tasks += [asyncio.create_task(task) for link in self.links for task in link.order_tasks()]
+                tasks += [asyncio.create_task(task) for task in self._order_tasks()]
                 await (self._reconcile(self.recovered) if self.recovered else self._prepare())
                 tasks += [asyncio.create_task(task) for link in self.links for task in link.market_tasks()]
                 await self._until_stopped(tasks, seconds)
@@ -99,6 +102,9 @@ class LiveRun:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
                 self.journal.close()
+
+    def _order_tasks(self) -> list[Coroutine[Any, Any, None]]:
+        return [task for link in self.links for task in link.order_tasks()]
 
     async def _until_stopped(self, tasks: list[asyncio.Task[None]], seconds: float) -> None:
         stopping = asyncio.create_task(self._stopped.wait())
@@ -149,8 +155,15 @@ class LiveRun:
         """Minute bars from before the first packet: windows, VWAP and ranges are warm."""
         bars = [bar for link in self.links for bar in await link.remember()]
         for bar in sorted(bars, key=lambda bar: bar[:2]):
-            self.sequencer.hear(Kind.BAR, bar.listing_id, bar.levels, ts_local_ns=bar.ts_end_ns, code=1)
-        self.say(f"{len(bars):,} minute bars of history from {', '.join(link.name for link in self.links)}")
+            code = int(bar.kind is Kind.BAR)  # minutes
+            self.sequencer.hear(bar.kind, bar.listing_id, bar.levels, ts_local_ns=bar.ts_end_ns, code=code)
+        self._say_history(bars)
+
+    def _say_history(self, bars: list[Bar]) -> None:
+        minutes = sum(bar.kind is Kind.BAR for bar in bars)
+        self.say(f"{minutes:,} minute bars of history from {', '.join(link.name for link in self.links)}")
+        for base, words in volatility_sources(self.known, self.sequencer.market, self.config, self.now_ns()).items():
+            self.say(f"volatility of {base}: {words}")
 
     async def _fund(self) -> None:
         """What each account holds of the assets we settle in arrives as transfers; the rest is not ours to touch."""
@@ -158,6 +171,8 @@ class LiveRun:
         for link in self.links:
             await link.check_account()
             free = await link.balances()
+            if not free:
+                continue  # nothing is held where nothing is traded
             settled = self._settled_by(link)
             for asset, listing_id in settled.items():
                 asset_id = self.known.assets.index(asset)

@@ -1,12 +1,15 @@
 """The sequencer: the only one that stamps events, writes them down and hands them to the core, in that order."""
 
 from collections.abc import Callable
+from functools import partial
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from ..config import Config
-from ..core import engine
+from ..core import engine as product
+from ..core.jit import direct
 from ..core.kinds import Kind
 from ..core.schema import COMMAND, EQUITY, EVALUATION, GROUPS, LEVEL, MARK, PACKET, TRADER, UNIVERSE
 from ..data.journal import Journal
@@ -22,7 +25,7 @@ NO_ROWS = np.zeros(0, LEVEL)
 def compile_engine(config: Config) -> None:
     """Compile what the first event would, before anybody waits for it."""
     counts = np.zeros(5, np.int64)
-    engine.advance(
+    product.advance(
         (np.zeros(1, UNIVERSE), *new_market()),
         np.zeros(1, TRADER),
         np.zeros(1, np.int64),
@@ -47,6 +50,8 @@ class Sequencer:
         send: Callable[[Any], None],
         state: tuple[Array, Array, Array] | None = None,
         ts_ns: int = 0,
+        *,
+        engine: ModuleType = product,
     ) -> None:
         """`state` is (market, books, traders) to go on from, `ts_ns` the stamp of the last event they have seen."""
         self.universe = universe
@@ -60,9 +65,13 @@ class Sequencer:
         self._memory = np.zeros(1, np.int64)
         self._params = (config.market_params(), config.params())
         self._counts = np.zeros(5, np.int64)
+        self._logged = self._counts.data
         self._evaluations = np.zeros(EVALUATION_ROOM, EVALUATION)
         self._logs = (self._evaluations, np.zeros(1024, EQUITY), np.zeros(4096, MARK), self._counts)
         self._commands = np.zeros(COMMAND_ROOM, COMMAND)
+        bound = (universe.record, self.market, self.books), self.traders, self._memory, *self._params, self._logs
+        advance = direct(engine.advance, *bound, journal.packets[:0], journal.rows, self._commands)
+        self._advance: Callable[[Array, Array, Array], tuple[int, int]] = partial(advance, *bound)
 
     @property
     def ts_ns(self) -> int:
@@ -98,18 +107,22 @@ class Sequencer:
         code: int = 0,
     ) -> None:
         """One event, stamped now unless it says when it became known; its commands leave at once."""
-        entry = self.journal.begin(len(buys) + len(sells))
-        entry.rows[: len(buys)] = buys
-        entry.rows[len(buys) :] = sells
-        self._ts_ns = max(self._ts_ns, ts_local_ns or self.now_ns())
-        packet = entry.packet
-        packet["seq"] = self.journal.count
-        packet["ts_local_ns"] = self._ts_ns
-        packet["ts_venue_ns"] = ts_venue_ns or self._ts_ns
-        packet["order_id"], packet["atoms"], packet["asset_id"] = order_id, atoms, asset_id
-        packet["buy_count"], packet["sell_count"] = len(buys), len(sells)
-        packet["listing_id"], packet["kind"], packet["code"] = listing_id, kind, code
-        self._step(self.journal.commit(entry))
+        buy_count, sell_count = len(buys), len(sells)
+        begin = self.journal.begin(buy_count + sell_count)
+        middle = begin + buy_count
+        self.journal.rows[begin:middle] = buys
+        self.journal.rows[middle : middle + sell_count] = sells
+        self._ts_ns = ts_ns = max(self._ts_ns, ts_local_ns or self.now_ns())
+        self._step(
+            self.journal.commit(
+                ts_ns, ts_venue_ns or ts_ns, order_id, atoms, buy_count, sell_count, listing_id, kind, code, asset_id
+            )
+        )
+
+    def hear_written(self, kind: int, listing_id: int, buy_count: int, sell_count: int, ts_venue_ns: int) -> None:
+        """A market event whose rows lie where the journal's next event's go."""
+        self._ts_ns = ts_ns = max(self._ts_ns, self.now_ns())
+        self._step(self.journal.commit(ts_ns, ts_venue_ns or ts_ns, 0, 0, buy_count, sell_count, listing_id, kind))
 
     def tick(self) -> None:
         """Time has passed and nothing else: the boundaries that are due are decided."""
@@ -119,22 +132,13 @@ class Sequencer:
 
     def _step(self, n: int) -> None:
         """Advance the core by event n of the running segment."""
-        packets = self.journal.packets[n : n + 1]
+        packets, rows = self.journal.packets[n : n + 1], self.journal.rows
         while True:
-            consumed, count = engine.advance(
-                (self.universe.record, self.market, self.books),
-                self.traders,
-                self._memory,
-                *self._params,
-                self._logs,
-                packets,
-                self.journal.rows,
-                self._commands,
-            )
-            if self._counts[0]:
-                for evaluation in self._evaluations[: self._counts[0]]:
+            consumed, count = self._advance(packets, rows, self._commands)
+            if self._logged[0]:
+                for evaluation in self._evaluations[: self._logged[0]]:
                     self.latest[int(evaluation["group_id"])] = evaluation.copy()
-            self._counts[:] = 0  # evaluations and equity are made again from the journal when somebody asks
+                self._counts[:] = 0  # evaluations and equity are made again from the journal when somebody asks
             if count:
                 made = self._commands[:count].copy()
                 self.journal.log_commands(made)
@@ -143,6 +147,7 @@ class Sequencer:
                     self.send(command)
             if consumed == 1:
                 return
+            self._counts[:] = 0
 
     def decisions_digest(self, commands: Array) -> str:
         return decisions_digest(commands, self.trader)

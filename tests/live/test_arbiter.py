@@ -65,3 +65,39 @@ def test_a_hole_waits_for_the_twin_and_no_longer_when_it_goes_down() -> None:
     assert stream.repaired == 1
     assert stream.take(0, Message(5, 5, "e")) == (Verdict.WAITING, [])
     assert stream.forget(1), "the twin went down: 4 will not come"
+
+
+STREAM = st.lists(
+    st.tuples(
+        st.integers(0, 2), st.integers(0, 25), st.integers(0, 3), st.sampled_from(["take"] * 9 + ["drop", "forget"])
+    ),
+    max_size=40,
+)
+
+
+@pytest.mark.spec("M2")
+@given(messages=STREAM, begin=st.integers(-1, 5))
+def test_the_next_message_without_a_payload_leaves_the_stream_where_taking_it_would(
+    messages: list[tuple[int, int, int, str]], begin: int
+) -> None:
+    """What is neither known nor the very next changes nothing until it is taken."""
+    short, long = Arbiter[int](), Arbiter[int]()
+    for one in (short, long):
+        one.restart(begin)
+        one.join(0)
+    for n, (connection, first, length, what) in enumerate(messages):
+        message = Message(first, first + length, n)
+        if what == "drop":
+            short.drop()
+            long.drop()
+            assert short.restart(first) == long.restart(first)
+            continue
+        if what == "forget":
+            assert short.forget(connection) == long.forget(connection)
+            continue
+        verdict, moved = short.take_next(connection, message.first, message.last), [n]
+        if verdict is Verdict.WAITING:
+            verdict, moved = short.take(connection, message)
+        expected = long.take(connection, message)
+        assert (verdict, moved if verdict is Verdict.MOVED else []) == expected
+        assert short == long

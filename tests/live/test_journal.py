@@ -28,10 +28,9 @@ for n in itertools.count():
 
 
 def write(kept: Journal, n: int, rows: int) -> None:
-    entry = kept.begin(rows)
-    entry.rows["price_ticks"], entry.rows["lots"] = n, np.arange(rows)
-    entry.packet["seq"], entry.packet["ts_local_ns"], entry.packet["buy_count"] = n, n * 10, rows
-    kept.commit(entry)
+    begin = kept.begin(rows)
+    kept.rows["price_ticks"][begin : begin + rows], kept.rows["lots"][begin : begin + rows] = n, np.arange(rows)
+    kept.commit(n * 10, buy_count=rows)
 
 
 def check(folder: Path) -> int:

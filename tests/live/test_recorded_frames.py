@@ -32,7 +32,7 @@ def lines(path: Path) -> Iterator[tuple[int, bytes]]:
     with gzip.open(path) as file:
         for line in file:
             stamp, _, text = line.partition(b" ")
-            yield int(stamp), text
+            yield int(stamp), text.rstrip()
 
 
 def told(packets: Any, levels: Any) -> list[tuple[int, Any, Any]]:

@@ -94,9 +94,8 @@ def test_a_journal_goes_on_behind_half_an_entry_and_its_chain_holds(
 
     def write(kept: Journal, first: int, count: int) -> None:
         for n in range(first, first + count):
-            entry = kept.begin(1)
-            entry.packet["seq"], entry.packet["buy_count"], entry.rows["lots"] = n, 1, n
-            kept.commit(entry)
+            kept.rows["lots"][kept.begin(1)] = n
+            kept.commit(n, buy_count=1)
             kept.seal()
 
     killed = Journal(tmp_path / "j")

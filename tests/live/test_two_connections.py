@@ -3,6 +3,7 @@
 import json
 import random
 from collections import deque
+from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,18 @@ class Losing:
         return True
 
 
+def after_each(sequencer: Sequencer, look: Callable[[Any], None]) -> None:
+    """Show every event, however it came, once the core has taken it."""
+    step = sequencer._step
+
+    def stepped(n: int) -> None:
+        packet = sequencer.journal.packets[n].copy()
+        step(n)
+        look(packet)
+
+    sequencer._step = stepped  # type: ignore[method-assign]
+
+
 @pytest.mark.spec("M2")
 @pytest.mark.parametrize("seed", range(6))
 def test_the_book_equals_the_venue_s_after_every_packet(seed: int, tmp_path: Path) -> None:
@@ -49,18 +62,16 @@ def test_the_book_equals_the_venue_s_after_every_packet(seed: int, tmp_path: Pat
     outside = Outside(venue, loose(), tmp_path)
     published: dict[int, Sides] = {}  # by the venue's stamp, ns
     compared = 0
-    hear = outside.sequencer.hear
 
-    def checked(kind: Kind, *args: Any, **more: Any) -> None:
+    def checked(packet: Any) -> None:
         nonlocal compared
-        hear(kind, *args, **more)
-        if kind is Kind.DEPTH:
-            assert outside.book() == published[more["ts_venue_ns"]], f"after {compared} packets"
+        if packet["kind"] == Kind.DEPTH:
+            assert outside.book() == published[int(packet["ts_venue_ns"])], f"after {compared} packets"
             compared += 1
-        elif kind is Kind.SNAPSHOT:
+        elif packet["kind"] == Kind.SNAPSHOT:
             assert outside.book() == venue.exchange.books["BTCUSDT"].sides
 
-    outside.sequencer.hear = checked  # type: ignore[method-assign]
+    after_each(outside.sequencer, checked)
     losing = Losing(f"{seed} 0"), Losing(f"{seed} 1")
     chance, late = random.Random(seed), deque[str]()
 
@@ -157,12 +168,10 @@ class Recording:
         self.compared, self.last_id = 0, -1
         self.losing = Losing(f"{seed} 0"), Losing(f"{seed} 1")
         self.late: deque[tuple[int, bytes]] = deque()
-        self._hear = self.feed.sequencer.hear
-        self.feed.sequencer.hear = self.checked  # type: ignore[method-assign]
+        after_each(self.feed.sequencer, self.checked)
 
-    def checked(self, kind: Kind, *args: Any, **more: Any) -> None:
-        self._hear(kind, *args, **more)
-        if kind is Kind.DEPTH:
+    def checked(self, packet: Any) -> None:
+        if packet["kind"] == Kind.DEPTH:
             _, rows = self.due.popleft()
             self.ours.apply(rows)
             self.compared += 1

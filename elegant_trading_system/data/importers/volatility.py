@@ -54,6 +54,11 @@ def read(paths: list[Path], open_writer: OpenWriter, progress: Progress) -> None
         _write(path, open_writer(spec), values, quality)
 
 
+def dvol_spec(currency: str) -> ListingSpec:
+    """Deribit's index of BTC or ETH."""
+    return _spec("deribit", f"DVOL/{currency}", f"DVOL-{currency}", "crypto")
+
+
 def _spec(venue: str, symbol: str, base: str, asset_class: AssetClass) -> ListingSpec:
     return ListingSpec(
         venue=venue, symbol=symbol, kind="volatility", base=base, quote="USD", settle="USD",
@@ -124,7 +129,7 @@ def _dvol(path: Path) -> tuple[ListingSpec, list[Value], Quality]:
     ]
     times = [ms for ms, _ in rows]
     missing = len(set(range(min(times), max(times) + 1, spacing_ns // 10**6))) - len(set(times))
-    return _spec("deribit", f"DVOL/{currency}", f"DVOL-{currency}", "crypto"), values, Quality(missing_bars=missing)
+    return dvol_spec(currency), values, Quality(missing_bars=missing)
 
 
 def _dvol_rows(path: Path) -> list[tuple[int, float]]:

@@ -1,0 +1,223 @@
+"""Frame -> order bytes written, over loopback sockets, beside the least that aiohttp can do, in one run.
+
+    python -m bench.live_sockets [--frames even] [--rate 1000] [--rounds 3]
+
+A server in a process of its own sends the same depth messages in turn to two listeners of one process and notes when. Ours
+is a live run's path with an order at every message: text scanned, journal, book, strategy, the order made, rendered and
+signed, queued for the order connection and written. The floor writes fixed bytes as soon as a frame is there. Time runs
+from before the server's send until the write has returned.
+"""
+
+import argparse
+import asyncio
+import gc
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import numpy as np
+from aiohttp import web
+
+from elegant_trading_system.core import jit
+from elegant_trading_system.core.kinds import Kind
+from elegant_trading_system.shell.binance_gateway import BinanceGateway
+
+from . import every_depth_decider, facts
+from .live import percentiles
+from .live_frames import Frames, load
+from .live_peers import Ours
+
+LISTENERS = ("ours", "floor")
+WARMING = 200  # messages at the beginning that do not count
+HOST = "127.0.0.1"
+Array = np.ndarray[Any, Any]
+
+
+# --- the other process ----------------------------------------------------------------------------------------------
+class Server:
+    """Sends when both listen: message n to listener n mod 2."""
+
+    def __init__(self, texts: list[str], rate: float, sent: Array) -> None:
+        self.texts, self.rate, self.sent = texts, rate, sent
+        self.listening: dict[str, web.WebSocketResponse] = {}
+        self.ready, self.done = asyncio.Event(), asyncio.Event()
+
+    async def frames(self, request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse(compress=False)
+        await socket.prepare(request)
+        self.listening[request.match_info["who"]] = socket
+        if len(self.listening) == len(LISTENERS):
+            self.ready.set()
+        await self.done.wait()
+        return socket
+
+    async def orders(self, request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse(compress=False)
+        await socket.prepare(request)
+        async for _ in socket:
+            pass
+        return socket
+
+    async def run(self) -> None:
+        app = web.Application()
+        app.router.add_get("/frames/{who}", self.frames)
+        app.router.add_get("/orders", self.orders)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5)
+        await runner.setup()
+        await web.TCPSite(runner, HOST, 0).start()
+        print(runner.addresses[0][1], flush=True)
+        await self.ready.wait()
+        await asyncio.sleep(0.5)
+        await self._send_all()
+        await asyncio.sleep(0.5)
+        self.done.set()
+        await runner.cleanup()
+
+    async def _send_all(self) -> None:
+        began = time.monotonic()
+        for n, text in enumerate(self.texts):
+            for k, who in enumerate(LISTENERS):
+                await asyncio.sleep(max(0.0, began + (2 * n + k) / (2 * self.rate) - time.monotonic()))
+                self.sent[k, n] = time.monotonic_ns()
+                await self.listening[who].send_str(text)
+
+
+def serve(source: str, rate: float, path: str) -> None:
+    texts = [one.text for one in load(source).depth()]
+    asyncio.run(Server(texts, rate, np.load(path, mmap_mode="r+")).run())
+
+
+# --- this process ---------------------------------------------------------------------------------------------------
+async def listen_ours(http: aiohttp.ClientSession, base: str, frames: Frames, engine: Any, written: Array) -> None:
+    """Feed, sequencer and gateway as a live run joins them."""
+    outgoing: asyncio.Queue[str] = asyncio.Queue()
+
+    def command(decided: Any) -> None:
+        gateway.command(decided)
+
+    ours = Ours(frames, time.time_ns, command, engine)
+    gateway = BinanceGateway(
+        ours.sequencer,
+        {0: frames.spec},
+        "k" * 64,
+        "s" * 64,
+        "bench",
+        outgoing.put_nowait,
+        lambda: time.time_ns() // 10**6,
+    )
+    gateway.hear_up()
+    outgoing.get_nowait()  # the subscription
+    orders = await http.ws_connect(f"{base}/orders")
+
+    async def send_all() -> None:
+        for n in range(written.shape[1]):
+            await orders.send_str(await outgoing.get())
+            written[0, n] = time.monotonic_ns()
+            for order_id, sent in list(gateway.orders.items()):  # its end is not what is measured
+                if not sent.is_done:
+                    sent.is_done = True
+                    ours.sequencer.hear(Kind.EXPIRED, 0, order_id=order_id)
+                    del gateway.orders[order_id]
+
+    sending = asyncio.create_task(send_all())
+    await _hear(http, f"{base}/frames/ours", ours.hear)
+    sending.cancel()
+    await asyncio.gather(sending, return_exceptions=True)
+    assert ours.feed.counts["refused"] == 0
+    assert ours.sequencer.commands_sent == written.shape[1], ours.sequencer.commands_sent
+    await orders.close()
+    await ours.close()
+
+
+async def listen_floor(http: aiohttp.ClientSession, base: str, order: str, written: Array) -> None:
+    orders = await http.ws_connect(f"{base}/orders")
+    async with http.ws_connect(f"{base}/frames/floor") as socket:
+        n = 0
+        async for _ in socket:
+            await orders.send_str(order)
+            written[1, n] = time.monotonic_ns()
+            n += 1
+    await orders.close()
+
+
+async def _hear(http: aiohttp.ClientSession, url: str, hear: Callable[[str], None]) -> None:
+    async with http.ws_connect(url) as socket:
+        async for message in socket:
+            hear(message.data)
+
+
+async def measure(frames: Frames, engine: Any, port: int, count: int) -> Array:
+    written = np.zeros((2, count), np.int64)
+    gc.collect()
+    gc.freeze()
+    async with aiohttp.ClientSession() as http:
+        base = f"http://{HOST}:{port}"
+        order = "x" * 420  # about as long as one of ours
+        await asyncio.gather(listen_ours(http, base, frames, engine, written), listen_floor(http, base, order, written))
+    return written
+
+
+def once(source: str, rate: float, frames: Frames, engine: Any) -> dict[str, Array]:
+    """Nanoseconds from the server's send to the order's write, of each listener's messages."""
+    count = len(frames.depth())
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "sent.npy"
+        np.save(path, np.zeros((2, count), np.int64))
+        command = [
+            sys.executable,
+            "-m",
+            "bench.live_sockets",
+            "--serve",
+            str(path),
+            "--frames",
+            source,
+            "--rate",
+            str(rate),
+        ]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+            assert server.stdout is not None
+            try:
+                written = asyncio.run(measure(frames, engine, int(server.stdout.readline()), count))
+                server.wait(timeout=10)
+            finally:
+                server.kill()
+        spent = written - np.load(path)
+    assert (spent > 0).all()
+    return {who: spent[k, WARMING:] for k, who in enumerate(LISTENERS)}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--frames", choices=["recorded", "even", "emulated"], default="even")
+    parser.add_argument("--rate", type=float, default=1000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--serve", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.serve:
+        serve(options.frames, options.rate, options.serve)
+        return
+    gc.set_threshold(100_000, 50, 100)  # as the command line does
+    engine = jit.instantiate("elegant_trading_system.core.engine", "bench_engine", decider_override=every_depth_decider)
+    frames = load(options.frames)
+    rounds = [once(options.frames, options.rate, frames, engine) for _ in range(options.rounds)]
+    result: dict[str, Any] = {"frames": frames.source, "per_s": options.rate, "messages": len(frames.depth())}
+    for who in LISTENERS:
+        found = [percentiles(one[who]) for one in rounds]
+        result[who] = {name: round(statistics.median(row[name] for row in found), 1) for name in found[0]}
+        result[who] |= {f"best_{name}": min(row[name] for row in found) for name in found[0]}
+    for name in ("p50_us", "p99.9_us"):
+        ratios = [percentiles(one["ours"])[name] / percentiles(one["floor"])[name] for one in rounds]
+        result[f"times_floor_{name[:-3]}"] = [round(value, 2) for value in ratios]
+    facts.keep(f"live sockets {options.frames}", result)
+    print(json.dumps(result, indent=1))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+"""`ets doctor`: is everything as it must be, before money depends on it?"""
+
+import asyncio
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.table import Table
+
+from .cli_emulator import Scene, addresses, embedded
+from .cli_parse import RUNS, JsonOption, names_of
+from .errors import ExitCode, UserError
+from .terminal import print_json, print_wide
+
+if TYPE_CHECKING:
+    from .shell.doctor import Finding
+
+STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red", "skipped": "dim"}
+VENUES = ("sim", "binance", "binanceusdm", "coinbase")
+WALLET = "https://api.binance.com"  # what a key may do is known here
+ORDER_HOSTS = {"binance": {"rest": f"{WALLET}/api/v3"}}  # the one for market data knows no account
+
+
+def doctor(
+    venues: Annotated[
+        str,
+        typer.Option(
+            "--venues",
+            help="sim: venues on this machine; binance, binanceusdm, coinbase: the real ones, by the keys set.",
+        ),
+    ] = "sim",
+    instruments: Annotated[str, typer.Option("--instruments", help="Base assets: BTC,ETH.")] = "BTC",
+    out: Annotated[Path, typer.Option("--out", help="Where runs are to be kept.")] = RUNS,
+    as_json: JsonOption = False,
+) -> None:
+    """Check clock, keys, permissions, symbols, disk and venues; ends with 1 if anything fails.
+
+    Keys are read from BINANCE_API_KEY, BINANCE_SECRET, COINBASE_API_KEY and COINBASE_SECRET and never shown.
+
+    Examples:
+      ets doctor
+      ets doctor --venues binance --instruments BTC,ETH --json
+    """
+    from .shell.doctor import keys, machine, passes
+
+    wanted = names_of(venues) or []
+    if unknown := sorted(set(wanted) - set(VENUES)):
+        raise UserError(f"--venues {','.join(unknown)}: there is {' and '.join(VENUES)}", "", ExitCode.USAGE)
+    findings = [*machine(out), *keys(os.environ)]
+    bases = [name.partition("/")[0].upper() for name in names_of(instruments) or []]
+    for venue in wanted:
+        findings += asyncio.run(_simulated(bases) if venue == "sim" else _real(venue, bases))
+    if as_json:
+        print_json({"passes": passes(findings), "checks": [finding._asdict() for finding in findings]})
+    else:
+        _show(findings)
+    if not passes(findings):
+        raise typer.Exit(ExitCode.NO)
+
+
+async def _simulated(bases: list[str]) -> "list[Finding]":
+    """The same questions to venues that are opened for them: what fails here fails without any network."""
+    from .emulator.faults import Faults
+    from .shell.live import wall_ns
+
+    found: list[Finding] = []
+    place = embedded(Scene("", ["BTC", "ETH"], 1, 0.0, 0, []), [venue for venue in VENUES if venue != "sim"], 1000.0)
+    async with place.serve(wall_ns, Faults({}, 0)) as doors:
+        for door in doors:
+            where = addresses(door)
+            wallet = f"http://{door.host}" if door.venue == "binance" else ""
+            found += await _examined(door.venue, where, (door.api_key, door.secret), bases, wallet)
+    return [finding._replace(name=f"simulated {finding.name}") for finding in found]
+
+
+async def _real(venue: str, bases: list[str]) -> "list[Finding]":
+    from .shell.hosts import KEYS, PUBLIC
+
+    names = KEYS[venue]
+    key, secret = (os.environ.get(name, "") for name in names)
+    where: dict[str, Any] = PUBLIC[venue] | ORDER_HOSTS.get(venue, {})
+    return await _examined(venue, where, (key, secret), bases, WALLET)
+
+
+async def _examined(
+    venue: str, where: dict[str, Any], key: tuple[str, str], bases: list[str], wallet: str
+) -> "list[Finding]":
+    from .shell import binance_link, coinbase_link, doctor_binance, doctor_coinbase
+    from .shell.hosts import PUBLIC
+    from .shell.live import wall_ns
+
+    symbols = [PUBLIC[venue]["symbol"].format(base=base) for base in bases]
+    if venue == "coinbase":
+        there = coinbase_link.Place(where["rest"], where["streams"], where["user"], *key)
+        return await doctor_coinbase.examine(there, symbols, wall_ns)
+    api = doctor_binance.SPOT if venue == "binance" else doctor_binance.USDM
+    place = binance_link.Place(where["rest"].removesuffix(api.prefix), where["streams"], where["ws_api"], *key)
+    return await doctor_binance.examine(api, place, symbols, wall_ns, wallet)
+
+
+def _show(findings: "list[Finding]") -> None:
+    table = Table(box=None, show_header=False, pad_edge=False)
+    for _ in range(3):
+        table.add_column(overflow="fold")
+    for finding in findings:
+        advice = f"\n[dim]{finding.advice}[/dim]" if finding.advice and finding.result != "ok" else ""
+        table.add_row(f"[{STYLES[finding.result]}]{finding.result}[/]", finding.name, finding.found + advice)
+    print_wide(table)
