@@ -53,20 +53,39 @@ DEMO = Scene("demo", ["BTC", "ETH", "SOL"], 1, 0.2, 350 * 60, [Path("demo"), Pat
 
 def embedded(scene: Scene, venues: list[str], capital: float) -> "Embedded":
     """Simulated venues whose past has happened, not yet open; `capital` of dollars at each."""
-    from .emulator.embedded import Embedded
+    from .emulator.embedded import INDICES, Embedded
+    from .emulator.market import SimulatedMarket
 
-    made = Embedded(scene.instruments, scene.seed, scene.edge, venues, Decimal(str(capital)))
+    exchanges = [venue for venue in venues if venue != INDICES]
+    market = SimulatedMarket(scene.instruments, scene.seed, scene.edge, exchanges)
     with progress_bar() as progress:
-        made.live_through(scene.history_s, progress)
-    return made
+        market.live_through(scene.history_s, progress)
+    return Embedded(market, scene.seed, Decimal(str(capital)), has_indices=INDICES in venues)
+
+
+def recorded(catalog: Path, instruments: list[str] | None, seed: int, skip_s: int, capital: float) -> "Embedded":
+    """Venues that tell again what a catalog has recorded of them, from `skip_s` behind its beginning on."""
+    from .emulator.embedded import Embedded
+    from .emulator.tape_market import RecordedMarket
+
+    market = RecordedMarket(catalog, instruments)
+    with progress_bar() as progress:
+        market.live_through(skip_s, progress)
+    return Embedded(market, seed, Decimal(str(capital)))
 
 
 def emulator(
     port: Annotated[int, typer.Option("--port", help="0: any free one.", min=0, max=65535)] = 0,
     seed: SeedOption = 1,
     edge: EdgeOption = 0.0,
-    instruments: InstrumentsOption = "BTC,ETH",
-    history: HistoryOption = HISTORY_MINUTES,
+    instruments: InstrumentsOption = "",
+    tape: Annotated[
+        Path | None, typer.Option("--tape", help="Catalog whose recordings are played, instead of a simulated market.")
+    ] = None,
+    history: Annotated[
+        int | None,
+        typer.Option("--history", help="Minutes of past that the venues can tell: 300; of a tape what it has.", min=0),
+    ] = None,
     capital: Annotated[float, typer.Option("--capital", help="USDT the customer has.", min=0)] = CAPITAL,
     fault: FaultOption = None,
 ) -> None:
@@ -76,19 +95,25 @@ def emulator(
       ets emulator --port 9000 --seed 7
       ets emulator --instruments SOL --edge 0.2
       ets emulator --fault drop:0.01 --fault lost-report:0.1
+      ets emulator --tape ets_data/catalog --instruments BTC
     """
     from .emulator.embedded import INDICES, OPENERS
     from .emulator.faults import parse
     from .shell.live import wall_ns
 
     faults = parse(fault or [], seed)
-    scene = Scene("", names_of(instruments) or ["BTC"], seed, edge, history * 60, [])
-    place = embedded(scene, [*OPENERS, INDICES], capital)
+    bases = names_of(instruments)
+    if tape:
+        place = recorded(tape, bases, seed, (history or 0) * 60, capital)
+    else:
+        past_s = (HISTORY_MINUTES if history is None else history) * 60
+        place = embedded(Scene("", bases or ["BTC", "ETH"], seed, edge, past_s, []), [*OPENERS, INDICES], capital)
 
     async def serve() -> None:
         async with place.serve(wall_ns, faults, port) as doors:
             venues = {door.venue: addresses(door) for door in doors}
-            print_line({"simulated": True, "seed": seed, "edge": edge, "venues": venues})
+            origin = {"tape": str(tape)} if tape else {"edge": edge}
+            print_line({"simulated": True, "seed": seed, **origin, "venues": venues})
             with stopping() as stopped:
                 await stopped.wait()
 

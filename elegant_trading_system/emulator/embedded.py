@@ -18,7 +18,7 @@ from .coinbase_jwt import new_key
 from .coinbase_server import coinbase_app
 from .deribit import Deribit
 from .faults import Faults
-from .market import Progress, SimulatedMarket
+from .market import Market
 from .orders import Account
 from .perpetuals import PerpetualAccount, Perpetuals
 from .server import Publisher, binance_app, binance_futures_app, deribit_app, keep_moving, serving
@@ -44,7 +44,7 @@ class Opened(NamedTuple):
     secret: str
 
 
-def _binance(market: SimulatedMarket, capital: Decimal, now_ns: Callable[[], int], faults: Faults) -> Opened:
+def _binance(market: Market, capital: Decimal, now_ns: Callable[[], int], faults: Faults) -> Opened:
     account = Account("trader", {"USDT": capital})
     exchange = market.exchanges["binance"]
     exchange.accounts[account.name] = account
@@ -54,7 +54,7 @@ def _binance(market: SimulatedMarket, capital: Decimal, now_ns: Callable[[], int
     return Opened(binance_app(venue, faults), venue.streams, api_key, secret)
 
 
-def _binance_usdm(market: SimulatedMarket, capital: Decimal, now_ns: Callable[[], int], faults: Faults) -> Opened:
+def _binance_usdm(market: Market, capital: Decimal, now_ns: Callable[[], int], faults: Faults) -> Opened:
     account = PerpetualAccount("trader", {"USDT": capital})
     exchange = market.exchanges["binanceusdm"]
     assert isinstance(exchange, Perpetuals)
@@ -65,7 +65,7 @@ def _binance_usdm(market: SimulatedMarket, capital: Decimal, now_ns: Callable[[]
     return Opened(binance_futures_app(venue, faults), venue.streams, api_key, secret)
 
 
-def _coinbase(market: SimulatedMarket, capital: Decimal, now_ns: Callable[[], int], faults: Faults) -> Opened:
+def _coinbase(market: Market, capital: Decimal, now_ns: Callable[[], int], faults: Faults) -> Opened:
     account = Account("trader", {"USD": capital})
     exchange = market.exchanges["coinbase"]
     exchange.accounts[account.name] = account
@@ -76,7 +76,7 @@ def _coinbase(market: SimulatedMarket, capital: Decimal, now_ns: Callable[[], in
     return Opened(coinbase_app(venue, faults), venue.streams, api_key, secret)
 
 
-def _deribit(market: SimulatedMarket, seed: int, now_ns: Callable[[], int]) -> Deribit:
+def _deribit(market: Market, seed: int, now_ns: Callable[[], int]) -> Deribit:
     """The indices of BTC and ETH where they are simulated; else BTC's, of whatever is."""
     klines = next(iter(market.klines.values()))
     by_base = {
@@ -85,14 +85,14 @@ def _deribit(market: SimulatedMarket, seed: int, now_ns: Callable[[], int]) -> D
         for symbol, instrument in exchange.instruments.items()
         if symbol in klines
     }
-    first, usual = next(iter(by_base.values())), market.stream.preset.volatility * 100
+    first, usual = next(iter(by_base.values())), market.usual_volatility
     bases = [base for base in CURRENCIES if base in by_base] or [CURRENCIES[0]]
     indices = {f"{base}_usd".lower(): VolatilityIndex(by_base.get(base, first), usual, seed) for base in bases}
     return Deribit(indices, now_ns)
 
 
 INDICES = "deribit"  # volatility indices, no exchange
-OPENERS: dict[str, Callable[[SimulatedMarket, Decimal, Callable[[], int], Faults], Opened]] = {
+OPENERS: dict[str, Callable[[Market, Decimal, Callable[[], int], Faults], Opened]] = {
     "binance": _binance,
     "binanceusdm": _binance_usdm,
     "coinbase": _coinbase,
@@ -102,14 +102,9 @@ OPENERS: dict[str, Callable[[SimulatedMarket, Decimal, Callable[[], int], Faults
 class Embedded:
     """A market with a past, and what its venues are opened with."""
 
-    def __init__(self, instruments: list[str], seed: int, edge: float, venues: list[str], capital: Decimal) -> None:
-        self.market = SimulatedMarket(instruments, seed, edge, [venue for venue in venues if venue != INDICES])
-        self.has_indices = INDICES in venues
-        self.seed = seed
+    def __init__(self, market: Market, seed: int, capital: Decimal, *, has_indices: bool = True) -> None:
+        self.market, self.seed, self.has_indices = market, seed, has_indices
         self.capital = capital  # at each venue
-
-    def live_through(self, seconds: int, progress: Progress | None = None) -> None:
-        self.market.live_through(seconds, progress)
 
     @contextlib.asynccontextmanager
     async def serve(self, now_ns: Callable[[], int], faults: Faults, port: int = 0) -> AsyncIterator[list[Door]]:

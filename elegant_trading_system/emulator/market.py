@@ -1,5 +1,9 @@
-"""What moves emulated venues: one simulator, its time shifted to now, with a past that is served as klines."""
+"""What moves emulated venues: a market, its time shifted to now, with a past that is served as klines.
 
+The market is a simulated one (here) or a recorded one (`tape_market.py`).
+"""
+
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
@@ -12,7 +16,7 @@ from ..core.kinds import Kind, Side
 from ..core.schema import NS_PER_S
 from ..data.tape import ListingSpec
 from ..sim.market_records import LISTED
-from ..sim.market_stream import Chunk, MarketStream
+from ..sim.market_stream import MarketStream
 from .exchange import Exchange
 from .orders import Event, Instrument
 from .perpetuals import Perpetuals
@@ -25,7 +29,7 @@ Progress = Callable[[str, float], None]
 
 
 class Shown(NamedTuple):
-    """What a venue shows of each simulated instrument: which of its listings, under what name, matched by what."""
+    """What a venue shows: which listing of a simulated instrument, under what name, matched by what."""
 
     offset: int
     symbol: str
@@ -50,42 +54,46 @@ def instrument_of(listing: ListingSpec, symbol: str) -> Instrument:
     )
 
 
-class SimulatedMarket:
-    """The simulated instruments' listings, each moving a book of its venue's exchange as time goes by."""
+Coming = Iterator[tuple[int, Any, Array]]  # when it left the venue, the packet, its rows
 
-    def __init__(self, instruments: list[str], seed: int, edge: float = 0.0, venues: Iterable[str] = VENUES) -> None:
-        self.stream = MarketStream(instruments, seed, edge)
+
+class Market(ABC):
+    """Listings, each moving a book of its venue's exchange as time goes by."""
+
+    def __init__(self, ts_start_ns: int) -> None:
         self.exchanges: dict[str, Exchange] = {}
         self.klines: dict[str, dict[str, list[list[Any]]]] = {}
         self._shown: dict[int, tuple[str, str]] = {}  # listing -> venue, symbol
-        for venue in venues:
-            self._show(venue, VENUES[venue])
-        self._due: Iterator[tuple[int, Any, Array]] = iter(())
-        self._next: tuple[int, Any, Array] | None = None
-        self._ts_ns = self.stream.preset.ts_start_ns
+        self._ts_ns = ts_start_ns  # up to here it has happened
         self._shift_ns = 0
+        self._due: Coming = iter(())
+        self._next: tuple[int, Any, Array] | None = None
 
-    def _show(self, venue: str, shown: Shown) -> None:
-        ids = range(shown.offset, len(self.stream.listings), LISTED)
-        instruments = [instrument_of(self.stream.listings[n], shown.symbol) for n in ids]
-        self.exchanges[venue] = shown.make(instruments)
-        self.klines[venue] = {instrument.symbol: [] for instrument in instruments}
-        self._shown |= {n: (venue, instrument.symbol) for n, instrument in zip(ids, instruments, strict=True)}
+    def show(self, venue: str, listings: dict[int, ListingSpec]) -> None:
+        """The listings of a venue, under the names it has for them."""
+        shown = VENUES[venue]
+        instruments = {n: instrument_of(listing, shown.symbol) for n, listing in listings.items()}
+        self.exchanges[venue] = shown.make(instruments.values())
+        self.klines[venue] = {instrument.symbol: [] for instrument in instruments.values()}
+        self._shown |= {n: (venue, instrument.symbol) for n, instrument in instruments.items()}
 
+    @abstractmethod
+    def coming(self) -> Coming:
+        """Everything from here on, in the order in which it left the venues."""
+
+    @abstractmethod
     def live_through(self, total_s: int, progress: Progress | None = None) -> None:
         """Let the market's past happen: books and klines are then as if it had been watched."""
-        for done_s in range(0, total_s, HISTORY_CHUNK_S):
-            seconds = min(HISTORY_CHUNK_S, total_s - done_s)
-            chunk = self.stream.chunk(seconds)
-            self._ts_ns += seconds * NS_PER_S
-            for _, packet, rows in self._packets(chunk, ordered=False):
-                self.apply(packet, rows)
-            if progress is not None:
-                progress("letting the market's past happen", (done_s + seconds) / total_s)
+
+    @property
+    @abstractmethod
+    def usual_volatility(self) -> float:
+        """Percent a year, before anything has been seen."""
 
     def begin(self, now_ns: int) -> None:
         """From here on the market's time is that of the caller's clock."""
         self._shift_ns = now_ns - self._ts_ns
+        self._due = self.coming()
         shift_ms = self._shift_ns // NS_PER_MS // MINUTE_MS * MINUTE_MS
         for row in (row for klines in self.klines.values() for rows in klines.values() for row in rows):
             row[0] += shift_ms
@@ -97,33 +105,22 @@ class SimulatedMarket:
         while True:
             if self._next is None:
                 self._next = next(self._due, None)
-            if self._next is None:
-                chunk = self.stream.chunk(1)
-                self._ts_ns += NS_PER_S
-                self._due = self._packets(chunk, ordered=True)
-                if self._ts_ns + self._shift_ns > now_ns + NS_PER_S:
-                    return events
-                continue
-            ts_ns, packet, rows = self._next
-            if ts_ns + self._shift_ns > now_ns:
+            if self._next is None or self._next[0] + self._shift_ns > now_ns:
                 return events
+            _, packet, rows = self._next
             events[self._shown[int(packet["listing_id"])][0]] += self.apply(packet, rows)
             self._next = None
 
-    def _packets(self, chunk: Chunk, *, ordered: bool) -> Iterator[tuple[int, Any, Array]]:
-        """(when it left the venue, packet, its rows) of the listings that are shown."""
-        is_ours = np.isin(chunk.packets["listing_id"], list(self._shown))
-        found = np.flatnonzero(is_ours)
+    def _packets(self, packets: Array, levels: Array, *, ordered: bool) -> Coming:
+        """Those of the listings that are shown."""
+        found = np.flatnonzero(np.isin(packets["listing_id"], list(self._shown)))
         if ordered:
-            found = found[np.argsort(chunk.packets["ts_venue_ns"][found], kind="stable")]
+            found = found[np.argsort(packets["ts_venue_ns"][found], kind="stable")]
         for n in found:
-            packet = chunk.packets[n]
+            packet = packets[n]
             begin = int(packet["level_begin"])
-            yield (
-                int(packet["ts_venue_ns"]),
-                packet,
-                chunk.levels[begin : begin + int(packet["buy_count"]) + int(packet["sell_count"])],
-            )
+            rows = levels[begin : begin + int(packet["buy_count"]) + int(packet["sell_count"])]
+            yield int(packet["ts_venue_ns"]), packet, rows
 
     def apply(self, packet: Any, rows: Array) -> list[Event]:
         venue, symbol = self._shown[int(packet["listing_id"])]
@@ -139,6 +136,38 @@ class SimulatedMarket:
                 events += exchange.apply_trade(symbol, ticks, lots, side)
                 apply_kline(self.klines[venue][symbol], exchange.instruments[symbol], ms, ticks, lots, side)
         return events
+
+
+class SimulatedMarket(Market):
+    """The simulated instruments."""
+
+    def __init__(self, instruments: list[str], seed: int, edge: float = 0.0, venues: Iterable[str] = VENUES) -> None:
+        self.stream = MarketStream(instruments, seed, edge)
+        super().__init__(self.stream.preset.ts_start_ns)
+        for venue in venues:
+            ids = range(VENUES[venue].offset, len(self.stream.listings), LISTED)
+            self.show(venue, {n: self.stream.listings[n] for n in ids})
+
+    @property
+    def usual_volatility(self) -> float:
+        return self.stream.preset.volatility * 100
+
+    def live_through(self, total_s: int, progress: Progress | None = None) -> None:
+        for done_s in range(0, total_s, HISTORY_CHUNK_S):
+            seconds = min(HISTORY_CHUNK_S, total_s - done_s)
+            for _, packet, rows in self._chunk(seconds, ordered=False):
+                self.apply(packet, rows)
+            if progress is not None:
+                progress("letting the market's past happen", (done_s + seconds) / total_s)
+
+    def coming(self) -> Coming:
+        while True:
+            yield from self._chunk(1, ordered=True)
+
+    def _chunk(self, seconds: int, *, ordered: bool) -> Coming:
+        chunk = self.stream.chunk(seconds)
+        self._ts_ns += seconds * NS_PER_S
+        return self._packets(chunk.packets, chunk.levels, ordered=ordered)
 
 
 def apply_kline(rows: list[list[Any]], instrument: Instrument, ms: int, ticks: int, lots: int, side: Side) -> None:
@@ -160,3 +189,12 @@ def apply_kline(rows: list[list[Any]], instrument: Instrument, ms: int, ticks: i
 def _row(open_ms: int, price: Decimal) -> list[Any]:
     text = str(price)
     return [open_ms, text, text, text, text, "0", open_ms + MINUTE_MS - 1, "0", 0, "0", "0", "0"]
+
+
+def kline_of(instrument: Instrument, open_ms: int, rows: list[tuple[int, int]]) -> list[Any]:
+    """A minute as a recording tells it: open, high, low, close with the volume."""
+    made = _row(open_ms, instrument.price(rows[0][0]))
+    made[2], made[3], made[4] = (str(instrument.price(ticks)) for ticks, _ in rows[1:4])
+    made[5] = str(instrument.quantity(rows[3][1]))
+    made[7] = str(instrument.price(rows[3][0]) * instrument.quantity(rows[3][1]))
+    return made

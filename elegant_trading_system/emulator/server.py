@@ -16,7 +16,7 @@ from .binance_streams import ApiSession, MarketSession, Streams
 from .binance_venue import BinanceVenue
 from .deribit import Deribit
 from .faults import Faults, Passage
-from .market import SimulatedMarket
+from .market import Market
 from .orders import Event
 
 LOOPBACK = "127.0.0.1"
@@ -35,7 +35,7 @@ class Publisher(Protocol):
 
 
 async def keep_moving(
-    market: SimulatedMarket, publishers: Mapping[str, Publisher], now_ns: Callable[[], int], faults: Faults
+    market: Market, publishers: Mapping[str, Publisher], now_ns: Callable[[], int], faults: Faults
 ) -> None:
     """What happens at the market reaches the venues' connections; depth every tenth of a second."""
     for step in itertools.count(1):
