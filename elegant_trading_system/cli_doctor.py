@@ -70,7 +70,9 @@ async def _simulated(bases: list[str]) -> "list[Finding]":
         for door in doors:
             where = addresses(door)
             wallet = f"http://{door.host}" if door.venue == "binance" else ""
-            found += await _examined(door.venue, where, (door.api_key, door.secret), bases, wallet)
+            found += await examined(
+                door.venue, where, (door.api_key, door.secret), symbols_of(door.venue, bases), wallet
+            )
     return [finding._replace(name=f"simulated {finding.name}") for finding in found]
 
 
@@ -80,17 +82,36 @@ async def _real(venue: str, bases: list[str]) -> "list[Finding]":
     names = KEYS[venue]
     key, secret = (os.environ.get(name, "") for name in names)
     where: dict[str, Any] = PUBLIC[venue] | ORDER_HOSTS.get(venue, {})
-    return await _examined(venue, where, (key, secret), bases, WALLET)
+    return await examined(venue, where, (key, secret), symbols_of(venue, bases), WALLET)
 
 
-async def _examined(
-    venue: str, where: dict[str, Any], key: tuple[str, str], bases: list[str], wallet: str
+def symbols_of(venue: str, bases: list[str]) -> list[str]:
+    from .shell.hosts import PUBLIC
+
+    return [PUBLIC[venue]["symbol"].format(base=base) for base in bases]
+
+
+def check_hosts(venues: dict[str, dict[str, Any]]) -> None:
+    """Raises UserError with everything that fails at the venues where orders are to go."""
+    from .shell.hosts import key_of
+
+    failed: list[Finding] = []
+    for venue, where in venues.items():
+        if venue in VENUES:
+            wallet = where["rest"].partition("/api/")[0] if venue == "binance" else ""
+            findings = asyncio.run(examined(venue, where, key_of(venue, where), where["symbols"], wallet))
+            failed += [finding for finding in findings if finding.result == "fail"]
+    if failed:
+        told = "; ".join(f"{finding.name}: {finding.found}" for finding in failed)
+        raise UserError(f"the doctor says no: {told}", "; ".join(finding.advice for finding in failed))
+
+
+async def examined(
+    venue: str, where: dict[str, Any], key: tuple[str, str], symbols: list[str], wallet: str
 ) -> "list[Finding]":
     from .shell import binance_link, coinbase_link, doctor_binance, doctor_coinbase
-    from .shell.hosts import PUBLIC
     from .shell.live import wall_ns
 
-    symbols = [PUBLIC[venue]["symbol"].format(base=base) for base in bases]
     if venue == "coinbase":
         there = coinbase_link.Place(where["rest"], where["streams"], where["user"], *key)
         return await doctor_coinbase.examine(there, symbols, wall_ns)

@@ -5,7 +5,7 @@ import sys
 import time
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import typer
 from rich.console import Console
@@ -68,7 +68,11 @@ def run(
     is_live: Annotated[
         bool, typer.Option("--live", help="Send orders, instead of simulating them. To this machine only, so far.")
     ] = False,
+    is_flat_at_end: Annotated[
+        bool, typer.Option("--flatten", help="Close what is held when the run ends; otherwise it is kept.")
+    ] = False,
     resume: Annotated[Path | None, typer.Option("--resume", help="Go on with a run that ended or was killed.")] = None,
+    is_rearmed: Annotated[bool, typer.Option("--rearm", help="Resuming: enter again after a halt.")] = False,
     out: Annotated[Path | None, typer.Option("--out", help="Folder of the run; by default named by the time.")] = None,
     is_browsed: Annotated[
         bool, typer.Option("--browser/--no-browser", help="Show the report when the run has ended.")
@@ -88,7 +92,8 @@ def run(
     resolved = recovered.config if recovered else load_config([*scene.configs, *(config or [])], sets)
     place = place_of(venues, hosts, scene, fault, resolved, is_live=is_live)
     folder = resume or new_folder(out)
-    summary = trade_to_the_end(place, resolved, folder, minutes * 60, recovered, is_silent=as_json)
+    plan = Plan(place, resolved, folder, minutes * 60, recovered, is_flat_at_end, is_rearmed)
+    summary = trade_to_the_end(plan, is_silent=as_json)
     page = write_page(folder)
     if as_json:
         print_json({"run": str(folder), "report": str(page), **summary})
@@ -115,17 +120,27 @@ def new_folder(out: Path | None) -> Path:
     return folder
 
 
-def trade_to_the_end(
-    place: "Place", config: "Config", folder: Path, seconds: float, recovered: "Recovered | None", *, is_silent: bool
-) -> dict[str, Any]:
+class Plan(NamedTuple):
+    """What is to be traded, where it is kept, and for how long."""
+
+    place: Place
+    config: "Config"
+    folder: Path
+    seconds: float  # 0: until stopped
+    recovered: "Recovered | None"
+    is_flat_at_end: bool
+    is_rearmed: bool
+
+
+def trade_to_the_end(plan: Plan, *, is_silent: bool) -> dict[str, Any]:
     """Trade, then make tables and summary from the journal."""
     from .shell.run_folder import finish
 
-    watcher = Watcher(place.title, is_silent=is_silent)
-    compile_first(config)
+    watcher = Watcher(plan.place.title, is_silent=is_silent)
+    compile_first(plan.config)
     began = time.perf_counter()
-    asyncio.run(trade(place, config, folder, seconds, watcher, recovered))
-    return finish(folder, time.perf_counter() - began)
+    asyncio.run(trade(plan, watcher))
+    return finish(plan.folder, time.perf_counter() - began)
 
 
 def write_page(folder: Path) -> Path:
@@ -169,34 +184,37 @@ class Watcher:
                 await asyncio.sleep(SCREEN_S)
 
 
-async def trade(
-    place: Place,
-    config: "Config",
-    folder: Path,
-    seconds: float,
-    watcher: "Watcher",
-    recovered: "Recovered | None" = None,
-) -> None:
+async def trade(plan: Plan, watcher: "Watcher") -> None:
     """Open the venues, trade on them until the time is over or somebody says stop, close the journal."""
     from .shell import run_folder
     from .shell.hosts import link_to, only_one, paper_links
     from .shell.live import LiveRun, wall_ns
 
-    async with place.opened() as venues:
-        watcher.say(f"{place.title}: {', '.join(symbol for where in venues.values() for symbol in where['symbols'])}")
+    async with plan.place.opened() as venues:
+        watcher.say(
+            f"{plan.place.title}: {', '.join(symbol for where in venues.values() for symbol in where['symbols'])}"
+        )
         links = (
-            paper_links(venues, config, wall_ns)
-            if place.is_paper
+            paper_links(venues, plan.config, wall_ns)
+            if plan.place.is_paper
             else [link_to(name, where, wall_ns) for name, where in venues.items()]
         )
-        live = LiveRun(links, config, folder, say=watcher.say, recovered=recovered)
+        live = LiveRun(
+            links,
+            plan.config,
+            plan.folder,
+            say=watcher.say,
+            recovered=plan.recovered,
+            is_flat_at_end=plan.is_flat_at_end,
+            is_rearmed=plan.is_rearmed,
+        )
 
         def begin(live: LiveRun) -> None:
-            if not recovered:
-                run_folder.begin(folder, config, live.known, place.title)
+            if not plan.recovered:
+                run_folder.begin(plan.folder, plan.config, live.known, plan.place.title)
 
-        with only_one({} if place.is_paper else venues), stopping() as stopped:
-            trading = asyncio.create_task(live.run(seconds or FOREVER_S, begin))
+        with only_one({} if plan.place.is_paper else venues), stopping() as stopped:
+            trading = asyncio.create_task(live.run(plan.seconds or FOREVER_S, begin))
             others = [asyncio.create_task(watcher.watch(live)), asyncio.create_task(stopped.wait())]
             await asyncio.wait([trading, others[1]], return_when=asyncio.FIRST_COMPLETED)
             if not trading.done():

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from .cli_doctor import check_hosts
 from .cli_emulator import Scene, addresses, embedded
 from .cli_parse import names_of
 
@@ -36,6 +37,7 @@ def place_of(
         found = {name: where for name, where in found.items() if name in wanted}
     if is_live:
         check_loopback(found)
+        check_hosts(found)
     title = f"{'LIVE' if is_live else 'PAPER'} {', '.join(found)}"
     return Place(title, lambda: contextlib.nullcontext(found), not is_live)
 

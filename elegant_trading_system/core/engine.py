@@ -25,6 +25,7 @@ ACCEPTED, FILL, EXPIRED, REJECTED = (
 OPERATOR = Kind.OPERATOR.value
 HALT, RESUME = OperatorCommand.HALT.value, OperatorCommand.RESUME.value
 RESTART, RECONCILED = OperatorCommand.RESTART.value, OperatorCommand.RECONCILED.value
+FLATTEN = OperatorCommand.FLATTEN.value
 
 
 @kernel
@@ -65,6 +66,9 @@ def obey(universe, market, trader, code, ts_ns):
     """What a person, or the one who starts a run again, tells the trader."""
     if code == HALT:
         trader.is_halted = 1
+    elif code == FLATTEN:
+        trader.is_halted = 1
+        trader.is_flattening = 1
     elif code == RESUME:
         breakers.rearm(trader)
     elif code == RESTART:

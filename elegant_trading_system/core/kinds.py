@@ -92,6 +92,7 @@ class OperatorCommand(IntEnum):
     RESUME = 2
     RESTART = 3  # the trader was gone: no book is known, every open order is UNKNOWN, nothing is decided until
     RECONCILED = 4  # the venues have said what became of the orders
+    FLATTEN = 5  # close everything and halt
 
 
 class ExitReason(IntEnum):

@@ -28,6 +28,7 @@ REQUEST_S = 10.0
 ROUNDINGS = 10  # steps of a perpetual's cost, at most one for each time it was partly closed
 TICK_S = 0.02
 ASK_S = 1.0
+FLATTEN_S = 30.0
 SETTLE_S = 1.0  # at the end: reports still on their way
 
 
@@ -47,8 +48,14 @@ class LiveRun:
         now_ns: Callable[[], int] = wall_ns,
         say: Callable[[str], None] = lambda _text: None,
         recovered: Recovered | None = None,
+        is_flat_at_end: bool = False,
+        is_rearmed: bool = False,
     ) -> None:
-        """With `recovered`, the run in the folder goes on where it ended."""
+        """With `recovered`, the run in the folder goes on where it ended; `is_rearmed`: halted or not. With
+        `is_flat_at_end` it ends holding nothing.
+        """
+        self.is_rearmed = is_rearmed
+        self.is_flat_at_end = is_flat_at_end
         self.recovered = recovered
         self.links, self.config, self.folder = links, config, folder
         self.now_ns, self.say = now_ns, say
@@ -97,6 +104,8 @@ class LiveRun:
                 await (self._reconcile(self.recovered) if self.recovered else self._prepare())
                 tasks += [asyncio.create_task(task) for link in self.links for task in link.market_tasks()]
                 await self._until_stopped(tasks, seconds)
+                if self.is_flat_at_end:
+                    await self._flatten()
                 await asyncio.sleep(SETTLE_S)
             finally:
                 for task in tasks:
@@ -115,6 +124,19 @@ class LiveRun:
                 task.result()  # none of them ends by itself: what failed is told
         finally:
             stopping.cancel()
+
+    async def _flatten(self) -> None:
+        """Close what is held. What no book can price stays, and is named."""
+        self.sequencer.hear(Kind.OPERATOR, 0, code=OperatorCommand.FLATTEN)
+        trader = self.sequencer.trader
+        for _ in range(round(FLATTEN_S / TICK_S)):
+            if not (trader["open_count"] or trader["order_count"]):
+                break
+            await asyncio.sleep(TICK_S)
+        held = [
+            name for name, position in zip(self.known.groups, trader["positions"], strict=False) if position["state"]
+        ]
+        self.say(f"could not be closed: {', '.join(held)}" if held else "everything is closed")
 
     # --- before the first decision ------------------------------------------------------------------------------
     async def _meet(self, http: aiohttp.ClientSession) -> None:
@@ -202,6 +224,10 @@ class LiveRun:
             await asyncio.sleep(ASK_S)
         await self._compare_balances(found.ignored)
         self.sequencer.hear(Kind.OPERATOR, 0, code=OperatorCommand.RECONCILED)
+        if self.is_rearmed:
+            self.sequencer.hear(Kind.OPERATOR, 0, code=OperatorCommand.RESUME)
+        elif self.sequencer.trader["is_halted"]:
+            self.say("the run is HALTED: nothing is entered until it is armed again by hand (--rearm)")
 
     async def _compare_balances(self, ignored: dict[str, dict[str, str]]) -> None:
         """A change that we did not cause stops all entries until a person has looked."""

@@ -3,21 +3,29 @@
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from elegant_trading_system.cli_doctor import check_hosts
+from elegant_trading_system.cli_emulator import Scene, addresses, embedded
 from elegant_trading_system.core.kinds import BookState, Kind, OperatorCommand, OrderState
 from elegant_trading_system.data import journal
 from elegant_trading_system.data.journal import Journal
+from elegant_trading_system.emulator.faults import Faults
 from elegant_trading_system.errors import ExitCode, UserError
 from elegant_trading_system.shell import hosts, run_folder
+from elegant_trading_system.shell.live import LiveRun, wall_ns
 from elegant_trading_system.shell.sequencer import Sequencer
+from elegant_trading_system.sim.replay import verify
 
 from ..builders import loose
 from .desk import Clock, Outside, Venue
 from .drill import Drill
-from .killing import kill_often, venue
+from .killing import PATIENCE_S, kill_often, venue
+
+SCENE = Scene("", ["BTC"], 1, 0.3, 30 * 60, [])
 
 
 @pytest.mark.spec("X1", "E4", "R7")
@@ -167,10 +175,6 @@ def test_missing_keys_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_balances_that_nobody_here_changed_halt_the_trader(tmp_path: Path) -> None:
-    from elegant_trading_system.cli_emulator import Scene, addresses, embedded
-    from elegant_trading_system.emulator.faults import Faults
-    from elegant_trading_system.shell.live import LiveRun, wall_ns
-
     async def trade() -> tuple[list[str], int]:
         scene = Scene("", ["BTC"], 1, 0.0, 60, [])
         place = embedded(scene, ["binance"], 1000.0)
@@ -192,3 +196,46 @@ def test_balances_that_nobody_here_changed_halt_the_trader(tmp_path: Path) -> No
     said, is_halted = asyncio.run(trade())
     assert is_halted
     assert any("of USDT" in line and "HALTED" in line for line in said)
+
+
+@pytest.mark.spec("X8", "R7")
+def test_live_orders_need_a_doctor_who_says_yes(tmp_path: Path) -> None:
+    async def refused() -> str:
+        async with embedded(SCENE, ["binance"], 1000.0).serve(wall_ns, Faults({}, 0)) as (door,):
+            where = addresses(door) | {"symbols": ["BTCUSDT", "NOPEUSDT"]}
+            with pytest.raises(UserError, match=r"the doctor says no: .*NOPEUSDT") as found:
+                await asyncio.to_thread(check_hosts, {"binance": where})
+            await asyncio.to_thread(check_hosts, {"binance": addresses(door)})
+            return found.value.message
+
+    assert "emulated-" not in asyncio.run(refused()), "no key is shown"
+
+
+@pytest.mark.spec("R7", "X1")
+def test_a_run_that_is_to_end_flat_holds_nothing_and_stays_halted_until_it_is_armed_again(tmp_path: Path) -> None:
+    async def trade() -> tuple[LiveRun, LiveRun, LiveRun]:
+        async with embedded(SCENE, ["binance"], 100_000.0).serve(wall_ns, Faults({}, 0)) as (door,):
+
+            def live(**more: Any) -> LiveRun:
+                return LiveRun([hosts.link_to(door.venue, addresses(door), wall_ns)], loose(), tmp_path, **more)
+
+            first = live(is_flat_at_end=True)
+            running = asyncio.create_task(
+                first.run(PATIENCE_S, lambda run: run_folder.begin(tmp_path, loose(), run.known, "test"))
+            )
+            while not running.done() and (first.universe is None or not first.sequencer.trader["open_count"]):
+                await asyncio.wait([running], timeout=0.01)
+            first.stop()
+            await running
+            halted = live(recovered=run_folder.recover(tmp_path))
+            await halted.run(0.3)
+            armed = live(recovered=run_folder.recover(tmp_path), is_rearmed=True)
+            await armed.run(0.3)
+            return first, halted, armed
+
+    first, halted, armed = asyncio.run(trade())
+    assert int(first.sequencer.trader["open_count"]) == 0
+    assert int(first.sequencer.trader["inventory"][0]["held_atoms"]) < 10_000, "less than a lot"
+    assert [int(run.sequencer.trader["is_halted"]) for run in (first, halted, armed)] == [1, 1, 0]
+    run_folder.finish(tmp_path, 1.0)
+    assert verify(tmp_path)["identical"]
