@@ -28,6 +28,7 @@ from aiohttp import web
 from elegant_trading_system.core import jit
 from elegant_trading_system.core.kinds import Kind
 from elegant_trading_system.shell.binance_gateway import BinanceGateway
+from elegant_trading_system.shell.link import send_now
 
 from . import every_depth_decider, facts
 from .live import percentiles
@@ -97,40 +98,34 @@ def serve(source: str, rate: float, path: str) -> None:
 # --- this process ---------------------------------------------------------------------------------------------------
 async def listen_ours(http: aiohttp.ClientSession, base: str, frames: Frames, engine: Any, written: Array) -> None:
     """Feed, sequencer and gateway as a live run joins them."""
-    outgoing: asyncio.Queue[str] = asyncio.Queue()
+    orders = await http.ws_connect(f"{base}/orders")
+    count = 0
+
+    def send(text: str) -> None:
+        nonlocal count
+        if '"order.place"' in text:  # not what is asked at the beginning
+            send_now(orders, text)
+            written[0, count] = time.monotonic_ns()
+            count += 1
+
+    def hear(frame: str) -> None:
+        ours.hear(frame)
+        for order_id, sent in list(gateway.orders.items()):  # its end is not what is measured
+            sent.is_done = True
+            ours.sequencer.hear(Kind.EXPIRED, 0, order_id=order_id)
+            del gateway.orders[order_id]
 
     def command(decided: Any) -> None:
         gateway.command(decided)
 
     ours = Ours(frames, time.time_ns, command, engine)
-    gateway = BinanceGateway(
-        ours.sequencer,
-        {0: frames.spec},
-        "k" * 64,
-        "s" * 64,
-        "bench",
-        outgoing.put_nowait,
-        lambda: time.time_ns() // 10**6,
-    )
+
+    def clock_ms() -> int:
+        return time.time_ns() // 10**6
+
+    gateway = BinanceGateway(ours.sequencer, {0: frames.spec}, "k" * 64, "s" * 64, "bench", send, clock_ms)
     gateway.hear_up()
-    while not outgoing.empty():  # subscriptions and questions
-        outgoing.get_nowait()
-    orders = await http.ws_connect(f"{base}/orders")
-
-    async def send_all() -> None:
-        for n in range(written.shape[1]):
-            await orders.send_str(await outgoing.get())
-            written[0, n] = time.monotonic_ns()
-            for order_id, sent in list(gateway.orders.items()):  # its end is not what is measured
-                if not sent.is_done:
-                    sent.is_done = True
-                    ours.sequencer.hear(Kind.EXPIRED, 0, order_id=order_id)
-                    del gateway.orders[order_id]
-
-    sending = asyncio.create_task(send_all())
-    await _hear(http, f"{base}/frames/ours", ours.hear)
-    sending.cancel()
-    await asyncio.gather(sending, return_exceptions=True)
+    await _hear(http, f"{base}/frames/ours", hear)
     assert ours.feed.counts["refused"] == 0
     assert ours.sequencer.commands_sent == written.shape[1], ours.sequencer.commands_sent
     await orders.close()

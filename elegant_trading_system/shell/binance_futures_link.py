@@ -47,7 +47,7 @@ class BinanceFuturesLink(BinanceLink):
 
     def make(self, sequencer: Sequencer, listings: list[Listing], epoch: str) -> None:
         self.feed = BinanceFuturesFeed(sequencer, listings, self._wanted.put_nowait)
-        key, send = (self.place.api_key, self.place.secret), self._outgoing.put_nowait
+        key, send = (self.place.api_key, self.place.secret), self.send
         ask, notice = self._ask_later, self._notices.append
         self.gateway = BinanceFuturesGateway(sequencer, self.specs, *key, epoch, send, self.now_ms, ask, notice)
 

@@ -15,7 +15,7 @@ from ..errors import UserError
 from .binance_feed import BinanceFeed, Listing
 from .binance_gateway import BinanceGateway
 from .binance_orders import BinanceOrders, signature_of, symbol_of
-from .link import BannedError, Bar, Link, OpenOrder
+from .link import BannedError, Bar, Link, OpenOrder, send_now
 from .sequencer import Sequencer
 
 NS_PER_MS = 1_000_000
@@ -23,7 +23,6 @@ CONNECTIONS = 2  # what one loses the other brings
 HISTORY_MINUTES_MAX = 1000  # of one request
 SNAPSHOT_LIMIT = 1000
 SNAPSHOT_PAUSE_S = 0.5  # between attempts: snapshots are dear
-SEND_QUEUE = 256
 
 
 class Place(NamedTuple):
@@ -49,7 +48,7 @@ class BinanceLink(Link):
         self.feed: BinanceFeed
         self.gateway: BinanceOrders
         self._wanted: asyncio.Queue[str] = asyncio.Queue()
-        self._outgoing: asyncio.Queue[str] = asyncio.Queue(SEND_QUEUE)
+        self._socket: aiohttp.ClientWebSocketResponse | None = None  # of orders
 
     def wire(self, sequencer: Sequencer, specs: dict[int, ListingSpec], epoch: str) -> None:
         self.specs = specs
@@ -59,7 +58,7 @@ class BinanceLink(Link):
     def make(self, sequencer: Sequencer, listings: list[Listing], epoch: str) -> None:
         """Feed and gateway."""
         self.feed = BinanceFeed(sequencer, listings, self._wanted.put_nowait)
-        key, send = (self.place.api_key, self.place.secret), self._outgoing.put_nowait
+        key, send = (self.place.api_key, self.place.secret), self.send
         self.gateway = BinanceGateway(sequencer, self.specs, *key, epoch, send, self.now_ms)
 
     def now_ms(self) -> int:
@@ -150,26 +149,22 @@ class BinanceLink(Link):
         )
 
     async def _keep_gateway(self) -> None:
-        """The order connection: what is waiting goes out in order."""
-        sending: list[asyncio.Task[None]] = []
+        """The order connection."""
 
         def opened(socket: aiohttp.ClientWebSocketResponse) -> None:
-            while not self._outgoing.empty():  # for the connection before
-                self._outgoing.get_nowait()
-            sending.append(asyncio.create_task(self._send_all(socket)))
+            self._socket = socket
             self.gateway.hear_up()
 
         def ended() -> None:
+            self._socket = None
             self.gateway.hear_down()
-            for task in sending:
-                task.cancel()
-            sending.clear()
 
         await self.keep_connected(self.place.api, opened, self.gateway.hear, ended)
 
-    async def _send_all(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        while True:
-            await socket.send_str(await self._outgoing.get())
+    def send(self, text: str) -> None:
+        """A request leaves at once; one that cannot is lost, as on the way, and asked about."""
+        if self._socket is not None:
+            send_now(self._socket, text)
 
     async def _keep_books(self) -> None:
         """Snapshots for books that need one, one at a time."""

@@ -161,3 +161,15 @@ class Link(ABC):
             ended()
             await asyncio.sleep(wait_s)
             wait_s = min(2 * wait_s, BACKOFF_MAX_S)
+
+
+def send_now(socket: aiohttp.ClientWebSocketResponse, text: str) -> None:
+    """Write a frame before this returns, instead of when the loop comes round. Orders are few: nobody waits for the line to drain."""
+    sending = socket.send_str(text)
+    try:
+        sending.send(None)  # runs until it would wait, and it has written by then
+    except StopIteration:
+        return
+    except (ConnectionError, RuntimeError):  # the line is going down: whoever reads it will notice
+        return
+    sending.close()
