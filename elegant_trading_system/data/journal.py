@@ -2,15 +2,19 @@
 
 A segment is two preallocated memory-mapped files, packets and rows, and a head that says how many of each count. The
 head is written last, so a process killed at any moment leaves whole events only. Blocks of events are chained by
-sha256 as they fill; what a chain covers can be proven unchanged.
+sha256 as they fill; what a chain covers can be proven unchanged. A full segment is cut and packed by a thread.
 """
 
+import gzip
 import hashlib
 import json
 import mmap
 import os
+import shutil
 import struct
+import zlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +27,7 @@ Array = np.ndarray[Any, Any]
 SEGMENT_PACKETS = 1 << 18  # 16 MB
 SEGMENT_ROWS = 1 << 20  # 16 MB
 BLOCK_PACKETS = 1 << 12
+PACK_LEVEL, PACK_BYTES = 1, 1 << 20
 HEAD = np.dtype([("schema_version", "i8"), ("packets", "i8"), ("rows", "i8")])
 PARTS = (("packets", PACKET, SEGMENT_PACKETS), ("rows", LEVEL, SEGMENT_ROWS), ("head", HEAD, 1))
 
@@ -62,12 +67,10 @@ class _Segment:
         return np.frombuffer(self._maps[-1], dtype)
 
     def close(self) -> None:
-        """Cut the files to what was used and make them durable."""
-        used = {"packets": self.head[1], "rows": self.head[2], "head": 1}
+        """Cut the files to what was used, make them durable and pack them. Takes a while; safe to be killed in."""
         for mapped in self._maps:
             mapped.flush()
-        for name, dtype, _ in PARTS:
-            os.truncate(self.path(name), used[name] * dtype.itemsize)
+        _pack(self.folder, self.number, self.head[1], self.head[2])
 
 
 class Journal:
@@ -83,6 +86,7 @@ class Journal:
             self._resume(numbers)
         self._open(_Segment(folder, len(numbers)))
         self._commands = (folder / "commands.bin").open("ab", buffering=0)
+        self._packing = ThreadPoolExecutor(1, "journal")
 
     def _resume(self, numbers: list[int]) -> None:
         """What a crash left is checked, cut to whole entries and sealed."""
@@ -94,9 +98,7 @@ class Journal:
             begin = ends.get(number, 0)
             if begin < len(packets):
                 self._log_block(number, len(packets), _block(packets[begin:], rows))
-            for name, dtype, _ in PARTS:
-                used = {"packets": len(packets), "rows": _row_end(packets), "head": 1}[name]
-                os.truncate(self.folder / f"{name}-{number:05d}.bin", used * dtype.itemsize)
+            _pack(self.folder, number, len(packets), _row_end(packets))
 
     def _open(self, segment: _Segment) -> None:
         self._segment = segment
@@ -179,11 +181,12 @@ class Journal:
     def _finish_segment(self) -> None:
         if self.position > self._chained:
             self._seal_to(self.position)
-        self._segment.close()
+        self._packing.submit(self._segment.close)
 
     def close(self) -> str:
         """Everything is on the disk; returns the chain's last digest."""
         self._finish_segment()
+        self._packing.shutdown()
         self._commands.close()
         return self._chain.hexdigest()
 
@@ -207,6 +210,35 @@ def _cut(path: Path, whole: Callable[[bytes], int]) -> None:
         os.truncate(path, whole(path.read_bytes()))
 
 
+def _pack(folder: Path, number: int, packets: int, rows: int) -> None:
+    """A closed segment's files as short as they may be. One that is packed already stays; a full disk leaves it open."""
+    for name, used in (("packets", packets * PACKET.itemsize), ("rows", rows * LEVEL.itemsize)):
+        path = folder / f"{name}-{number:05d}.bin"
+        if not path.exists():
+            continue
+        os.truncate(path, used)
+        partial, packed = path.with_suffix(".partial"), path.with_suffix(".bin.gz")
+        try:
+            with path.open("rb") as whole, gzip.open(partial, "wb", PACK_LEVEL) as file:
+                shutil.copyfileobj(whole, file, PACK_BYTES)
+            partial.replace(packed)
+            path.unlink()
+        except OSError:
+            partial.unlink(missing_ok=True)
+
+
+def _load(folder: Path, name: str, number: int, dtype: np.dtype[Any]) -> Array:
+    """A segment's part, packed or not; both, when a crash came between: then they are equal."""
+    path = folder / f"{name}-{number:05d}.bin"
+    if path.exists():
+        return np.fromfile(path, dtype)
+    try:
+        data = gzip.decompress(path.with_suffix(".bin.gz").read_bytes())
+    except (OSError, EOFError, zlib.error) as error:
+        raise UserError(f"{path}: {error}", "the files were damaged") from None
+    return np.frombuffer(data[: len(data) // dtype.itemsize * dtype.itemsize], dtype)
+
+
 # --- reading --------------------------------------------------------------------------------------------------
 def read(folder: Path) -> Iterator[tuple[Array, Array]]:
     """(packets, rows) of each segment, as far as they were committed: after a crash as well."""
@@ -214,7 +246,7 @@ def read(folder: Path) -> Iterator[tuple[Array, Array]]:
     if not numbers:
         raise UserError(f"{folder} is no journal: it has no segment", "a live run's folder holds one in journal/")
     for number in numbers:
-        found = {name: np.fromfile(folder / f"{name}-{number:05d}.bin", dtype) for name, dtype, _ in PARTS}
+        found = {name: _load(folder, name, number, dtype) for name, dtype, _ in PARTS}
         if len(found["head"]) == 0 or found["head"][0]["schema_version"] not in (0, SCHEMA_VERSION):
             raise UserError(f"{folder}: segment {number} has another schema", "use the version that wrote it")
         head = found["head"][0]

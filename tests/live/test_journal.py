@@ -1,5 +1,6 @@
 """What has been committed is there after anything short of a broken disk, and nothing else is."""
 
+import gzip
 import os
 import signal
 import subprocess
@@ -88,10 +89,10 @@ def test_an_event_changed_afterwards_is_found(tmp_path: Path, monkeypatch: pytes
         write(kept, n, 2)
         kept.seal()
     kept.close()
-    path = tmp_path / "j" / "rows-00000.bin"
-    data = bytearray(path.read_bytes())
+    path = tmp_path / "j" / "rows-00000.bin.gz"
+    data = bytearray(gzip.decompress(path.read_bytes()))
     data[16 * 30] ^= 1  # a price of the sixteenth event
-    path.write_bytes(data)
+    path.write_bytes(gzip.compress(data))
     with pytest.raises(UserError, match="events 8 to 16 of segment 0 were changed"):
         journal.check_chain(tmp_path / "j")
 
@@ -100,11 +101,36 @@ def test_a_journal_that_ends_early_is_refused(tmp_path: Path) -> None:
     kept = Journal(tmp_path / "j")
     write(kept, 0, 2)
     kept.close()
-    (tmp_path / "j" / "rows-00000.bin").write_bytes(b"")
+    path = tmp_path / "j" / "rows-00000.bin.gz"
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-9])
+    with pytest.raises(UserError, match="rows-00000"):
+        list(journal.read(tmp_path / "j"))
+    path.write_bytes(gzip.compress(b""))
     with pytest.raises(UserError, match="shorter than its head"):
         list(journal.read(tmp_path / "j"))
     with pytest.raises(UserError, match="no journal"):
         list(journal.read(tmp_path))
+
+
+@pytest.mark.spec("X1")
+def test_a_closed_segment_is_packed_and_a_crash_while_it_is_loses_nothing(tmp_path: Path) -> None:
+    kept = Journal(tmp_path / "j")
+    for n in range(500):
+        write(kept, n, n % 7)
+    before = sum(path.stat().st_size for path in (tmp_path / "j").glob("*.bin"))
+    digest = kept.close()
+    files = {path.name: path for path in (tmp_path / "j").iterdir()}
+    assert {"packets-00000.bin.gz", "rows-00000.bin.gz", "head-00000.bin"} <= files.keys()
+    assert sum(path.stat().st_size for path in files.values()) < before / 100
+    packets = files["packets-00000.bin.gz"]
+    (tmp_path / "j" / "packets-00000.bin").write_bytes(gzip.decompress(packets.read_bytes()))
+    packets.write_bytes(packets.read_bytes()[:100])  # a crash before the open one was removed
+    (tmp_path / "j" / "rows-00000.partial").write_bytes(b"half")
+    assert check(tmp_path / "j") == 500
+    again = Journal(tmp_path / "j")
+    assert again.close() == digest
+    assert check(tmp_path / "j") == 500
 
 
 def test_half_a_command_at_the_end_does_not_count(tmp_path: Path) -> None:
