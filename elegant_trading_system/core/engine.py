@@ -10,7 +10,7 @@ import numpy as np
 from . import breakers, execution_engine, market_data, portfolio_monitor
 from . import decider as product
 from .history import History
-from .jit import entry, kernel
+from .jit import entry, kernel, part
 from .kinds import PRIVATE_FIRST, SYSTEM_FIRST, Kind, OperatorCommand
 from .schema import GROUPS, MARK_HORIZONS, MARKS, OUTBOX
 
@@ -25,7 +25,7 @@ ACCEPTED, FILL, EXPIRED, REJECTED = (
 OPERATOR = Kind.OPERATOR.value
 HALT, RESUME = OperatorCommand.HALT.value, OperatorCommand.RESUME.value
 RESTART, RECONCILED = OperatorCommand.RESTART.value, OperatorCommand.RECONCILED.value
-FLATTEN = OperatorCommand.FLATTEN.value
+FLATTEN, STOP = OperatorCommand.FLATTEN.value, OperatorCommand.STOP.value
 
 
 @kernel
@@ -72,11 +72,13 @@ def obey(universe, market, trader, code, ts_ns):
     elif code == RESUME:
         breakers.rearm(trader)
     elif code == RESTART:
-        trader.is_restarting = 1
+        trader.is_paused = 1
         market_data.lose_books(universe, market, ts_ns)
         execution_engine.lose_orders(trader, ts_ns)
+    elif code == STOP:
+        trader.is_paused = 1
     elif code == RECONCILED:
-        trader.is_restarting = 0
+        trader.is_paused = 0
 
 
 @kernel
@@ -119,6 +121,15 @@ def has_room(history, commands, count):
     )
 
 
+@part
+def answer(universe, market, books, trader, memory, market_params, params, history, packet):
+    """A market packet already observed: exits of its group, and the whole pass where every packet is a boundary."""
+    react(universe, market, books, trader, memory, market_params[0], params[0], packet)
+    if market_params[0].pass_ns == 0:
+        ts_ns = packet.ts_local_ns
+        decider.decide(universe, market, books, trader, memory, market_params[0], params[0], history, ts_ns)
+
+
 @entry
 def advance(worlds, traders, memory, market_params, params, logs, packets, levels, commands):
     """Feed events to the first trader; returns (events consumed, commands written).
@@ -135,7 +146,7 @@ def advance(worlds, traders, memory, market_params, params, logs, packets, level
             if not has_room(history, commands, count):
                 return i, count
             boundary_ns = market_data.apply_boundary(universe, market, market_params[0])
-            if trader.is_restarting == 0:
+            if trader.is_paused == 0:
                 decider.decide(
                     universe, market, books, trader, memory, market_params[0], params[0], history, boundary_ns
                 )
@@ -144,10 +155,10 @@ def advance(worlds, traders, memory, market_params, params, logs, packets, level
             return i, count
         if packet.kind < PRIVATE_FIRST:
             observe(universe, market, books, memory, market_params[0], packet, levels)
-            react(universe, market, books, trader, memory, market_params[0], params[0], packet)
-            if market_params[0].pass_ns == 0:
-                ts_ns = packet.ts_local_ns
-                decider.decide(universe, market, books, trader, memory, market_params[0], params[0], history, ts_ns)
+            if trader.is_paused:
+                trader.seq += 1
+            else:
+                answer(universe, market, books, trader, memory, market_params, params, history, packet)
         else:
             hear(universe, market, books, trader, memory, market_params[0], params[0], packet, levels)
         count = drain(trader, commands, count)

@@ -50,7 +50,7 @@ def send(trader, listing_id, side, price_ticks, lots, intent_id, is_exit, wave, 
     `quote` is (mid, touch) of the listing at the decision: what fills are measured from.
     """
     slot = free_slot(trader)
-    if slot < 0 or trader.outbox.count >= OUTBOX or trader.is_restarting:
+    if slot < 0 or trader.outbox.count >= OUTBOX or trader.is_paused:
         return 0
     order_id = trader.next_order_id + 1
     trader.next_order_id = order_id

@@ -93,6 +93,7 @@ class OperatorCommand(IntEnum):
     RESTART = 3  # the trader was gone: no book is known, every open order is UNKNOWN, nothing is decided until
     RECONCILED = 4  # the venues have said what became of the orders
     FLATTEN = 5  # close everything and halt
+    STOP = 6  # the run ends: nothing is decided any more, reports are still heard; RECONCILED ends this, too
 
 
 class ExitReason(IntEnum):

@@ -603,7 +603,7 @@ TRADER = record(
         ("next_intent_id", "i8"),
         ("is_halted", "i8"),  # until re-armed by hand
         ("is_flattening", "i8"),
-        ("is_restarting", "i8"),  # from RESTART to RECONCILED
+        ("is_paused", "i8"),  # nothing is decided: from STOP or RESTART to RECONCILED
         ("ts_streak_ns", "i8"),  # pause of entries after stops in a row
         ("stop_count", "i8"),
         ("ts_stops_ns", "i8", (8,)),

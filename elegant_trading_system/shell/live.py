@@ -106,6 +106,7 @@ class LiveRun:
                 await self._until_stopped(tasks, seconds)
                 if self.is_flat_at_end:
                     await self._flatten()
+                self.sequencer.hear(Kind.OPERATOR, 0, code=OperatorCommand.STOP)
                 await asyncio.sleep(SETTLE_S)
             finally:
                 for task in tasks:

@@ -84,6 +84,7 @@ def test_after_a_restart_no_book_is_known_no_order_is_and_nothing_is_decided(tmp
     assert [int(order["state"]) for order in sequencer.trader["orders"] if order["state"]] == [OrderState.UNKNOWN]
     outside.venue.clock.pass_ms(3_600_000)  # an hour later
     sequencer.tick()
+    sequencer.hear(Kind.STATUS, 0, code=BookState.STALE)
     assert int(sequencer.trader["verdicts"].sum()) == seen
     assert decided == []
     sequencer.hear(Kind.OPERATOR, 0, code=OperatorCommand.RECONCILED)
