@@ -27,10 +27,11 @@ from elegant_trading_system.data import journal
 from elegant_trading_system.sim.replay import verify
 
 from ..builders import LOOSE
+from .drill import SETTINGS
 
 ROOT = Path(__file__).parents[2]
 ETS = [sys.executable, "-m", "elegant_trading_system"]
-SETS = [argument for setting in LOOSE for argument in ("--set", setting)]
+SETS = [argument for setting in (*LOOSE, *SETTINGS) for argument in ("--set", setting)]  # nothing may stop it but us
 PATIENCE_S = 300.0  # a first start compiles
 FAULTS = ["lost-answer:0.1", "lost-report:0.1", "unclear-answer:0.1", "duplicate-report:0.2"]
 
