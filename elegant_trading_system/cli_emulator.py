@@ -47,8 +47,8 @@ class Scene(NamedTuple):
         return f"SIMULATED {', '.join(venues)}: {kind}seed {self.seed}, planted edge {self.edge:g}"
 
 
-# Half a minute before the first of several bursts of order flow; nobody would find a better one by waiting.
-DEMO = Scene("demo", ["BTC", "ETH", "SOL"], 1, 0.2, 350 * 60, [Path("demo"), Path("live-demo")])
+# Half a minute before a quarter of an hour of bursts; nobody would find a better moment by waiting.
+DEMO = Scene("demo", ["BTC", "ETH", "SOL"], 3, 0.2, 45 * 60, [Path("demo"), Path("live-demo")])
 
 
 def embedded(scene: Scene, venues: list[str], capital: float) -> "Embedded":
