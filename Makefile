@@ -62,6 +62,7 @@ $(VENV)/.runtime: requirements.txt
 	@$(PY) -c 'import pathlib, sysconfig; pathlib.Path(sysconfig.get_path("purelib"), "ets.pth").write_text(str(pathlib.Path.cwd()) + "\n")'
 	@printf '#!/bin/sh\nexec "%s/$(PY)" -m elegant_trading_system "$$@"\n' "$(CURDIR)" > $(VENV)/bin/ets
 	@chmod +x $(VENV)/bin/ets
+	@$(PY) -m elegant_trading_system compile
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.runtime requirements-dev.txt

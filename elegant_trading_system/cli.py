@@ -16,7 +16,7 @@ from .cli_doctor import doctor
 from .cli_emulator import emulator
 from .cli_export import export
 from .cli_fetch import fetch_app
-from .cli_live import run
+from .cli_live import compile_now, run
 from .cli_parse import (
     RUNS,
     ConfigOption,
@@ -296,6 +296,7 @@ def null_test(
 
 
 app.command("run")(run)
+app.command("compile")(compile_now)
 app.command("emulator")(emulator)
 app.command("record")(record)
 app.command("doctor")(doctor)

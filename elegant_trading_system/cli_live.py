@@ -44,6 +44,16 @@ def compile_first(config: "Config") -> None:
         compile_engine(config)
 
 
+def compile_now() -> None:
+    """Compile the engine and the simulated market now, instead of at the first run. Once per installation and change."""
+    compile_first(load_config(None, None))
+    from .emulator.market import SimulatedMarket
+
+    with progress_bar() as progress:
+        progress("compiling the simulated market", 0.0)
+        SimulatedMarket(["BTC"], 1).live_through(1)
+
+
 def run(
     venues: Annotated[
         str,

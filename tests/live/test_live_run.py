@@ -128,6 +128,23 @@ def test_a_run_killed_in_the_middle_replays_to_every_command_it_sent(tmp_path: P
     assert verified["identical"], verified["first_difference"]
 
 
+@pytest.mark.spec("X1", "X3")
+def test_the_demonstration_decides_and_sends_within_its_first_minute_on_three_venues(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    command = [*ETS, "run", "--demo", "--minutes", "1", "--no-browser", "--json", "--out", str(folder)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    summary = json.loads(done.stdout)
+    assert summary["orders"] >= 1
+    assert summary["fills"] >= 1
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert manifest["sources"] == ["SIMULATED binance, binanceusdm, coinbase: demo scenario, seed 3, planted edge 0.2"]
+    assert {spec["venue"] for spec in manifest["listings"]} == {"binance", "binanceusdm", "coinbase", "deribit"}
+    assert Path(summary["report"]).exists()
+    verified = verify(folder)
+    assert verified["identical"], verified["first_difference"]
+
+
 @pytest.mark.spec("X1")
 def test_the_emulator_says_where_it_is_and_stops_when_told() -> None:
     command = [*ETS, "emulator", "--instruments", "ETH", "--history", "5"]
