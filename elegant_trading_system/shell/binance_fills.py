@@ -1,34 +1,21 @@
 """An order as far as Binance has spoken of it, and its executions read whole before anything of them counts."""
 
-from collections import Counter
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 from ..data.tape import ListingSpec
 from ..data.universe import Universe
-from .link import FillKey
+from . import orders
 
 DIGITS_MAX = 19
 NUMBER_MAX = 2**62
 
 
 @dataclass
-class Sent:
-    """An order as far as the venue has spoken of it."""
-
-    order_id: int
-    listing_id: int
-    side: int
-    lots: int
-    ts_ms: int
-    name: str  # the venue's word for it
-    heard: Counter[FillKey] = field(default_factory=Counter)  # fills of before a crash, whose trade ids are forgotten
+class Sent(orders.Sent):
     trades: set[int] = field(default_factory=set)
-    filled_lots: int = 0
     venue_id: int = -1  # the venue's own number for it
-    is_acknowledged: bool = False
-    is_done: bool = False
 
 
 class Fill(NamedTuple):
@@ -40,7 +27,6 @@ class Fill(NamedTuple):
     atoms: int  # of the fee's asset; negative: we pay
     asset_id: int
     ts_ns: int
-    is_heard: bool  # before a crash
 
 
 def read_fills(sent: Sent, rows: list[Any], ts_ns: int, spec: ListingSpec, universe: Universe) -> list[Fill]:
@@ -58,7 +44,7 @@ def read_fills(sent: Sent, rows: list[Any], ts_ns: int, spec: ListingSpec, unive
         cost = Decimal(fee) * 10 ** universe.decimals[asset]
         atoms = within(abs(cost), NUMBER_MAX) * (-1 if cost > 0 else 1)
         is_heard = heard[ticks, lots, atoms, asset_id] > 0
-        fills[trade_id] = Fill(trade_id, ticks, lots, atoms, asset_id, ts_ns, is_heard)
+        fills[trade_id] = Fill(trade_id, ticks, lots, atoms, asset_id, ts_ns)
         heard[ticks, lots, atoms, asset_id] -= is_heard
         left = within(left - lots * (not is_heard), sent.lots)
     return list(fills.values())

@@ -17,8 +17,9 @@ from ..core.kinds import Kind, OperatorCommand, RejectReason
 from ..data.tape import ListingSpec
 from .binance_fills import NUMBER_MAX, Fill, Sent, executed_of, within
 from .binance_futures_setup import ListenKey
-from .binance_orders import NS_PER_MS, OK, STAMP_MAX_MS, UNKNOWN_CODES, UNREADABLE, BinanceOrders, Json, symbol_of
+from .binance_orders import OK, STAMP_MAX_MS, UNKNOWN_CODES, UNREADABLE, BinanceOrders, Json, symbol_of
 from .link import OpenOrder
+from .orders import NS_PER_MS
 from .sequencer import Sequencer
 
 DUPLICATE = -4116  # an order of this name is there: it must be asked about, not sent again

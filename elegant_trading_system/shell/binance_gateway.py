@@ -4,7 +4,8 @@ Fills come twice, in the answer and as events on the same connection, and once m
 """
 
 from .binance_fills import Fill, Sent, executed_of, within
-from .binance_orders import NS_PER_MS, OK, STAMP_MAX_MS, BinanceOrders, Json, signature_of, symbol_of
+from .binance_orders import OK, STAMP_MAX_MS, BinanceOrders, Json, signature_of, symbol_of
+from .orders import NS_PER_MS
 
 __all__ = ["BinanceGateway", "Sent", "signature_of", "symbol_of"]
 

@@ -7,27 +7,21 @@ nothing: the core will ask.
 
 import hashlib
 import hmac
-from abc import ABC, abstractmethod
-from collections import Counter
+from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any, ClassVar
 
 import msgspec
-import numpy as np
 
 from ..core.kinds import CommandKind, Kind, RejectReason
-from ..core.schema import LEVEL
 from ..data.tape import ListingSpec
 from .binance_fills import Fill, Sent, executed_of, read_fills, within
-from .link import OpenOrder
-from .sequencer import NO_ROWS, Sequencer
+from .orders import ABSENCE_MS, OrdersSent
+from .sequencer import Sequencer
 
 Json = dict[str, Any]
-NS_PER_MS = 1_000_000
 RECEIVE_WINDOW_MS = 5000
-ORDERS_MAX = 10_000  # remembered, so that a late copy of a report is known for one
-ABSENCE_MS = 20_000  # receive window, the engine's own ten seconds, and some: only then "no such order" is believed
 FINAL = ("FILLED", "CANCELED", "EXPIRED", "REJECTED", "EXPIRED_IN_MATCH")
 OK, UNCLEAR_STATUS = 200, 500  # from 500 on the venue does not know itself what became of the request
 NO_SUCH_ORDER, OUT_OF_TIME, BANNED = -2013, -1021, -1003
@@ -48,9 +42,10 @@ UNREADABLE = (
 )
 
 
-class BinanceOrders(ABC):
+class BinanceOrders(OrdersSent[Sent]):
     """One account's orders on a venue's instruments."""
 
+    order_type = Sent
     response: ClassVar[str]  # what the venue shall say of an order it has taken
     unclear_codes: ClassVar[tuple[int, ...]] = UNKNOWN_CODES
     reasons: ClassVar[Mapping[int, RejectReason]] = {}  # other than the venue's own
@@ -65,21 +60,15 @@ class BinanceOrders(ABC):
         send: Callable[[str], None],
         now_ms: Callable[[], int],
     ) -> None:
-        self.sequencer = sequencer
-        self.specs = specs
-        self.epoch = epoch
-        self.orders: dict[int, Sent] = {}
-        self.counts = Counter[str]()
+        super().__init__(sequencer, specs, epoch, now_ms)
         self.is_subscribed = False
         self.is_connected = False
         self.offset_ms = 0  # the venue's clock less ours
         self.banned_until_ms = 0  # by our clock: nothing is asked before
         self._is_clock_known = False
         self._ts_asked_ms: dict[str, int] = {}  # what a connection needs: when it was asked for
-        self._restored: list[Sent] = []  # of before a crash
-        self._unsent: list[Sent] = []  # decided while there was no connection: certain never to have left
         self._api_key, self._secret = api_key, secret
-        self._send, self._now_ms = send, now_ms
+        self._send = send
 
     # --- what each venue does in its own way ------------------------------------------------------------------
     @abstractmethod
@@ -138,29 +127,32 @@ class BinanceOrders(ABC):
         self.is_connected = False
 
     def check_unsent(self) -> None:
-        """Orders that never left are refused by us. Not at once: they were decided inside a step of the core."""
-        while self._unsent:
-            self._end(self._unsent.pop(0), Kind.REJECTED, RejectReason.VENUE)
+        """What could not leave, and what a connection still needs."""
+        self._refuse_unsent()
         self.check_session()
 
     def command(self, command: Any) -> None:
         """What the core has decided leaves for the venue."""
-        listing_id, order_id = int(command["listing_id"]), int(command["order_id"])
         if int(command["kind"]) == CommandKind.QUERY:
-            if order_id in self.orders:
-                self._ask(f"status {order_id}", "order.status", self._named(order_id))
+            if sent := self.orders.get(int(command["order_id"])):
+                self._query(sent)
             return
-        lots, side = int(command["lots"]), int(command["side"])
-        oldest = next(iter(self.orders.values()), None)
-        if len(self.orders) >= ORDERS_MAX and oldest is not None and oldest.is_done:
-            del self.orders[oldest.order_id]
-        name = client_id(self.epoch, order_id)
-        sent = self.orders[order_id] = Sent(order_id, listing_id, side, lots, self._now_ms(), name)
-        if not self.is_able:  # sent later, it would meet another market
-            self.counts["unsent"] += 1
-            self._unsent.append(sent)
-            return
-        self._ask(f"place {order_id}", "order.place", self._order(sent, command))
+        sent = self._note(command)
+        if self.is_able:
+            self._ask(f"place {sent.order_id}", "order.place", self._order(sent, command))
+        else:
+            self._keep_back(sent)
+
+    def _query(self, sent: Sent) -> None:
+        self._ask(f"status {sent.order_id}", "order.status", self._named(sent.order_id))
+
+    @property
+    def is_ready(self) -> bool:
+        return self.is_subscribed and self.is_connected
+
+    @staticmethod
+    def client_id(epoch: str, order_id: int) -> str:
+        return client_id(epoch, order_id)
 
     def _order(self, sent: Sent, command: Any) -> Json:
         spec = self.specs[sent.listing_id]
@@ -175,22 +167,6 @@ class BinanceOrders(ABC):
             "newOrderRespType": self.response,
             "recvWindow": RECEIVE_WINDOW_MS,
         }
-
-    def restore(self, orders: list[OpenOrder]) -> None:
-        """Orders of before a crash are known again, each under the name it was sent by."""
-        for order_id, listing_id, side, lots, filled_lots, ts_sent_ns, epoch, fills in orders:
-            name = client_id(epoch, order_id)
-            sent = Sent(order_id, listing_id, side, lots, ts_sent_ns // NS_PER_MS, name, fills, filled_lots=filled_lots)
-            self.orders[order_id] = sent
-            self._restored.append(sent)
-
-    def unsettled(self) -> int:
-        """Restored orders without the venue's last word; it is asked again about each."""
-        self._restored = [sent for sent in self._restored if not sent.is_done]
-        if self.is_subscribed and self.is_connected:
-            for sent in self._restored:
-                self._ask(f"status {sent.order_id}", "order.status", self._named(sent.order_id))
-        return len(self._restored)
 
     def _named(self, order_id: int) -> Json:
         sent = self.orders[order_id]
@@ -291,25 +267,7 @@ class BinanceOrders(ABC):
     def _apply_fills(self, sent: Sent, fills: list[Fill]) -> None:
         for fill in fills:
             sent.trades.add(fill.trade_id)
-            if fill.is_heard:
-                sent.heard[fill.ticks, fill.lots, fill.atoms, fill.asset_id] -= 1
-                self.counts["repeated_fills"] += 1
-                continue
-            row = np.array([(fill.ticks, fill.lots)], LEVEL)
-            sent.filled_lots += fill.lots
-            sent.is_acknowledged = True
-            buys, sells = (row, NO_ROWS) if sent.side > 0 else (NO_ROWS, row)
-            self.sequencer.hear(
-                Kind.FILL,
-                sent.listing_id,
-                buys,
-                sells,
-                ts_venue_ns=fill.ts_ns,
-                order_id=sent.order_id,
-                atoms=fill.atoms,
-                asset_id=fill.asset_id,
-            )
-            sent.is_done = sent.filled_lots == sent.lots
+            self._hear_fill(sent, fill.ticks, fill.lots, fill.atoms, fill.asset_id, fill.ts_ns)
 
     def _settle(self, sent: Sent, status: str, executed: Decimal, ts_ns: int, *, may_ask: bool = True) -> None:
         """What the venue says the order has come to; fills we have not heard of are asked for first."""
@@ -322,13 +280,8 @@ class BinanceOrders(ABC):
                 self._ask_fills(sent)
         elif status in FINAL:
             self._end(sent, Kind.REJECTED if status == "REJECTED" else Kind.EXPIRED, RejectReason.NONE, ts_ns)
-        elif not sent.is_acknowledged:
-            sent.is_acknowledged = True
-            self.sequencer.hear(Kind.ACCEPTED, sent.listing_id, ts_venue_ns=ts_ns, order_id=sent.order_id)
-
-    def _end(self, sent: Sent, kind: Kind, reason: RejectReason, ts_ns: int = 0) -> None:
-        sent.is_done = True
-        self.sequencer.hear(kind, sent.listing_id, ts_venue_ns=ts_ns, order_id=sent.order_id, code=reason)
+        else:
+            self._accept(sent, ts_ns)
 
 
 def client_id(epoch: str, order_id: int) -> str:

@@ -12,8 +12,9 @@ from ..data.decimals import Grid, parse_levels
 from ..data.tape import ListingSpec
 from ..errors import ExitCode, UserError
 from .ccxt_feed import CcxtFeed, exact
-from .ccxt_gateway import CREATE, NS_PER_MS, QUERY, CcxtGateway, Request
+from .ccxt_gateway import CREATE, QUERY, CcxtGateway, Request
 from .link import BACKOFF_MAX_S, BACKOFF_S, Bar, Link, OpenOrder
+from .orders import NS_PER_MS
 from .sequencer import Sequencer
 
 HISTORY_MINUTES_MAX = 1000

@@ -7,17 +7,14 @@ exists changes nothing: the core will ask. Nothing is ever sent twice.
 """
 
 import re
-from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import ROUND_UP
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from ..core.kinds import CommandKind, Kind, RejectReason
-from ..core.schema import LEVEL
 from ..data.tape import ListingSpec
 from .coinbase_auth import Signer
 from .coinbase_orders import (
@@ -34,27 +31,26 @@ from .coinbase_orders import (
     symbol_of,
     venue_id_of,
 )
-from .link import OpenOrder
-from .sequencer import NO_ROWS, Sequencer
+from .orders import ABSENCE_MS, OrdersSent
+from .sequencer import Sequencer
 
 FINAL = ("FILLED", "CANCELLED", "EXPIRED", "FAILED")
 ROOT = "/orders"
-ORDERS_MAX = 10_000  # remembered, so that a late copy of a report is known for one
-ABSENCE_MS = 20_000  # an order's token lives five seconds, the core waits ten, and some: only then absence is believed
 CLOCK_MS = 60_000  # orders are looked for from so long before they were sent: the venue's clock is another
 SILENT_MS = 5000  # heartbeats come every second
 AGAIN_MS = 500  # between questions about fills that the venue has announced and does not list yet
 PAGE = 100
 OK = 200
 OWN_NUMBER = re.compile("[0-9a-f]{12}$")
-NS_PER_MS = 1_000_000
 UNCLEAR_STATUSES = (408, 409, 425, 499)  # of the 4xx; the others mean that nothing was done
 BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, LookupError, TypeError, AttributeError)
 UNREADABLE = (*BROKEN, ValueError, ArithmeticError)
 
 
-class CoinbaseGateway:
+class CoinbaseGateway(OrdersSent[Sent]):
     """One account's orders on the venue's products."""
+
+    order_type = Sent
 
     def __init__(
         self,
@@ -66,17 +62,12 @@ class CoinbaseGateway:
         send: Callable[[Request], None],
         now_ms: Callable[[], int],
     ) -> None:
-        self.sequencer = sequencer
-        self.specs = specs
-        self.orders: dict[int, Sent] = {}
-        self.counts = Counter[str]()
+        super().__init__(sequencer, specs, epoch, now_ms)
         self.is_subscribed = False
-        self._epoch, self._key = epoch, (api_key, secret)
-        self._send, self._now_ms = send, now_ms
+        self._key = api_key, secret
+        self._send = send
         self._next = 0  # number of the frame that is due on the user connection
         self._is_up, self._ts_heard_ms = False, 0  # of that connection
-        self._restored: list[Sent] = []  # of before a crash
-        self._unsent: list[Sent] = []  # decided while nobody would have told us of them: never left
         self._again: dict[int, int] = {}  # order -> when to ask for its fills again
 
     # --- asking -----------------------------------------------------------------------------------------------
@@ -100,57 +91,35 @@ class CoinbaseGateway:
 
     def check_unsent(self) -> None:
         """Orders that never left are refused by us, not inside the step that decided them; late fills are asked for."""
-        while self._unsent:
-            self._end(self._unsent.pop(0), Kind.REJECTED, RejectReason.VENUE)
+        self._refuse_unsent()
         now_ms = self._now_ms()
         for order_id in [order_id for order_id, due_ms in self._again.items() if due_ms <= now_ms]:
             del self._again[order_id]
-            self._ask_fills(self.orders[order_id])
+            if order_id in self.orders:
+                self._ask_fills(self.orders[order_id])
 
     def command(self, command: Any) -> None:
         """What the core has decided leaves for the venue."""
-        order_id = int(command["order_id"])
         if int(command["kind"]) == CommandKind.QUERY:
-            self._query(self.orders[order_id])
+            self._query(self.orders[int(command["order_id"])])
             return
-        lots, side, listing_id = int(command["lots"]), int(command["side"]), int(command["listing_id"])
-        self._forget_oldest()
-        name = client_id(self._epoch, order_id)
-        sent = self.orders[order_id] = Sent(order_id, listing_id, side, lots, self._now_ms(), name)
-        if not self.is_subscribed:  # sent later, it would meet another market
-            self.counts["unsent"] += 1
-            self._unsent.append(sent)
+        sent = self._note(command)
+        if not self.is_subscribed:
+            self._keep_back(sent)
             return
-        spec = self.specs[listing_id]
-        size, price = f"{lots * spec.lot_size:f}", f"{int(command['price_ticks']) * spec.tick_size:f}"
+        spec = self.specs[sent.listing_id]
+        size, price = f"{sent.lots * spec.lot_size:f}", f"{int(command['price_ticks']) * spec.tick_size:f}"
         body = {
             "client_order_id": sent.name,
             "product_id": symbol_of(spec),
-            "side": "BUY" if side > 0 else "SELL",
+            "side": "BUY" if sent.side > 0 else "SELL",
             "order_configuration": {"sor_limit_ioc": {"base_size": size, "limit_price": price}},
         }
-        self._send(Request(f"place {order_id}", "POST", ROOT, msgspec.json.encode(body).decode()))
+        self._send(Request(f"place {sent.order_id}", "POST", ROOT, msgspec.json.encode(body).decode()))
 
-    def _forget_oldest(self) -> None:
-        oldest = next(iter(self.orders.values()), None)
-        if len(self.orders) >= ORDERS_MAX and oldest is not None and oldest.is_done:
-            del self.orders[oldest.order_id]
-            self._again.pop(oldest.order_id, None)
-
-    def restore(self, orders: list[OpenOrder]) -> None:
-        """Orders of before a crash are known again, each under the name it was sent by."""
-        for order_id, listing_id, side, lots, filled_lots, ts_sent_ns, epoch, fills in orders:
-            name = client_id(epoch, order_id)
-            sent = Sent(order_id, listing_id, side, lots, ts_sent_ns // NS_PER_MS, name, fills, filled_lots=filled_lots)
-            self.orders[order_id] = sent
-            self._restored.append(sent)
-
-    def unsettled(self) -> int:
-        """Restored orders without the venue's last word; it is asked again about each."""
-        self._restored = [sent for sent in self._restored if not sent.is_done]
-        for sent in self._restored:
-            self._query(sent)
-        return len(self._restored)
+    @staticmethod
+    def client_id(epoch: str, order_id: int) -> str:
+        return client_id(epoch, order_id)
 
     def _order_of(self, name: str) -> Sent | None:
         number = OWN_NUMBER.search(name)
@@ -301,9 +270,8 @@ class CoinbaseGateway:
             self.counts["late"] += not sent.venue_id
             return
         sent.venue_id = venue_id
-        if not (sent.is_acknowledged or sent.status):
-            sent.is_acknowledged = True
-            self.sequencer.hear(Kind.ACCEPTED, sent.listing_id, order_id=sent.order_id)
+        if not sent.status:
+            self._accept(sent)
 
     def _apply_fills(self, sent: Sent, answer: Json) -> None:
         """All rows are read before the first counts."""
@@ -338,24 +306,7 @@ class CoinbaseGateway:
         atoms, sent.fee_atoms = sent.fee_atoms - fee_atoms, fee_atoms
         sent.listed_lots += lots
         asset_id = universe.assets.index(spec.quote)
-        if sent.heard[ticks, lots, atoms, asset_id] > 0:
-            sent.heard[ticks, lots, atoms, asset_id] -= 1
-            self.counts["repeated_fills"] += 1
-            return
-        row = np.array([(ticks, lots)], LEVEL)
-        sent.filled_lots += lots
-        sent.is_acknowledged = True
-        buys, sells = (row, NO_ROWS) if sent.side > 0 else (NO_ROWS, row)
-        self.sequencer.hear(
-            Kind.FILL,
-            sent.listing_id,
-            buys,
-            sells,
-            order_id=sent.order_id,
-            atoms=atoms,
-            asset_id=asset_id,
-        )
-        sent.is_done = sent.filled_lots == sent.lots
+        self._hear_fill(sent, ticks, lots, atoms, asset_id)
 
     def _end_if_over(self, sent: Sent) -> None:
         """Every fill is known. What an end is called matters less than whether anything was filled."""
@@ -364,7 +315,6 @@ class CoinbaseGateway:
             reason = RejectReason.VENUE if is_refused else RejectReason.NONE
             self._end(sent, Kind.REJECTED if is_refused else Kind.EXPIRED, reason)
 
-    def _end(self, sent: Sent, kind: Kind, reason: RejectReason) -> None:
-        sent.is_done = True
+    def _end(self, sent: Sent, kind: Kind, reason: RejectReason, ts_ns: int = 0) -> None:
         self._again.pop(sent.order_id, None)
-        self.sequencer.hear(kind, sent.listing_id, order_id=sent.order_id, code=reason)
+        super()._end(sent, kind, reason, ts_ns)

@@ -1,13 +1,12 @@
 """What Coinbase says of orders, read: nothing of an answer counts before all of it has been understood."""
 
 import re
-from collections import Counter
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, NamedTuple
 
 from ..data.tape import ListingSpec
-from .link import FillKey
+from . import orders
 
 Json = dict[str, Any]
 VENUE_ID = re.compile("[0-9A-Za-z-]{1,64}")
@@ -24,29 +23,17 @@ class Request(NamedTuple):
 
 
 @dataclass
-class Sent:
-    """An order as far as the venue has spoken of it."""
-
-    order_id: int
-    listing_id: int
-    side: int
-    lots: int
-    ts_ms: int
-    name: str  # the venue's word for it
-    heard: Counter[FillKey] = field(default_factory=Counter)  # fills of before a crash, whose trade ids are forgotten
+class Sent(orders.Sent):
     trades: set[str] = field(default_factory=set)
     filled: Decimal = Decimal(0)  # by the fills that are listed
     fees: Decimal = Decimal(0)
     listed_lots: int = 0
-    filled_lots: int = 0  # told to the core
     fee_atoms: int = 0
     announced: Decimal = Decimal(0)  # filled, as the venue has said without telling the fills
     status: str = ""  # the final one, once it is known
     venue_id: str = ""
     ts_listed_ms: int = 0  # when it was last looked for among all orders
     is_asking: bool = False  # for fills
-    is_acknowledged: bool = False
-    is_done: bool = False
 
 
 class Figures(NamedTuple):

@@ -15,8 +15,9 @@ import pytest
 from elegant_trading_system.core.kinds import BookState, CommandKind, Kind, RejectReason, Side
 from elegant_trading_system.core.schema import COMMAND
 from elegant_trading_system.shell.ccxt_feed import CcxtFeed
-from elegant_trading_system.shell.ccxt_gateway import ABSENCE_MS, CREATE, QUERY, TRADES, CcxtGateway, Request, is_clear
+from elegant_trading_system.shell.ccxt_gateway import CREATE, QUERY, TRADES, CcxtGateway, Request, is_clear
 from elegant_trading_system.shell.ccxt_link import spec_of
+from elegant_trading_system.shell.orders import ABSENCE_MS
 from elegant_trading_system.sim.replay import verify
 
 from ..builders import loose
