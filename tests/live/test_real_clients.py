@@ -206,3 +206,20 @@ def test_ccxt_keeps_coinbase_s_book_trades_and_hears_of_its_orders(venues: dict[
     told = [(name.removeprefix("ccxt-"), status) for name, status in found["events"]]
     assert {("whole", "closed"), ("partly", "canceled"), ("missed", "canceled")} <= set(told)
     assert [status for name, status in told if name == "resting"] == ["open", "canceled"]
+
+
+@pytest.mark.spec("X2", "M1", "E2")
+def test_the_venue_s_own_library_reads_binance_s_streams_trades_and_hears_of_its_orders(venues: dict[str, Any]) -> None:
+    found = talk("binance-sdk-spot", "with_binance_sdk.py", venues["binance"])
+    assert found["book"] == [0, 0, True], "no gap, never crossed"
+    assert found["whole"] == ["FILLED", "0.01000000", "BTC"]
+    assert (found["partly"], found["missed"], found["resting"]) == (["EXPIRED", True], "EXPIRED", ["NEW", 1])
+    assert (found["cancelled"], found["queried"], found["by_socket"]) == ("CANCELED", "FILLED", "FILLED")
+    assert found["balances"] == ["BTC", "USDT"]
+    assert {name: error[0] for name, error in found["errors"].items()} == dict.fromkeys(
+        ("funds", "unknown", "symbol"), "BadRequestError"
+    )
+    steps = [(name, *step) for name, *step in found["events"]]
+    assert [step for step in steps if step[0] == "whole"] == [("whole", "NEW", "NEW"), ("whole", "TRADE", "FILLED")]
+    assert [step for step in steps if step[0] == "partly"][-1] == ("partly", "EXPIRED", "EXPIRED")
+    assert ("socket", "TRADE", "FILLED") in steps
