@@ -64,6 +64,7 @@ class CoinbaseGateway(OrdersSent[Sent]):
     ) -> None:
         super().__init__(sequencer, specs, epoch, now_ms)
         self.is_subscribed = False
+        self.offset_ms = 0  # the venue's clock less ours
         self._key = api_key, secret
         self._send = send
         self._next = 0  # number of the frame that is due on the user connection
@@ -73,7 +74,7 @@ class CoinbaseGateway(OrdersSent[Sent]):
     # --- asking -----------------------------------------------------------------------------------------------
     def subscriptions(self) -> list[str]:
         """What is to be said first on the user connection."""
-        token = Signer(*self._key).socket(self._now_ms() / 1000)
+        token = Signer(*self._key).socket((self._now_ms() + self.offset_ms) / 1000)
         requests: list[Json] = [{"channel": "heartbeats"}, {"channel": "user", "jwt": token}]
         return [msgspec.json.encode({"type": "subscribe"} | request).decode() for request in requests]
 
@@ -134,7 +135,7 @@ class CoinbaseGateway(OrdersSent[Sent]):
             self._list(sent, "")
 
     def _list(self, sent: Sent, cursor: str) -> None:
-        since = datetime.fromtimestamp((sent.ts_ms - CLOCK_MS) // 1000, UTC)
+        since = datetime.fromtimestamp((sent.ts_ms + self.offset_ms - CLOCK_MS) // 1000, UTC)
         query = f"product_ids={symbol_of(self.specs[sent.listing_id])}&start_date={since:%Y-%m-%dT%H:%M:%S}Z"
         path = f"{ROOT}/historical/batch?{query}&limit={PAGE}{page_behind(cursor)}"
         self._send(Request(f"list {sent.order_id}", "GET", path))

@@ -1,6 +1,7 @@
 """Coinbase's bytes: market channels twice, the user channel, REST for orders, history and the account."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine
 from decimal import Decimal
 from functools import cached_property
@@ -28,6 +29,7 @@ HISTORY_MINUTES = 1000
 MINUTE_S = 60
 PUBLIC_PAUSE_S = 0.12  # ten public requests a second are allowed
 REQUEST_S = 5.0
+CLOCK_EVERY_S = 30.0
 REQUESTS_MAX = 256  # under way at once; what is more is not sent
 DECIMALS_MAX = 9  # of a tick times a lot: finer money does not fit 64 bits
 
@@ -50,6 +52,7 @@ class CoinbaseLink(Link):
     def __init__(self, place: Place, symbols: list[str], now_ns: Callable[[], int]) -> None:
         self.place, self.symbols, self.now_ns = place, symbols, now_ns
         self.specs: dict[int, ListingSpec] = {}
+        self.offset_ns = 0  # the venue's clock less ours
         self.feed: CoinbaseFeed
         self.gateway: CoinbaseGateway
         self._rest = URL(place.rest)
@@ -70,9 +73,29 @@ class CoinbaseLink(Link):
             self._ask,
             lambda: self.now_ns() // NS_PER_MS,
         )
+        self.gateway.offset_ms = self.offset_ns // NS_PER_MS
 
     def command(self, command: Any) -> None:
         self.gateway.command(command)
+
+    def _venue_ns(self) -> int:
+        """The venue's clock, by which it judges tokens."""
+        return self.now_ns() + self.offset_ns
+
+    async def _read_clock(self) -> None:
+        """Read in the middle of a round trip; one that is too long says nothing."""
+        asked_ns = self.now_ns()
+        venue_ns = int((await self._public("time"))["epochMillis"]) * NS_PER_MS
+        heard_ns = self.now_ns()
+        if heard_ns - asked_ns < NS_PER_S:
+            self.offset_ns = venue_ns - (asked_ns + heard_ns) // 2
+
+    async def _keep_clock(self) -> None:
+        while True:
+            await asyncio.sleep(CLOCK_EVERY_S)
+            with contextlib.suppress(UserError, ValueError, LookupError, TypeError):
+                await self._read_clock()
+            self.gateway.offset_ms = self.offset_ns // NS_PER_MS
 
     def beat(self, now_ns: int) -> None:
         self.feed.check_holes(now_ns)
@@ -97,6 +120,7 @@ class CoinbaseLink(Link):
 
     # --- before the first decision ----------------------------------------------------------------------------
     async def describe(self) -> list[ListingSpec]:
+        await self._read_clock()
         products = (await self._public("market/products"))["products"]
         known = {product["product_id"]: product for product in products}
         missing = [symbol for symbol in self.symbols if symbol not in known]
@@ -137,12 +161,12 @@ class CoinbaseLink(Link):
         return Signer(self.place.api_key, self.place.secret)
 
     def _signed(self, method: str, path: str) -> dict[str, str]:
-        token = self._signer.rest(method, self._rest.authority, self._rest.path + path, self.now_ns() / NS_PER_S)
+        token = self._signer.rest(method, self._rest.authority, self._rest.path + path, self._venue_ns() / NS_PER_S)
         return {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
 
     # --- while it runs ----------------------------------------------------------------------------------------
     def order_tasks(self) -> list[Coroutine[Any, Any, None]]:
-        return [self._keep_user()]
+        return [self._keep_clock(), self._keep_user()]
 
     def market_tasks(self) -> list[Coroutine[Any, Any, None]]:
         return [*map(self._keep_feed, range(CONNECTIONS))]

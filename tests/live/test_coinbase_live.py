@@ -26,10 +26,10 @@ PATIENCE_S = 300.0  # a first start compiles
 SCENE = Scene("", ["BTC", "ETH"], 1, 0.3, 30 * 60, [])
 
 
-def balances(door: Door) -> dict[str, Decimal]:
+def balances(door: Door, offset_s: int) -> dict[str, Decimal]:
     """What the venue says the account holds."""
     path = "/api/v3/brokerage/accounts"
-    token = Signer(door.api_key, door.secret).rest("GET", door.host, path, time.time())
+    token = Signer(door.api_key, door.secret).rest("GET", door.host, path, time.time() + offset_s)
     answer = httpx.get(f"http://{door.host}{path}", headers={"Authorization": f"Bearer {token}"}).json()
     return {
         row["currency"]: Decimal(row["available_balance"]["value"]) + Decimal(row["hold"]["value"])
@@ -37,7 +37,9 @@ def balances(door: Door) -> dict[str, Decimal]:
     }
 
 
-async def trade(folder: Path, orders: int, faults: Faults) -> tuple[CoinbaseLink, dict[str, Decimal]]:
+async def trade(
+    folder: Path, orders: int, faults: Faults, offset_s: int = 0
+) -> tuple[CoinbaseLink, dict[str, Decimal]]:
     """Trade on the embedded venue until so many orders have been sent; then without faults until all are known."""
     config = loose()
     async with embedded(SCENE, ["coinbase"], 100_000.0).serve(wall_ns, faults) as (door,):
@@ -54,7 +56,7 @@ async def trade(folder: Path, orders: int, faults: Faults) -> tuple[CoinbaseLink
             await asyncio.wait([running], timeout=0.01)
         live.stop()
         await running
-        return link, await asyncio.to_thread(balances, door)
+        return link, await asyncio.to_thread(balances, door, offset_s)
 
 
 @pytest.mark.spec("X1", "P1", "E4", "M2")
@@ -105,3 +107,18 @@ def test_a_venue_that_is_not_there_is_said_in_a_sentence(tmp_path: Path) -> None
     nowhere = Place("http://127.0.0.1:9/api/v3/brokerage", "ws://127.0.0.1:9", "ws://127.0.0.1:9", "key", SECRET)
     with pytest.raises(UserError, match=r"coinbase: products at http://127\.0\.0\.1:9"):
         asyncio.run(LiveRun([CoinbaseLink(nowhere, ["BTC-USD"], wall_ns)], loose(), tmp_path).run(1.0))
+
+
+@pytest.mark.spec("M9", "E4")
+@pytest.mark.parametrize("seconds", [-40, 40])
+def test_a_venue_whose_clock_is_another_is_traded_by_its_clock(tmp_path: Path, seconds: int) -> None:
+    folder = tmp_path / "run"
+    folder.mkdir()
+    faults = Faults({}, 3)
+    faults._offset_ns = seconds * 1_000_000_000
+    link, held = asyncio.run(trade(folder, 3, faults, offset_s=seconds))
+    assert abs(link.offset_ns - faults._offset_ns) < 500_000_000
+    summary = run_folder.finish(folder, 1.0)
+    assert summary["fills"] > 0
+    ours = {asset: Decimal(entry["balance"]).scaleb(-entry["decimals"]) for asset, entry in summary["assets"].items()}
+    assert {k: v for k, v in ours.items() if v} == {k: v for k, v in held.items() if v}
