@@ -105,7 +105,7 @@ def test_what_was_traded_over_sockets_is_the_venue_s_account_and_replays_to_the_
 
 def test_a_venue_that_is_not_there_is_said_in_a_sentence(tmp_path: Path) -> None:
     nowhere = Place("http://127.0.0.1:9/api/v3/brokerage", "ws://127.0.0.1:9", "ws://127.0.0.1:9", "key", SECRET)
-    with pytest.raises(UserError, match=r"coinbase: products at http://127\.0\.0\.1:9"):
+    with pytest.raises(UserError, match=r"coinbase: time at http://127\.0\.0\.1:9"):
         asyncio.run(LiveRun([CoinbaseLink(nowhere, ["BTC-USD"], wall_ns)], loose(), tmp_path).run(1.0))
 
 
