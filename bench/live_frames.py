@@ -14,7 +14,7 @@ import msgspec
 
 from elegant_trading_system.core.schema import NS_PER_S
 from elegant_trading_system.data.tape import ListingSpec
-from elegant_trading_system.emulator.binance import BinanceSpot
+from elegant_trading_system.emulator.binance.spot import BinanceSpot
 from elegant_trading_system.emulator.market import SimulatedMarket
 
 SHARED_DATA = Path(os.environ.get("ETS_SHARED_DATA") or Path(__file__).parent.parent.parent / "shared" / "data")

@@ -21,7 +21,7 @@ from elegant_trading_system.data.decimals import Grid
 from elegant_trading_system.data.journal import Journal
 from elegant_trading_system.data.universe import build
 from elegant_trading_system.shell.arbiter import Arbiter
-from elegant_trading_system.shell.binance_feed import BinanceFeed, Listing
+from elegant_trading_system.shell.binance.feed import BinanceFeed, Listing
 from elegant_trading_system.shell.sequencer import Sequencer
 
 from . import stages

@@ -27,7 +27,7 @@ from aiohttp import web
 
 from elegant_trading_system.core import jit
 from elegant_trading_system.core.kinds import Kind
-from elegant_trading_system.shell.binance_gateway import BinanceGateway
+from elegant_trading_system.shell.binance.gateway import BinanceGateway
 from elegant_trading_system.shell.link import send_now
 
 from . import every_depth_decider, facts

@@ -109,7 +109,10 @@ def check_hosts(venues: dict[str, dict[str, Any]]) -> None:
 async def examined(
     venue: str, where: dict[str, Any], key: tuple[str, str], symbols: list[str], wallet: str
 ) -> "list[Finding]":
-    from .shell import binance_link, coinbase_link, doctor_binance, doctor_coinbase
+    from .shell.binance import doctor as doctor_binance
+    from .shell.binance import link as binance_link
+    from .shell.coinbase import doctor as doctor_coinbase
+    from .shell.coinbase import link as coinbase_link
     from .shell.live import wall_ns
 
     if venue == "coinbase":

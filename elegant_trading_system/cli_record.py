@@ -111,7 +111,7 @@ def _simulated(names: list[str], seed: int, edge: float, history: int, fault: li
 
 
 def _by_ccxt(venue: str, names: list[str]) -> "Link":
-    from .shell.ccxt_link import CcxtLink, exchange_of
+    from .shell.ccxt.link import CcxtLink, exchange_of
     from .shell.live import wall_ns
 
     pairs = [name if "/" in name else f"{name}/{DEFAULT_QUOTE}" for name in names]

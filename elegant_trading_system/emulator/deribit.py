@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 import msgspec
 import numpy as np
 
-from .binance_venue import Reply
+from .binance.venue import Reply
 from .orders import Event
 from .volatility import VolatilityIndex
 

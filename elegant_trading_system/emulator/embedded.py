@@ -11,11 +11,11 @@ from uuid import uuid4
 from aiohttp import web
 
 from ..data.importers.volatility import CURRENCIES
-from .binance import BinanceSpot, Key
-from .binance_futures import BinanceFutures
-from .coinbase import Coinbase
-from .coinbase_jwt import new_key
-from .coinbase_server import coinbase_app
+from .binance.futures import BinanceFutures
+from .binance.spot import BinanceSpot, Key
+from .coinbase.jwt import new_key
+from .coinbase.server import coinbase_app
+from .coinbase.venue import Coinbase
 from .deribit import Deribit
 from .faults import Faults
 from .market import Market

@@ -17,7 +17,7 @@ import msgspec
 from ..core.kinds import Side
 from ..core.units import ASK, BID
 from ..errors import ExitCode, UserError
-from .binance_venue import Reply
+from .binance.venue import Reply
 from .exchange import Exchange
 from .orders import Event
 

@@ -1,4 +1,4 @@
-"""Emulated venues on loopback ports: bytes in, bytes out; what they mean is said in `binance.py` and its siblings."""
+"""Emulated venues on loopback ports: bytes in, bytes out; what they mean is said in the venues' own folders."""
 
 import asyncio
 import contextlib
@@ -10,10 +10,10 @@ from typing import Any, Protocol
 from aiohttp import WSMsgType, web
 
 from ..errors import UserError
-from .binance import BinanceSpot, Reply
-from .binance_futures import BinanceFutures
-from .binance_streams import ApiSession, MarketSession, Streams
-from .binance_venue import BinanceVenue
+from .binance.futures import BinanceFutures
+from .binance.spot import BinanceSpot, Reply
+from .binance.streams import ApiSession, MarketSession, Streams
+from .binance.venue import BinanceVenue
 from .deribit import Deribit
 from .faults import Faults, Passage
 from .market import Market

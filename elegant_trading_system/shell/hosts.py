@@ -16,10 +16,10 @@ from platformdirs import user_state_path
 
 from ..config import Config
 from ..errors import ExitCode, UserError
-from . import coinbase_link
-from .binance_futures_link import BinanceFuturesLink
-from .binance_link import BinanceLink, Place
-from .deribit_link import DeribitLink, DeribitPlace
+from .binance.futures_link import BinanceFuturesLink
+from .binance.link import BinanceLink, Place
+from .coinbase import link as coinbase_link
+from .deribit.link import DeribitLink, DeribitPlace
 from .link import Link
 from .paper import PaperLink, PaperVenue
 

@@ -14,17 +14,17 @@ from elegant_trading_system.data.decimals import Grid
 from elegant_trading_system.data.journal import Journal
 from elegant_trading_system.data.tape import ListingSpec
 from elegant_trading_system.data.universe import build
-from elegant_trading_system.emulator.binance import Key
-from elegant_trading_system.emulator.coinbase import ROOT, Coinbase
-from elegant_trading_system.emulator.coinbase_jwt import new_key
-from elegant_trading_system.emulator.coinbase_streams import Session
+from elegant_trading_system.emulator.binance.spot import Key
+from elegant_trading_system.emulator.coinbase.jwt import new_key
+from elegant_trading_system.emulator.coinbase.streams import Session
+from elegant_trading_system.emulator.coinbase.venue import ROOT, Coinbase
 from elegant_trading_system.emulator.exchange import Exchange
 from elegant_trading_system.emulator.orders import Account, Instrument
-from elegant_trading_system.shell.coinbase_auth import Signer
-from elegant_trading_system.shell.coinbase_feed import CoinbaseFeed, Listing
-from elegant_trading_system.shell.coinbase_gateway import CoinbaseGateway
-from elegant_trading_system.shell.coinbase_link import spec_of
-from elegant_trading_system.shell.coinbase_orders import Request
+from elegant_trading_system.shell.coinbase.auth import Signer
+from elegant_trading_system.shell.coinbase.feed import CoinbaseFeed, Listing
+from elegant_trading_system.shell.coinbase.gateway import CoinbaseGateway
+from elegant_trading_system.shell.coinbase.link import spec_of
+from elegant_trading_system.shell.coinbase.orders import Request
 from elegant_trading_system.shell.sequencer import Sequencer
 
 from .desk import ASKS, BIDS, Clock, Outside, Venue

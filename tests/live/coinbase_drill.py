@@ -14,13 +14,13 @@ from typing import Any, NamedTuple
 
 from elegant_trading_system.core.kinds import BookState, CommandKind, Kind, OperatorCommand, Side
 from elegant_trading_system.core.schema import NS_PER_S
-from elegant_trading_system.emulator.coinbase import ROOT
-from elegant_trading_system.emulator.coinbase_server import passage_of
-from elegant_trading_system.emulator.coinbase_streams import Session
+from elegant_trading_system.emulator.coinbase.server import passage_of
+from elegant_trading_system.emulator.coinbase.streams import Session
+from elegant_trading_system.emulator.coinbase.venue import ROOT
 from elegant_trading_system.emulator.faults import Faults
-from elegant_trading_system.shell.coinbase_auth import Signer
-from elegant_trading_system.shell.coinbase_link import REQUEST_S
-from elegant_trading_system.shell.coinbase_orders import Request, client_id
+from elegant_trading_system.shell.coinbase.auth import Signer
+from elegant_trading_system.shell.coinbase.link import REQUEST_S
+from elegant_trading_system.shell.coinbase.orders import Request, client_id
 
 from ..builders import loose
 from .coinbase_desk import HOST, KEY, SECRET, CoinbaseOutside, CoinbaseVenue

@@ -15,14 +15,14 @@ from elegant_trading_system.data.decimals import Grid
 from elegant_trading_system.data.journal import Journal
 from elegant_trading_system.data.tape import ListingSpec
 from elegant_trading_system.data.universe import build
-from elegant_trading_system.emulator.binance import BinanceSpot, Key
-from elegant_trading_system.emulator.binance_venue import BinanceVenue
+from elegant_trading_system.emulator.binance.spot import BinanceSpot, Key
+from elegant_trading_system.emulator.binance.venue import BinanceVenue
 from elegant_trading_system.emulator.exchange import Exchange
 from elegant_trading_system.emulator.orders import Account, Instrument
-from elegant_trading_system.shell.binance_feed import BinanceFeed, Listing
-from elegant_trading_system.shell.binance_gateway import BinanceGateway
-from elegant_trading_system.shell.binance_link import spec_of
-from elegant_trading_system.shell.binance_orders import BinanceOrders
+from elegant_trading_system.shell.binance.feed import BinanceFeed, Listing
+from elegant_trading_system.shell.binance.gateway import BinanceGateway
+from elegant_trading_system.shell.binance.link import spec_of
+from elegant_trading_system.shell.binance.orders import BinanceOrders
 from elegant_trading_system.shell.sequencer import Sequencer
 
 START_NS = 1_760_000_000 * NS_PER_S

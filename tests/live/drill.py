@@ -19,7 +19,7 @@ import msgspec
 
 from elegant_trading_system.core.kinds import CommandKind, Kind, OperatorCommand, Side
 from elegant_trading_system.core.schema import NS_PER_S
-from elegant_trading_system.emulator.binance_streams import ApiSession, MarketSession
+from elegant_trading_system.emulator.binance.streams import ApiSession, MarketSession
 from elegant_trading_system.emulator.faults import EPISODES_S, HELP, Faults
 
 from ..builders import loose

@@ -8,14 +8,14 @@ from urllib.parse import urlencode
 
 from elegant_trading_system.config import Config
 from elegant_trading_system.core.kinds import Kind, Side
-from elegant_trading_system.emulator.binance_futures import BinanceFutures
-from elegant_trading_system.emulator.binance_futures_streams import FuturesStreams
-from elegant_trading_system.emulator.binance_venue import Key
+from elegant_trading_system.emulator.binance.futures import BinanceFutures
+from elegant_trading_system.emulator.binance.futures_streams import FuturesStreams
+from elegant_trading_system.emulator.binance.venue import Key
 from elegant_trading_system.emulator.orders import Event, Order, Refusal, Report, TimeInForce
 from elegant_trading_system.emulator.perpetuals import PerpetualAccount, Perpetuals
-from elegant_trading_system.shell.binance_futures_feed import BinanceFuturesFeed
-from elegant_trading_system.shell.binance_futures_gateway import BinanceFuturesGateway
-from elegant_trading_system.shell.binance_orders import signature_of
+from elegant_trading_system.shell.binance.futures_feed import BinanceFuturesFeed
+from elegant_trading_system.shell.binance.futures_gateway import BinanceFuturesGateway
+from elegant_trading_system.shell.binance.orders import signature_of
 
 from .desk import BTC, KEY, SECRET, Outside, Venue
 

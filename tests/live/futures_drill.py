@@ -8,7 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from elegant_trading_system.emulator.binance_streams import MarketSession
+from elegant_trading_system.emulator.binance.streams import MarketSession
 
 from .desk import BTC
 from .drill import LINE_S, Drill, main

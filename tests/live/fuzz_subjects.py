@@ -9,9 +9,9 @@ from typing import Any
 from urllib.parse import urlencode
 
 from elegant_trading_system.core.kinds import BookState, Side
-from elegant_trading_system.emulator.binance_request import plain
+from elegant_trading_system.emulator.binance.request import plain
 from elegant_trading_system.emulator.orders import FINAL
-from elegant_trading_system.shell.binance_orders import client_id, signature_of
+from elegant_trading_system.shell.binance.orders import client_id, signature_of
 
 from ..builders import loose
 from .desk import BTC, KEY, SECRET, Clock, Outside, Venue

@@ -10,7 +10,7 @@ import pytest
 
 from elegant_trading_system.core.kinds import Side
 from elegant_trading_system.data.sequence import DepthSequence, Diff, Outcome
-from elegant_trading_system.emulator.binance_request import is_signed
+from elegant_trading_system.emulator.binance.request import is_signed
 
 from .desk import KEY, SECRET, Clock, Venue
 

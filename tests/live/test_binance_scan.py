@@ -19,8 +19,8 @@ from elegant_trading_system.data.decimals import Grid
 from elegant_trading_system.data.journal import Journal
 from elegant_trading_system.data.tape import ListingSpec
 from elegant_trading_system.data.universe import build
-from elegant_trading_system.shell.binance_feed import BinanceFeed, Listing
-from elegant_trading_system.shell.binance_futures_feed import BinanceFuturesFeed
+from elegant_trading_system.shell.binance.feed import BinanceFeed, Listing
+from elegant_trading_system.shell.binance.futures_feed import BinanceFuturesFeed
 from elegant_trading_system.shell.sequencer import Sequencer
 
 from ..builders import loose

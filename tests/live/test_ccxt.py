@@ -14,9 +14,9 @@ import pytest
 
 from elegant_trading_system.core.kinds import BookState, CommandKind, Kind, RejectReason, Side
 from elegant_trading_system.core.schema import COMMAND
-from elegant_trading_system.shell.ccxt_feed import CcxtFeed
-from elegant_trading_system.shell.ccxt_gateway import CREATE, QUERY, TRADES, CcxtGateway, Request, is_clear
-from elegant_trading_system.shell.ccxt_link import spec_of
+from elegant_trading_system.shell.ccxt.feed import CcxtFeed
+from elegant_trading_system.shell.ccxt.gateway import CREATE, QUERY, TRADES, CcxtGateway, Request, is_clear
+from elegant_trading_system.shell.ccxt.link import spec_of
 from elegant_trading_system.shell.orders import ABSENCE_MS
 from elegant_trading_system.sim.replay import verify
 

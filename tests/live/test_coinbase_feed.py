@@ -13,7 +13,7 @@ from elegant_trading_system.core.kinds import BookState, Kind, Side
 from elegant_trading_system.core.schema import LEVEL
 from elegant_trading_system.data import journal
 from elegant_trading_system.data.decimals import Grid
-from elegant_trading_system.shell.coinbase_feed import Listing
+from elegant_trading_system.shell.coinbase.feed import Listing
 from tests.shared_data import shared_data
 
 from ..builders import loose

@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 
 from elegant_trading_system.core.kinds import CommandKind, Kind, Side
-from elegant_trading_system.emulator.coinbase import ROOT
+from elegant_trading_system.emulator.coinbase.venue import ROOT
 from elegant_trading_system.emulator.orders import TimeInForce
-from elegant_trading_system.shell.coinbase_auth import Signer
-from elegant_trading_system.shell.coinbase_link import spec_of
-from elegant_trading_system.shell.coinbase_orders import Request, client_id
+from elegant_trading_system.shell.coinbase.auth import Signer
+from elegant_trading_system.shell.coinbase.link import spec_of
+from elegant_trading_system.shell.coinbase.orders import Request, client_id
 from elegant_trading_system.shell.link import OpenOrder
 
 from ..builders import loose

@@ -13,8 +13,8 @@ from elegant_trading_system.emulator.embedded import Door
 from elegant_trading_system.emulator.faults import Faults
 from elegant_trading_system.errors import UserError
 from elegant_trading_system.shell import run_folder
-from elegant_trading_system.shell.coinbase_auth import Signer
-from elegant_trading_system.shell.coinbase_link import CoinbaseLink, Place
+from elegant_trading_system.shell.coinbase.auth import Signer
+from elegant_trading_system.shell.coinbase.link import CoinbaseLink, Place
 from elegant_trading_system.shell.hosts import link_to
 from elegant_trading_system.shell.live import LiveRun, wall_ns
 from elegant_trading_system.sim.replay import verify

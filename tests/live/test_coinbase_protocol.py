@@ -11,11 +11,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 
 from elegant_trading_system.core.kinds import Side
-from elegant_trading_system.emulator.binance import Key
-from elegant_trading_system.emulator.coinbase_jwt import Unauthorized, verify
-from elegant_trading_system.emulator.coinbase_streams import Session
+from elegant_trading_system.emulator.binance.spot import Key
+from elegant_trading_system.emulator.coinbase.jwt import Unauthorized, verify
+from elegant_trading_system.emulator.coinbase.streams import Session
 from elegant_trading_system.errors import UserError
-from elegant_trading_system.shell.coinbase_auth import Signer, load
+from elegant_trading_system.shell.coinbase.auth import Signer, load
 from tests.shared_data import shared_data
 
 from .coinbase_desk import KEY, PUBLIC, SECRET, CoinbaseVenue

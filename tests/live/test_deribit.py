@@ -21,8 +21,8 @@ from elegant_trading_system.emulator.deribit import Deribit, Session
 from elegant_trading_system.emulator.faults import Faults
 from elegant_trading_system.emulator.volatility import DAY_MS, MINUTE_MS, VolatilityIndex
 from elegant_trading_system.shell import run_folder
-from elegant_trading_system.shell.deribit_feed import DeribitFeed, closes_of, page_of
-from elegant_trading_system.shell.deribit_link import DeribitLink, DeribitPlace
+from elegant_trading_system.shell.deribit.feed import DeribitFeed, closes_of, page_of
+from elegant_trading_system.shell.deribit.link import DeribitLink, DeribitPlace
 from elegant_trading_system.shell.hosts import link_to
 from elegant_trading_system.shell.live import LiveRun, wall_ns
 from elegant_trading_system.shell.sequencer import Sequencer

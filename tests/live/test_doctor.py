@@ -10,16 +10,17 @@ import pytest
 
 from elegant_trading_system import cli
 from elegant_trading_system.cli_emulator import Scene, addresses, embedded
-from elegant_trading_system.emulator.binance import BinanceSpot
-from elegant_trading_system.emulator.binance_venue import Key
-from elegant_trading_system.emulator.coinbase_jwt import new_key
+from elegant_trading_system.emulator.binance.spot import BinanceSpot
+from elegant_trading_system.emulator.binance.venue import Key
+from elegant_trading_system.emulator.coinbase.jwt import new_key
 from elegant_trading_system.emulator.faults import Faults
 from elegant_trading_system.emulator.server import binance_app, serving
 from elegant_trading_system.errors import ExitCode
-from elegant_trading_system.shell import coinbase_link, doctor_coinbase
-from elegant_trading_system.shell.binance_link import Place
+from elegant_trading_system.shell.binance.doctor import SPOT, examine, permission_finding, symbol_finding
+from elegant_trading_system.shell.binance.link import Place
+from elegant_trading_system.shell.coinbase import doctor as doctor_coinbase
+from elegant_trading_system.shell.coinbase import link as coinbase_link
 from elegant_trading_system.shell.doctor import Finding, keys, machine, malformed, passes
-from elegant_trading_system.shell.doctor_binance import SPOT, examine, permission_finding, symbol_finding
 from elegant_trading_system.shell.doctor_venue import clock_finding
 from elegant_trading_system.shell.live import wall_ns
 

@@ -7,9 +7,9 @@ import pytest
 from elegant_trading_system.core.kinds import CommandKind, Kind, RejectReason
 from elegant_trading_system.emulator.faults import HELP
 from elegant_trading_system.shell.arbiter import Arbiter
-from elegant_trading_system.shell.binance_feed import BinanceFeed
-from elegant_trading_system.shell.binance_fills import Sent
-from elegant_trading_system.shell.binance_gateway import BinanceGateway
+from elegant_trading_system.shell.binance.feed import BinanceFeed
+from elegant_trading_system.shell.binance.fills import Sent
+from elegant_trading_system.shell.binance.gateway import BinanceGateway
 
 from . import drill
 from .futures_drill import FuturesDrill

@@ -14,7 +14,7 @@ from elegant_trading_system.data import journal
 from elegant_trading_system.emulator.faults import HELP, Faults
 from elegant_trading_system.emulator.orders import Account
 from elegant_trading_system.shell import run_folder
-from elegant_trading_system.shell.binance_link import BinanceLink
+from elegant_trading_system.shell.binance.link import BinanceLink
 from elegant_trading_system.shell.hosts import link_to
 from elegant_trading_system.shell.live import LiveRun, wall_ns
 from elegant_trading_system.sim.replay import verify

@@ -11,8 +11,8 @@ import pytest
 from elegant_trading_system.core.kinds import BookState, CommandKind, Kind, OperatorCommand, RejectReason, Side
 from elegant_trading_system.emulator.orders import TimeInForce
 from elegant_trading_system.errors import UserError
-from elegant_trading_system.shell import binance_futures_setup as setup
-from elegant_trading_system.shell.binance_futures_gateway import Payments
+from elegant_trading_system.shell.binance import futures_setup as setup
+from elegant_trading_system.shell.binance.futures_gateway import Payments
 
 from ..builders import loose
 from .desk import BTC, Clock

@@ -11,7 +11,7 @@ from elegant_trading_system.cli_emulator import Scene, addresses, embedded
 from elegant_trading_system.emulator.faults import Faults, parse
 from elegant_trading_system.emulator.perpetuals import PerpetualAccount, Perpetuals
 from elegant_trading_system.shell import run_folder
-from elegant_trading_system.shell.binance_futures_link import BinanceFuturesLink
+from elegant_trading_system.shell.binance.futures_link import BinanceFuturesLink
 from elegant_trading_system.shell.hosts import link_to
 from elegant_trading_system.shell.live import LiveRun, wall_ns
 from elegant_trading_system.sim.replay import verify

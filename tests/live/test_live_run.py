@@ -25,7 +25,7 @@ from elegant_trading_system.emulator.embedded import Door
 from elegant_trading_system.emulator.faults import Faults, parse
 from elegant_trading_system.errors import ExitCode, UserError
 from elegant_trading_system.shell import run_folder
-from elegant_trading_system.shell.binance_link import BinanceLink, Place
+from elegant_trading_system.shell.binance.link import BinanceLink, Place
 from elegant_trading_system.shell.hosts import link_to
 from elegant_trading_system.shell.live import LiveRun, wall_ns
 from elegant_trading_system.sim.replay import verify

@@ -31,7 +31,7 @@ from elegant_trading_system.data.universe import build
 from elegant_trading_system.emulator.embedded import INDICES, OPENERS
 from elegant_trading_system.emulator.faults import Faults
 from elegant_trading_system.errors import UserError
-from elegant_trading_system.shell.binance_feed import BinanceFeed, Listing
+from elegant_trading_system.shell.binance.feed import BinanceFeed, Listing
 from elegant_trading_system.shell.hosts import link_to
 from elegant_trading_system.shell.live import wall_ns
 from elegant_trading_system.shell.recorder import Recorder, Recording

@@ -17,8 +17,8 @@ from elegant_trading_system.data.importers import import_paths
 from elegant_trading_system.data.journal import Journal
 from elegant_trading_system.data.tape import Tape
 from elegant_trading_system.data.universe import build
-from elegant_trading_system.shell.binance_feed import BinanceFeed, Listing
-from elegant_trading_system.shell.binance_futures_feed import BinanceFuturesFeed
+from elegant_trading_system.shell.binance.feed import BinanceFeed, Listing
+from elegant_trading_system.shell.binance.futures_feed import BinanceFuturesFeed
 from elegant_trading_system.shell.sequencer import Sequencer
 from tests.shared_data import shared_data
 

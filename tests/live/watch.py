@@ -9,7 +9,7 @@ from elegant_trading_system.core.kinds import BookState, Kind, OrderState, Verdi
 from elegant_trading_system.core.schema import NS_PER_S
 from elegant_trading_system.emulator.faults import HELP, Faults
 from elegant_trading_system.emulator.orders import FINAL
-from elegant_trading_system.shell.binance_orders import client_id
+from elegant_trading_system.shell.binance.orders import client_id
 
 from .desk import Outside, Venue
 

@@ -14,7 +14,7 @@ sys.path.append(sys.argv[1])
 from elegant_trading_system.cli_emulator import Scene, addresses, embedded
 from elegant_trading_system.emulator.faults import parse
 from elegant_trading_system.shell import run_folder
-from elegant_trading_system.shell.ccxt_link import CcxtLink, exchange_of
+from elegant_trading_system.shell.ccxt.link import CcxtLink, exchange_of
 from elegant_trading_system.shell.live import LiveRun, wall_ns
 from tests.builders import loose
 

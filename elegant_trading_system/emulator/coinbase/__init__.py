@@ -1,0 +1,1 @@
+"""Coinbase Advanced Trade on this machine."""

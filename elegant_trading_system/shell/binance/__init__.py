@@ -1,0 +1,1 @@
+"""Binance, Spot and USD-M: streams into events, orders out, the bytes of both."""

@@ -1,0 +1,161 @@
+"""Binance USD-M's bytes: /public twice, /market and /private once, REST for what the streams do not say, ws-fapi for orders."""
+
+import asyncio
+import contextlib
+import itertools
+from collections import deque
+from collections.abc import Callable, Coroutine
+from decimal import Decimal
+from typing import Any
+
+import aiohttp
+import msgspec
+
+from ...data.tape import ListingSpec
+from ...errors import UserError
+from ..sequencer import Sequencer
+from .feed import Listing
+from .futures_feed import BinanceFuturesFeed
+from .futures_gateway import BinanceFuturesGateway
+from .futures_setup import LiquidationWatch, check, requests
+from .link import BinanceLink, Place
+from .orders import Json, symbol_of
+
+LEVERAGE = 5  # the venue's limit on what we may owe; the core's own limits are tighter
+KEY_CHECK_S = 1.0
+MARGIN_CHECK_S = 10.0
+CHECKS_PER_INCOME = 6
+REQUESTS_MAX = 1000
+NOTICES_MAX = 100
+
+
+class BinanceFuturesLink(BinanceLink):
+    """Perpetuals such as BTCUSDT on Binance USD-M."""
+
+    name = "binanceusdm"
+    prefix = "/fapi/v1"
+    public = "/public"
+    feed: BinanceFuturesFeed
+    gateway: BinanceFuturesGateway
+
+    def __init__(self, place: Place, symbols: list[str], now_ns: Callable[[], int], leverage: int = LEVERAGE) -> None:
+        super().__init__(place, symbols, now_ns)
+        self.leverage = leverage
+        self.watch = LiquidationWatch()
+        self._notices = deque[str](maxlen=NOTICES_MAX)
+        self._requests: asyncio.Queue[tuple[str, str, str, Json]] = asyncio.Queue(REQUESTS_MAX)
+
+    def make(self, sequencer: Sequencer, listings: list[Listing], epoch: str) -> None:
+        self.feed = BinanceFuturesFeed(sequencer, listings, self._wanted.put_nowait)
+        key, send = (self.place.api_key, self.place.secret), self.send
+        ask, notice = self._ask_later, self._notices.append
+        self.gateway = BinanceFuturesGateway(sequencer, self.specs, *key, epoch, send, self.now_ms, ask, notice)
+
+    def _ask_later(self, name: str, method: str, path: str, params: Json) -> None:
+        with contextlib.suppress(asyncio.QueueFull):  # asked again when the core asks
+            self._requests.put_nowait((name, method, path, params))
+
+    def notices(self) -> list[str]:
+        found = list(self._notices)
+        self._notices.clear()
+        return found
+
+    # --- before the first decision ----------------------------------------------------------------------------
+    async def describe(self) -> list[ListingSpec]:
+        specs = await super().describe()
+        others = [spec.symbol for spec in specs if spec.kind != "linear"]
+        if others:
+            raise UserError(f"{self.name}: {', '.join(others)} is no perpetual", "choose others with --instruments")
+        return specs
+
+    async def check_account(self) -> None:
+        """No positions that a new run knows nothing of."""
+        held = [risk["symbol"] for risk in await self._signed("v3/positionRisk") if Decimal(risk["positionAmt"])]
+        if held:
+            raise UserError(f"{self.name}: the account holds {', '.join(held)}", "close these positions there first")
+
+    async def balances(self) -> dict[str, Decimal]:
+        """The wallet; the account is first made what we trade on."""
+        await self.read_clock()
+        for request in requests(self.symbols, self.leverage):
+            status, body = await self._request(request.method, request.path, request.params)
+            check(request, status, body)
+        return {row["asset"]: Decimal(row["balance"]) for row in await self._signed("v3/balance")}
+
+    async def positions(self) -> dict[int, Decimal]:
+        held = {risk["symbol"]: Decimal(risk["positionAmt"]) for risk in await self._signed("v3/positionRisk")}
+        return {listing_id: held.get(symbol_of(spec), Decimal(0)) for listing_id, spec in self.specs.items()}
+
+    async def _signed(self, path: str) -> Any:
+        """What a GET answers; UserError when the venue refuses."""
+        url = f"{self.place.rest}/fapi/{path}?{self.sign({})}"
+        return msgspec.json.decode(await self.get(url, {"X-MBX-APIKEY": self.place.api_key}))
+
+    async def _request(self, method: str, path: str, params: Json) -> tuple[int, bytes]:
+        """A signed request; (status, body)."""
+        url = f"{self.place.rest}/fapi/{path}?{self.sign(params)}"
+        try:
+            async with self.http.request(method, url, headers={"X-MBX-APIKEY": self.place.api_key}) as reply:
+                return reply.status, await reply.read()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise UserError(f"{self.name}: {path} at {self.place.rest}: {error or 'no answer'}") from None
+
+    # --- while it runs ----------------------------------------------------------------------------------------
+    def order_tasks(self) -> list[Coroutine[Any, Any, None]]:
+        return [*super().order_tasks(), self._keep_user(), self._keep_requests(), self._keep_margin()]
+
+    def market_tasks(self) -> list[Coroutine[Any, Any, None]]:
+        return [*super().market_tasks(), self._keep_marks()]
+
+    async def _keep_marks(self) -> None:
+        url = f"{self.place.streams}/market/stream?streams={self.feed.mark_streams()}"
+        await self.keep_connected(url, lambda _socket: None, self.feed.hear_marks, lambda: None)
+
+    async def _keep_user(self) -> None:
+        """The user stream of the key that is alive; another key, another connection."""
+        key = self.gateway.listen_key
+        while True:
+            name = key.name
+            listening = asyncio.create_task(self._listen(name)) if name else None
+            try:
+                while key.name == name:
+                    await self._renew_key()
+                    if key.name == name:
+                        await asyncio.sleep(KEY_CHECK_S)
+            finally:
+                if listening is not None:
+                    listening.cancel()
+                    await asyncio.gather(listening, return_exceptions=True)
+                    self.gateway.hear_user_down()
+
+    async def _listen(self, name: str) -> None:
+        url = f"{self.place.streams}/private/ws?listenKey={name}"
+        gateway = self.gateway
+        await self.keep_connected(
+            url, lambda _socket: gateway.hear_user_up(), gateway.hear_event, gateway.hear_user_down
+        )
+
+    async def _renew_key(self) -> None:
+        key = self.gateway.listen_key
+        method = key.due(self.now_ms())
+        if method:
+            with contextlib.suppress(UserError):
+                key.hear(method, *await self._request(method, "v1/listenKey", {}), self.now_ms())
+
+    async def _keep_requests(self) -> None:
+        """What the gateway wants to know, one at a time; what fails is asked again when the core asks."""
+        while True:
+            name, method, path, params = await self._requests.get()
+            with contextlib.suppress(UserError):
+                self.gateway.hear_reply(name, *await self._request(method, path, params))
+
+    async def _keep_margin(self) -> None:
+        """How far our positions are from being closed by the venue, and what funding has cost."""
+        for n in itertools.count(1):
+            await asyncio.sleep(MARGIN_CHECK_S)
+            if n % CHECKS_PER_INCOME == 0:
+                self.gateway.ask_income()
+            with contextlib.suppress(UserError, msgspec.DecodeError):
+                status, body = await self._request("GET", "v3/positionRisk", {})
+                if status == 200:
+                    self._notices.extend(self.watch.hear(msgspec.json.decode(body)))

@@ -1,0 +1,204 @@
+"""Binance Spot's bytes: market streams twice, REST for snapshots, history and the account, the WebSocket API for orders."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from decimal import Decimal
+from typing import Any, NamedTuple
+from urllib.parse import urlencode
+
+import aiohttp
+import msgspec
+
+from ...data.decimals import Grid, parse_levels
+from ...data.tape import ListingSpec
+from ...errors import UserError
+from ..link import BannedError, Bar, Link, OpenOrder, send_now
+from ..sequencer import Sequencer
+from .feed import BinanceFeed, Listing
+from .gateway import BinanceGateway
+from .orders import BinanceOrders, signature_of, symbol_of
+
+NS_PER_MS = 1_000_000
+CONNECTIONS = 2  # what one loses the other brings
+HISTORY_MINUTES_MAX = 1000  # of one request
+SNAPSHOT_LIMIT = 1000
+SNAPSHOT_PAUSE_S = 0.5  # between attempts: snapshots are dear
+
+
+class Place(NamedTuple):
+    """Where a venue is and who we are there."""
+
+    rest: str  # http://127.0.0.1:PORT
+    streams: str  # ws://127.0.0.1:PORT
+    api: str  # ws://127.0.0.1:PORT/ws-api/v3
+    api_key: str
+    secret: str
+
+
+class BinanceLink(Link):
+    """Instruments such as BTCUSDT on Binance Spot."""
+
+    name = "binance"
+    prefix = "/api/v3"  # of REST
+    public = ""  # of market streams
+
+    def __init__(self, place: Place, symbols: list[str], now_ns: Callable[[], int]) -> None:
+        self.place, self.symbols, self.now_ns = place, symbols, now_ns
+        self.specs: dict[int, ListingSpec] = {}
+        self.feed: BinanceFeed
+        self.gateway: BinanceOrders
+        self._wanted: asyncio.Queue[str] = asyncio.Queue()
+        self._socket: aiohttp.ClientWebSocketResponse | None = None  # of orders
+
+    def wire(self, sequencer: Sequencer, specs: dict[int, ListingSpec], epoch: str) -> None:
+        self.specs = specs
+        listings = [Listing(n, symbol_of(spec), Grid.of(spec.tick_size, spec.lot_size)) for n, spec in specs.items()]
+        self.make(sequencer, listings, epoch)
+
+    def make(self, sequencer: Sequencer, listings: list[Listing], epoch: str) -> None:
+        """Feed and gateway."""
+        self.feed = BinanceFeed(sequencer, listings, self._wanted.put_nowait)
+        key, send = (self.place.api_key, self.place.secret), self.send
+        self.gateway = BinanceGateway(sequencer, self.specs, *key, epoch, send, self.now_ms)
+
+    def now_ms(self) -> int:
+        return self.now_ns() // NS_PER_MS
+
+    def command(self, command: Any) -> None:
+        self.gateway.command(command)
+
+    def beat(self, now_ns: int) -> None:
+        self.feed.check_holes(now_ns)
+        self.gateway.check_unsent()
+
+    def health(self) -> str:
+        feed, gateway = self.feed.counts, self.gateway.counts
+        lines = f"{len(self.feed.connections)} of {CONNECTIONS} lines up, orders {'up' if self.gateway.is_subscribed else 'down'}"
+        shown = {
+            "frames": feed["frames"],
+            "repaired": sum(listing.depth.repaired for listing in self.feed.listings.values()),
+            "gaps": feed["gaps"],
+            "snapshots": feed["snapshots"],
+            "refused": feed["refused"] + gateway["refused"],
+            "unclear answers": gateway["unclear"],
+        }
+        return lines + "".join(f", {count:,} {name}" for name, count in shown.items() if count)
+
+    # --- before the first decision ----------------------------------------------------------------------------
+    async def describe(self) -> list[ListingSpec]:
+        info = await self._json("exchangeInfo")
+        known = {entry["symbol"]: entry for entry in info["symbols"]}
+        missing = [symbol for symbol in self.symbols if symbol not in known]
+        if missing:
+            raise UserError(f"{self.name} has no {', '.join(missing)}", f"it has {', '.join(sorted(known)[:20])}")
+        return [spec_of(self.name, known[symbol]) for symbol in self.symbols]
+
+    async def remember(self) -> list[Bar]:
+        bars = []
+        for listing_id, spec in self.specs.items():
+            rows = await self._json("klines", symbol=symbol_of(spec), interval="1m", limit=HISTORY_MINUTES_MAX)
+            grid = Grid.of(spec.tick_size, spec.lot_size)
+            for row in rows:
+                end_ns = (int(row[6]) + 1) * NS_PER_MS
+                if end_ns <= self.now_ns():  # the running minute is not known yet
+                    text = ",".join(f'["{price}","0"]' for price in row[1:4]) + f',["{row[4]}","{row[5]}"]'
+                    bars.append(Bar(end_ns, listing_id, parse_levels([f"[{text}]".encode()], grid).rows))
+        return bars
+
+    async def read_clock(self) -> None:
+        """What is signed is stamped with the venue's time, whatever ours says."""
+        self.gateway.offset_ms = int((await self._json("time"))["serverTime"]) - self.now_ms()
+
+    async def balances(self) -> dict[str, Decimal]:
+        await self.read_clock()
+        account = await self._signed("account")
+        return {row["asset"]: Decimal(row["free"]) for row in account["balances"]}
+
+    async def _json(self, path: str, **params: Any) -> Any:
+        return msgspec.json.decode(await self.get(f"{self.place.rest}{self.prefix}/{path}", **params))
+
+    async def _signed(self, path: str) -> Any:
+        url = f"{self.place.rest}{self.prefix}/{path}?{self.sign({})}"
+        return msgspec.json.decode(await self.get(url, {"X-MBX-APIKEY": self.place.api_key}))
+
+    def sign(self, params: dict[str, Any]) -> str:
+        """A query that is ours and of now."""
+        query = urlencode(params | {"timestamp": self.now_ms() + self.gateway.offset_ms})
+        return f"{query}&signature={signature_of(self.place.secret, query)}"
+
+    # --- while it runs ----------------------------------------------------------------------------------------
+    def order_tasks(self) -> list[Coroutine[Any, Any, None]]:
+        return [self._keep_gateway()]
+
+    def market_tasks(self) -> list[Coroutine[Any, Any, None]]:
+        return [*map(self._keep_feed, range(CONNECTIONS)), self._keep_books()]
+
+    def restore(self, orders: list[OpenOrder]) -> None:
+        self.gateway.restore(orders)
+
+    def unsettled(self) -> int:
+        return self.gateway.unsettled()
+
+    async def _keep_feed(self, connection: int) -> None:
+        """One market connection, opened again whenever it ends."""
+        await self.keep_connected(
+            f"{self.place.streams}{self.public}/stream?streams={self.feed.streams()}",
+            lambda _socket: self.feed.hear_up(connection),
+            lambda frame: self.feed.hear(connection, frame),
+            lambda: self.feed.hear_down(connection),
+        )
+
+    async def _keep_gateway(self) -> None:
+        """The order connection."""
+
+        def opened(socket: aiohttp.ClientWebSocketResponse) -> None:
+            self._socket = socket
+            self.gateway.hear_up()
+
+        def ended() -> None:
+            self._socket = None
+            self.gateway.hear_down()
+
+        await self.keep_connected(self.place.api, opened, self.gateway.hear, ended)
+
+    def send(self, text: str) -> None:
+        """A request leaves at once; one that cannot is lost, as on the way, and asked about."""
+        if self._socket is not None:
+            send_now(self._socket, text)
+
+    async def _keep_books(self) -> None:
+        """Snapshots for books that need one, one at a time."""
+        while True:
+            symbol = await self._wanted.get()
+            while True:
+                try:
+                    await asyncio.sleep(self.gateway.banned_s)
+                    url = f"{self.place.rest}{self.prefix}/depth"
+                    if self.feed.hear_snapshot(symbol, await self.get(url, symbol=symbol, limit=SNAPSHOT_LIMIT)):
+                        break
+                except BannedError as ban:  # one limit for all we ask of the venue
+                    self.gateway.hold_back(round(ban.wait_s * 1000))
+                except UserError:
+                    pass
+                await asyncio.sleep(SNAPSHOT_PAUSE_S)
+
+
+def spec_of(venue: str, entry: dict[str, Any]) -> ListingSpec:
+    """An instrument from exchangeInfo; steps come from its filters, never from its precisions."""
+    filters = {one["filterType"]: one for one in entry["filters"]}
+    notional = filters.get("NOTIONAL") or filters.get("MIN_NOTIONAL") or {}
+    is_perpetual, settle = entry.get("contractType") == "PERPETUAL", entry.get("marginAsset", entry["quoteAsset"])
+    symbol = f"{entry['baseAsset']}/{entry['quoteAsset']}"
+    lot = Decimal(filters["LOT_SIZE"]["stepSize"]).normalize()
+    return ListingSpec(
+        venue=venue,
+        symbol=f"{symbol}:{settle}" if is_perpetual else symbol,
+        kind="linear" if is_perpetual else "spot",
+        base=entry["baseAsset"],
+        quote=entry["quoteAsset"],
+        settle=settle,
+        tick_size=Decimal(filters["PRICE_FILTER"]["tickSize"]).normalize(),
+        lot_size=lot,
+        lots_min=max(1, int(Decimal(filters["LOT_SIZE"]["minQty"]) / lot)),
+        notional_min=Decimal(notional.get("minNotional") or notional.get("notional") or "0"),
+    )

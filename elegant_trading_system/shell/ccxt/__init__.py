@@ -1,0 +1,1 @@
+"""Any other venue, by way of ccxt."""

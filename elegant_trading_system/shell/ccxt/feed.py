@@ -1,0 +1,135 @@
+"""Any venue's books and prints as ccxt.pro keeps them, into events: whole books are handed in, what changed goes on.
+
+ccxt follows sequence numbers where a venue has them and says when it has lost one; then the book is a GAP until it hands
+over another. It answers in floats: their shortest text is the number the venue wrote, so nothing is lost by that.
+"""
+
+from collections import Counter, deque
+from collections.abc import Mapping, Sequence
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import numpy as np
+
+from ...core.kinds import BookState, Kind
+from ...core.schema import LEVEL
+from ...data.tape import ListingSpec
+from ..sequencer import NO_ROWS, Sequencer
+
+Array = np.ndarray[Any, Any]
+Side = dict[float, float]  # price -> amount
+NS_PER_MS = 1_000_000
+LEVELS = 200  # a side, from the touch: what lies behind it is forgotten, and told again when it comes near
+IDS_KEPT = 2000  # of prints, so that none counts twice
+MAKER_SIDES = ("coinbase",)  # ccxt hands through what these say, which is the resting order's side
+NUMBER_MAX = 10**15
+
+
+class CcxtListing:
+    """One instrument: what was last told of its book, and which prints were."""
+
+    def __init__(self, listing_id: int, spec: ListingSpec) -> None:
+        self.listing_id, self.spec = listing_id, spec
+        self.sides: tuple[Side, Side] = ({}, {})
+        self.is_live = False
+        self.ids = deque[str](maxlen=IDS_KEPT)
+        self.known = set[str]()
+
+
+class CcxtFeed:
+    """Listings by ccxt's symbol."""
+
+    def __init__(self, sequencer: Sequencer, venue: str, specs: dict[int, ListingSpec]) -> None:
+        self.sequencer = sequencer
+        self.listings = {spec.symbol: CcxtListing(n, spec) for n, spec in specs.items()}
+        self.counts = Counter[str]()
+        self._is_maker_side = venue in MAKER_SIDES
+
+    # --- books ------------------------------------------------------------------------------------------------
+    def hear_book(self, symbol: str, book: Mapping[str, Any]) -> None:
+        """A book as it is now. One that is crossed, empty or no book is refused: the one before is lost with it."""
+        listing = self.listings[symbol]
+        self.counts["frames"] += 1
+        try:
+            sides = _side(book["bids"]), _side(book["asks"])
+            if not sides[0] or not sides[1] or max(sides[0]) >= min(sides[1]):
+                raise ValueError("crossed or empty")  # noqa: TRY301 - judged where everything else is
+            changes = [_rows(_changes(old, new), listing.spec) for old, new in zip(listing.sides, sides, strict=True)]
+            ts_ns = int(book.get("timestamp") or 0) * NS_PER_MS
+        except (KeyError, TypeError, ValueError, IndexError, ArithmeticError, AttributeError):
+            self.counts["refused"] += 1
+            self.hear_lost(symbol)
+            return
+        listing.sides = sides
+        kind = Kind.DEPTH if listing.is_live else Kind.SNAPSHOT
+        listing.is_live = True
+        self.sequencer.hear(kind, listing.listing_id, *changes, ts_venue_ns=ts_ns)
+
+    def hear_lost(self, symbol: str) -> None:
+        """The book cannot be relied upon until there is another."""
+        listing = self.listings[symbol]
+        listing.sides = {}, {}
+        if listing.is_live:
+            listing.is_live = False
+            self.counts["gaps"] += 1
+            self.sequencer.hear(Kind.STATUS, listing.listing_id, code=BookState.GAP)
+
+    # --- prints -----------------------------------------------------------------------------------------------
+    def hear_trades(self, symbol: str, trades: Sequence[Mapping[str, Any]]) -> None:
+        """Prints, oldest first, some of which may have been told before."""
+        listing = self.listings[symbol]
+        for trade in trades:
+            try:
+                name = str(trade["id"])
+                is_buy = {"buy": True, "sell": False}[trade["side"]] != self._is_maker_side
+                rows = _rows({float(trade["price"]): float(trade["amount"])}, listing.spec)
+                ts_ns = int(trade.get("timestamp") or 0) * NS_PER_MS
+            except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError):
+                self.counts["refused"] += 1
+                continue
+            if name in listing.known or rows[0]["lots"] == 0:
+                self.counts["repeated" if name in listing.known else "refused"] += 1
+                continue
+            self._remember(listing, name)
+            buys, sells = (rows, NO_ROWS) if is_buy else (NO_ROWS, rows)
+            self.sequencer.hear(Kind.TRADE, listing.listing_id, buys, sells, ts_venue_ns=ts_ns)
+
+    @staticmethod
+    def _remember(listing: CcxtListing, name: str) -> None:
+        if len(listing.ids) == IDS_KEPT:
+            listing.known.discard(listing.ids[0])
+        listing.ids.append(name)
+        listing.known.add(name)
+
+
+def _side(levels: Sequence[Sequence[float]]) -> Side:
+    """The levels next to the touch; some venues give a third number, which is not ours."""
+    return {float(level[0]): float(level[1]) for level in levels[:LEVELS] if level[1]}
+
+
+def _changes(old: Side, new: Side) -> Side:
+    """Amounts by price as they are now, 0 where there is none any more."""
+    changed = {price: amount for price, amount in new.items() if old.get(price) != amount}
+    return changed | dict.fromkeys(old.keys() - new.keys(), 0.0)
+
+
+def _rows(amounts: Side, spec: ListingSpec) -> Array:
+    """As ticks and whole lots. Raises ValueError for what is on no grid."""
+    rows = np.zeros(len(amounts), LEVEL)
+    for row, (price, amount) in zip(rows, amounts.items(), strict=True):
+        ticks = exact(price) / spec.tick_size
+        if ticks != int(ticks) or ticks <= 0:
+            raise ValueError(f"{price} is on no tick of {spec.tick_size}")
+        row["price_ticks"], row["lots"] = int(ticks), int(exact(amount) / spec.lot_size)
+    return rows
+
+
+def exact(number: object) -> Decimal:
+    """What a venue wrote, out of what ccxt made of it. Raises ValueError for what is no sane number."""
+    try:
+        value = Decimal(str(number))
+    except InvalidOperation:
+        raise ValueError(f"no number: {number!r}") from None
+    if not value.is_finite() or not 0 <= value < NUMBER_MAX:
+        raise ValueError(f"no sane number: {number!r}")
+    return value

@@ -1,0 +1,167 @@
+"""Orders by ccxt to any venue it knows, and what its answers mean, without ccxt: requests go out, answers come back.
+
+An order is made once and never again: when the answer leaves open whether it exists, the core asks. Which of ccxt's errors
+are a clear no is said here, and everything else is unclear.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from ...core.kinds import CommandKind, Kind, RejectReason
+from ...data.tape import ListingSpec
+from .. import orders
+from ..sequencer import Sequencer
+from .feed import exact
+
+Json = Mapping[str, Any]
+FINAL = ("closed", "canceled", "expired", "rejected")
+CREATE, QUERY, TRADES = "create", "query", "trades"
+#: A clear no. Their common base alone says only that the venue answered; a name used before says that an order exists.
+CLEAR = {"ExchangeError", "RateLimitExceeded", "InvalidNonce"}
+UNCLEAR = {"DuplicateOrderId", "OrderNotFound", "ExchangeClosedByUser", "ChecksumError"}
+VAGUE = "ExchangeError"
+
+
+class Request(NamedTuple):
+    """Something to ask the venue."""
+
+    what: str  # CREATE, QUERY, TRADES
+    order_id: int
+    symbol: str
+    name: str  # the order's, given by us
+    venue_id: str  # the venue's; empty until it was heard
+    since_ms: int
+    side: str = ""
+    amount: Decimal = Decimal(0)
+    price: Decimal = Decimal(0)
+
+
+@dataclass
+class Sent(orders.Sent):
+    trades: set[str] = field(default_factory=set)
+    venue_id: str = ""
+    status: str = ""  # last heard
+    executed: Decimal = Decimal(0)  # last heard
+
+
+class CcxtGateway(orders.OrdersSent[Sent]):
+    """One account's orders on a venue's instruments."""
+
+    order_type = Sent
+
+    def __init__(
+        self,
+        sequencer: Sequencer,
+        specs: dict[int, ListingSpec],
+        epoch: str,
+        send: Callable[[Request], None],
+        now_ms: Callable[[], int],
+    ) -> None:
+        super().__init__(sequencer, specs, epoch, now_ms)
+        self._send = send
+
+    # --- asking -----------------------------------------------------------------------------------------------
+    def command(self, command: Any) -> None:
+        """What the core has decided leaves for the venue."""
+        if int(command["kind"]) == CommandKind.QUERY:
+            self._query(self.orders[int(command["order_id"])])
+            return
+        sent = self._note(command)
+        spec, side = self.specs[sent.listing_id], "buy" if sent.side > 0 else "sell"
+        request = Request(CREATE, sent.order_id, spec.symbol, sent.name, "", sent.ts_ms, side)
+        price = int(command["price_ticks"]) * spec.tick_size
+        self._send(request._replace(amount=sent.lots * spec.lot_size, price=price))
+
+    def _query(self, sent: Sent) -> None:
+        self._ask(QUERY, sent)
+
+    @staticmethod
+    def client_id(epoch: str, order_id: int) -> str:
+        return f"ets-{epoch}-{order_id}"
+
+    def _ask(self, what: str, sent: Sent) -> None:
+        symbol = self.specs[sent.listing_id].symbol
+        self._send(Request(what, sent.order_id, symbol, sent.name, sent.venue_id, sent.ts_ms))
+
+    # --- hearing ----------------------------------------------------------------------------------------------
+    def hear_order(self, order_id: int, order: Json) -> None:
+        """What the venue says of an order, in ccxt's words: the answer to CREATE and QUERY."""
+        sent = self.orders.get(order_id)
+        if sent is None:
+            return
+        try:
+            sent.venue_id = str(order["id"] or sent.venue_id)
+            sent.status = str(order.get("status") or "")
+            sent.executed = exact(order.get("filled") or 0)
+            self._fill_all(sent, order.get("trades") or [])
+        except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError):
+            self.counts["refused"] += 1
+            return
+        self._settle(sent)
+
+    def hear_trades(self, order_id: int, trades: Sequence[Json]) -> None:
+        """The account's fills, those of other orders among them: the answer to TRADES."""
+        sent = self.orders.get(order_id)
+        if sent is None:
+            return
+        try:
+            self._fill_all(sent, [trade for trade in trades if str(trade.get("order")) == sent.venue_id])
+        except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError):
+            self.counts["refused"] += 1
+            return
+        self._settle(sent, is_asked=True)
+
+    def hear_error(self, order_id: int, what: str, names: Sequence[str]) -> None:
+        """An answer that is none. `names` are the error's type and its bases', the most special first."""
+        sent = self.orders.get(order_id)
+        if sent is None:
+            return
+        is_refused = what == CREATE and is_clear(names)
+        is_absent = what == QUERY and "OrderNotFound" in names and self._now_ms() - sent.ts_ms > orders.ABSENCE_MS
+        if (is_refused or is_absent) and not sent.is_done and not sent.filled_lots:
+            self._end(sent, Kind.REJECTED, RejectReason.BALANCE if "InsufficientFunds" in names else RejectReason.VENUE)
+        else:
+            self.counts["unclear"] += 1
+
+    def _fill_all(self, sent: Sent, trades: Iterable[Json]) -> None:
+        for trade in trades:
+            name = str(trade.get("id") or f"{trade['timestamp']} {trade['price']} {trade['amount']}")
+            if name in sent.trades or sent.is_done:
+                self.counts["repeated_fills"] += 1
+                continue
+            spec = self.specs[sent.listing_id]
+            ticks, lots = int(exact(trade["price"]) / spec.tick_size), int(exact(trade["amount"]) / spec.lot_size)
+            atoms, asset_id = self._fee(trade, spec)
+            sent.trades.add(name)
+            ts_ns = int(trade.get("timestamp") or 0) * orders.NS_PER_MS
+            self._hear_fill(sent, ticks, lots, atoms, asset_id, ts_ns)
+
+    def _fee(self, trade: Json, spec: ListingSpec) -> tuple[int, int]:
+        """Atoms, negative, and of what. A fee in an asset that nobody here keeps a ledger of is counted, not guessed."""
+        universe, fee = self.sequencer.universe, trade.get("fee") or {}
+        asset = fee.get("currency")
+        if asset not in universe.assets:
+            self.counts["foreign_fees"] += 1
+            return 0, universe.assets.index(spec.settle)
+        return -int(exact(fee.get("cost") or 0) * 10 ** universe.decimals[asset]), universe.assets.index(asset)
+
+    def _settle(self, sent: Sent, *, is_asked: bool = False) -> None:
+        """What the order has come to; fills we have not heard of are asked for first."""
+        if sent.is_done:
+            return
+        if sent.executed > sent.filled_lots * self.specs[sent.listing_id].lot_size:
+            self.counts["missed_fills"] += 1
+            if not is_asked:
+                self._ask(TRADES, sent)
+        elif sent.status in FINAL:
+            is_rejected = sent.status == "rejected" and not sent.filled_lots
+            self._end(sent, Kind.REJECTED if is_rejected else Kind.EXPIRED, RejectReason.NONE)
+        else:
+            self._accept(sent)
+
+
+def is_clear(names: Sequence[str]) -> bool:
+    """Does this error, by the names of its type and bases, say for certain that no order was made?"""
+    return bool(CLEAR & set(names)) and not UNCLEAR & set(names) and names[0] != VAGUE

@@ -1,0 +1,1 @@
+"""Coinbase Advanced Trade: channels into events, orders out, the bytes of both."""

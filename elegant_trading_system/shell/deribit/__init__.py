@@ -1,0 +1,1 @@
+"""Deribit: volatility indices that print and are never traded."""
