@@ -237,10 +237,12 @@ class Faults:
         instrument = exchange.instruments[symbol]
         lots, limit_ticks = int(Decimal(quantity) / instrument.lot), int(Decimal(limit) / instrument.tick)
         s, left, rows = (ASK if side is Side.BUY else BID), max(1, lots // 2), list[tuple[int, int]]()
-        for ticks, resting in exchange.books[symbol].top(s, 1000):
+        book = exchange.books[symbol]
+        for ticks, _ in book.top(s, 1000):
             if (limit_ticks - ticks) * side >= 0:
-                rows.append((ticks, min(resting, left)))
-                left -= min(resting, left)
+                taken = min(book.market_lots(s, ticks), left)
+                rows.append((ticks, taken))
+                left -= taken
         return exchange.apply_depth(symbol, *((rows, []) if s == BID else ([], rows)))
 
     # --- REST -------------------------------------------------------------------------------------------------
