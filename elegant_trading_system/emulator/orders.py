@@ -178,9 +178,11 @@ class Book:
         return self.sides[s].get(ticks, 0) - resting
 
     def set_market(self, s: int, ticks: int, lots: int) -> None:
+        shown = lots
         for order in self.queues[s].get(ticks, ()):
             order.ahead_lots = min(order.ahead_lots, lots)
-        self._add(s, ticks, lots - self.market_lots(s, ticks))
+            shown += order.shown_lots
+        self._set(s, ticks, shown)
 
     def take_market(self, s: int, ticks: int, lots: int) -> None:
         """From the front."""
@@ -189,9 +191,11 @@ class Book:
         self._add(s, ticks, -lots)
 
     def _add(self, s: int, ticks: int, lots: int) -> None:
-        left = self.sides[s].get(ticks, 0) + lots
-        if left > 0:
-            self.sides[s][ticks] = left
+        self._set(s, ticks, self.sides[s].get(ticks, 0) + lots)
+
+    def _set(self, s: int, ticks: int, lots: int) -> None:
+        if lots > 0:
+            self.sides[s][ticks] = lots
         else:
             self.sides[s].pop(ticks, None)
 
