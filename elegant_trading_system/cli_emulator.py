@@ -21,6 +21,7 @@ PATHS = {  # of each emulated venue: name -> scheme, path
     "binance": {"rest": ("http", "/api/v3"), "streams": ("ws", ""), "ws_api": ("ws", "/ws-api/v3")},
     "binanceusdm": {"rest": ("http", "/fapi/v1"), "streams": ("ws", ""), "ws_api": ("ws", "/ws-fapi/v1")},
     "coinbase": {"rest": ("http", "/api/v3/brokerage"), "streams": ("ws", "/ws"), "user": ("ws", "/user")},
+    "cboe": {"rest": ("http", "/api/global")},
     "deribit": {"rest": ("http", "/api/v2"), "ws": ("ws", "/ws/api/v2")},
 }
 InstrumentsOption = Annotated[str, typer.Option("--instruments", help="Base assets to simulate: BTC,ETH.")]
@@ -56,11 +57,12 @@ def embedded(scene: Scene, venues: list[str], capital: float, customers: int = 1
     from .emulator.embedded import INDICES, Embedded
     from .emulator.market import SimulatedMarket
 
-    exchanges = [venue for venue in venues if venue != INDICES]
+    exchanges = [venue for venue in venues if venue not in INDICES]
+    indices = [venue for venue in venues if venue in INDICES]
     market = SimulatedMarket(scene.instruments, scene.seed, scene.edge, exchanges)
     with progress_bar() as progress:
         market.live_through(scene.history_s, progress)
-    return Embedded(market, scene.seed, Decimal(str(capital)), has_indices=INDICES in venues, customers=customers)
+    return Embedded(market, scene.seed, Decimal(str(capital)), indices=indices, customers=customers)
 
 
 def recorded(
@@ -116,7 +118,7 @@ def emulator(
     else:
         past_s = (HISTORY_MINUTES if history is None else history) * 60
         scene = Scene("", bases or ["BTC", "ETH"], seed, edge, past_s, [])
-        place = embedded(scene, [*OPENERS, INDICES], capital, accounts)
+        place = embedded(scene, [*OPENERS, *INDICES], capital, accounts)
 
     async def serve() -> None:
         async with place.serve(wall_ns, faults, port) as doors:

@@ -44,15 +44,16 @@ def place_of(
 
 def simulated_venues(scene: Scene, fault: list[str] | None, config: "Config") -> Place:
     """Venues of our own, which end with us."""
-    from .emulator.embedded import INDICES, OPENERS
+    from .emulator.embedded import DVOL, OPENERS, VIX
     from .emulator.faults import parse
     from .shell.live import wall_ns
 
     faults, names = parse(fault or [], scene.seed), list(OPENERS)
+    indices = [DVOL, VIX] if config.volatility.index == "vix" else [DVOL]
 
     @contextlib.asynccontextmanager
     async def opened() -> AsyncIterator[Venues]:
-        made = embedded(scene, [*names, INDICES], config.account.capital / len(names))
+        made = embedded(scene, [*names, *indices], config.account.capital / len(names))
         async with made.serve(wall_ns, faults) as doors:
             yield {door.venue: addresses(door) for door in doors}
 

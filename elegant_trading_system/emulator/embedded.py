@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from decimal import Decimal
 from typing import NamedTuple
 from uuid import uuid4
@@ -13,6 +13,7 @@ from aiohttp import web
 from ..data.importers.volatility import CURRENCIES
 from .binance.futures import BinanceFutures
 from .binance.spot import BinanceSpot, Key
+from .cboe import Cboe
 from .coinbase.jwt import new_key
 from .coinbase.server import coinbase_app
 from .coinbase.venue import Coinbase
@@ -22,7 +23,7 @@ from .faults import Faults
 from .market import Market
 from .orders import Account
 from .perpetuals import PerpetualAccount, Perpetuals
-from .server import Publisher, binance_app, binance_futures_app, deribit_app, keep_moving, serving
+from .server import Publisher, binance_app, binance_futures_app, cboe_app, deribit_app, keep_moving, serving
 from .volatility import VolatilityIndex
 
 
@@ -130,7 +131,8 @@ def _deribit(market: Market, seed: int, now_ns: Callable[[], int]) -> Deribit:
     return Deribit(indices, now_ns)
 
 
-INDICES = "deribit"  # volatility indices, no exchange
+DVOL, VIX = "deribit", "cboe"  # volatility indices, no exchanges
+INDICES = (DVOL, VIX)
 OPENERS: dict[str, Callable[[Market, Wealth, Callable[[], int], Faults], Opened]] = {
     "binance": _binance,
     "binanceusdm": _binance_usdm,
@@ -142,10 +144,10 @@ class Embedded:
     """A market with a past, and what its venues are opened with."""
 
     def __init__(
-        self, market: Market, seed: int, capital: Decimal, *, has_indices: bool = True, customers: int = 1
+        self, market: Market, seed: int, capital: Decimal, *, indices: Sequence[str] = (DVOL,), customers: int = 1
     ) -> None:
         """`capital` is every customer's at each venue."""
-        self.market, self.seed, self.has_indices = market, seed, has_indices
+        self.market, self.seed, self.indices = market, seed, indices
         self.wealth = Wealth(customers, capital)
 
     @contextlib.asynccontextmanager
@@ -159,14 +161,23 @@ class Embedded:
                 bound = await stack.enter_async_context(serving(opened.app, port + n if port else 0))
                 publishers[venue] = opened.publisher
                 doors.append(Door(venue, f"127.0.0.1:{bound}", list(exchange.instruments), opened.customers))
-            if self.has_indices:
-                deribit = publishers[INDICES] = _deribit(self.market, self.seed, now_ns)
-                at = port + len(doors) if port else 0
-                bound = await stack.enter_async_context(serving(deribit_app(deribit, faults), at))
-                doors.append(Door(INDICES, f"127.0.0.1:{bound}", list(deribit.indices), []))
+            for name in self.indices:
+                index, app, symbols = self._index(name, now_ns, faults)
+                publishers[name] = index
+                bound = await stack.enter_async_context(serving(app, port + len(doors) if port else 0))
+                doors.append(Door(name, f"127.0.0.1:{bound}", symbols, []))
             moving = asyncio.create_task(keep_moving(self.market, publishers, now_ns, faults))
             stack.push_async_callback(_stop, moving)
             yield doors
+
+    def _index(
+        self, name: str, now_ns: Callable[[], int], faults: Faults
+    ) -> tuple[Publisher, web.Application, list[str]]:
+        if name == VIX:
+            cboe = Cboe(self.seed, now_ns)
+            return cboe, cboe_app(cboe, faults), ["VIX"]
+        deribit = _deribit(self.market, self.seed, now_ns)
+        return deribit, deribit_app(deribit, faults), list(deribit.indices)
 
 
 async def _stop(task: asyncio.Task[None]) -> None:

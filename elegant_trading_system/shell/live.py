@@ -21,13 +21,14 @@ from ..errors import UserError
 from .link import Bar, Link
 from .run_folder import Recovered, note, note_epoch
 from .sequencer import Sequencer
-from .volatility_words import volatility_sources
+from .volatility_words import VolatilityNames
 
 NS_PER_MS = 1_000_000
 REQUEST_S = 10.0
 ROUNDINGS = 10  # steps of a perpetual's cost, at most one for each time it was partly closed
 TICK_S = 0.02
 ASK_S = 1.0
+NAMING_S = 30.0
 FLATTEN_S = 30.0
 SETTLE_S = 1.0  # at the end: reports still on their way
 
@@ -63,6 +64,7 @@ class LiveRun:
         self.sequencer: Sequencer
         self.journal: Journal
         self._link_of: list[Link] = []  # by listing id
+        self._volatility = VolatilityNames(say)
         self._stopped = asyncio.Event()
 
     @property
@@ -103,6 +105,7 @@ class LiveRun:
                 tasks += [asyncio.create_task(task) for task in self._order_tasks()]
                 await (self._reconcile(self.recovered) if self.recovered else self._prepare())
                 tasks += [asyncio.create_task(task) for link in self.links for task in link.market_tasks()]
+                tasks.append(asyncio.create_task(self._keep_naming()))
                 await self._until_stopped(tasks, seconds)
                 if self.is_flat_at_end:
                     await self._flatten()
@@ -186,8 +189,10 @@ class LiveRun:
     def _say_history(self, bars: list[Bar]) -> None:
         minutes = sum(bar.kind is Kind.BAR for bar in bars)
         self.say(f"{minutes:,} minute bars of history from {', '.join(link.name for link in self.links)}")
-        for base, words in volatility_sources(self.known, self.sequencer.market, self.config, self.now_ns()).items():
-            self.say(f"volatility of {base}: {words}")
+        self._name_volatility()
+
+    def _name_volatility(self) -> None:
+        self._volatility.look(self.known, self.sequencer.market, self.config, self.now_ns())
 
     async def _fund(self) -> None:
         """What each account holds of the assets we settle in arrives as transfers; the rest is not ours to touch."""
@@ -261,6 +266,12 @@ class LiveRun:
         )
 
     # --- while it runs --------------------------------------------------------------------------------------------
+    async def _keep_naming(self) -> None:
+        """An index that falls silent is named, and so is what stands in for it."""
+        while True:
+            await asyncio.sleep(NAMING_S)
+            self._name_volatility()
+
     async def _keep_time(self) -> None:
         """In silence time passes all the same; blocks of the journal are sealed here, off the hot path."""
         while True:
