@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .cli_doctor import check_hosts
 from .cli_emulator import Scene, addresses, embedded
+from .cli_fetch import CATALOG
 from .cli_parse import names_of
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ class Place(NamedTuple):
     title: str
     opened: Callable[[], contextlib.AbstractAsyncContextManager[Venues]]
     is_paper: bool = False
+    catalog: Path | None = None  # of what `ets fetch` has got
 
 
 def place_of(
@@ -39,7 +41,7 @@ def place_of(
         check_loopback(found)
         check_hosts(found)
     title = f"{'LIVE' if is_live else 'PAPER'} {', '.join(found)}"
-    return Place(title, lambda: contextlib.nullcontext(found), not is_live)
+    return Place(title, lambda: contextlib.nullcontext(found), not is_live, None if hosts else CATALOG)
 
 
 def simulated_venues(scene: Scene, fault: list[str] | None, config: "Config") -> Place:

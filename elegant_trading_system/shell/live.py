@@ -18,6 +18,7 @@ from ..data.journal import Journal
 from ..data.tape import ListingSpec
 from ..data.universe import Universe, build
 from ..errors import UserError
+from .index_history import on_file
 from .link import Bar, Link
 from .run_folder import Recovered, note, note_epoch
 from .sequencer import Sequencer
@@ -51,11 +52,12 @@ class LiveRun:
         recovered: Recovered | None = None,
         is_flat_at_end: bool = False,
         is_rearmed: bool = False,
+        catalog: Path | None = None,
     ) -> None:
         """With `recovered`, the run in the folder goes on where it ended; `is_rearmed`: halted or not. With
-        `is_flat_at_end` it ends holding nothing.
+        `is_flat_at_end` it ends holding nothing. The `catalog` may hold an index's past that its source does not tell.
         """
-        self.is_rearmed = is_rearmed
+        self.is_rearmed, self.catalog = is_rearmed, catalog
         self.is_flat_at_end = is_flat_at_end
         self.recovered = recovered
         self.links, self.config, self.folder = links, config, folder
@@ -181,10 +183,21 @@ class LiveRun:
     async def _remember(self) -> None:
         """Minute bars from before the first packet: windows, VWAP and ranges are warm."""
         bars = [bar for link in self.links for bar in await link.remember()]
+        bars += self._on_file({bar.listing_id for bar in bars})
         for bar in sorted(bars, key=lambda bar: bar[:2]):
             code = int(bar.kind is Kind.BAR)  # minutes
             self.sequencer.hear(bar.kind, bar.listing_id, bar.levels, ts_local_ns=bar.ts_end_ns, code=code)
         self._say_history(bars)
+
+    def _on_file(self, remembered: set[int]) -> list[Bar]:
+        """Days of the indices whose source has told none."""
+        found = list[Bar]()
+        for listing_id, spec in enumerate(self.known.listings):
+            if self.catalog is not None and spec.kind == "volatility" and listing_id not in remembered:
+                bars = on_file(self.catalog, spec, listing_id, self.now_ns())
+                self.say(f"{spec.name} tells nothing of its past: {len(bars):,} values from {self.catalog} instead")
+                found += bars
+        return found
 
     def _say_history(self, bars: list[Bar]) -> None:
         minutes = sum(bar.kind is Kind.BAR for bar in bars)

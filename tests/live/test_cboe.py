@@ -13,6 +13,7 @@ import pytest
 from elegant_trading_system.cli_emulator import Scene, addresses, embedded
 from elegant_trading_system.core.kinds import BookState, Kind
 from elegant_trading_system.core.schema import NS_PER_S
+from elegant_trading_system.data.importers import import_paths
 from elegant_trading_system.data.importers.volatility import NEW_YORK, dvol_spec, vix_spec
 from elegant_trading_system.data.journal import Journal
 from elegant_trading_system.data.universe import build
@@ -186,8 +187,10 @@ def test_an_index_that_falls_silent_is_named_and_so_is_what_stands_in_for_it(tmp
     assert "cboe VIX has" in said[1]
 
 
-async def run_for(links: list[Any], config: Any, folder: Path, said: list[str], seconds: float) -> LiveRun:
-    live = LiveRun(links, config, folder, say=said.append)
+async def run_for(
+    links: list[Any], config: Any, folder: Path, said: list[str], seconds: float, catalog: Path | None = None
+) -> LiveRun:
+    live = LiveRun(links, config, folder, say=said.append, catalog=catalog)
     await live.run(seconds, lambda run: run_folder.begin(folder, config, run.known, "test"))
     return live
 
@@ -229,6 +232,27 @@ def test_without_the_source_a_run_begins_all_the_same_and_names_its_fallback(tmp
     assert "none yet, positions times 1: cboe VIX has 0 daily closes" in words
     assert link.health() == "no quote yet (15 minutes late, not live), 1 failed, 1 no history"
     assert live.sequencer.market[0]["books"]["state"][0] == BookState.LIVE
+
+
+@pytest.mark.spec("R1", "E1")
+def test_an_index_whose_source_tells_nothing_has_its_past_from_the_catalog_and_the_run_says_so(tmp_path: Path) -> None:
+    said, catalog, source = list[str](), tmp_path / "catalog", tmp_path / "VIX_History.csv"
+    source.write_bytes(Cboe(1, wall_ns).http("GET", HISTORY, "", "", {}).body)
+    import_paths("volatility", [source], catalog)
+
+    async def hear() -> LiveRun:
+        place = embedded(Scene("", ["BTC"], 1, 0.0, 60, []), ["binance"], 1000.0)
+        async with place.serve(wall_ns, Faults({}, 1)) as (door,):
+            links = [link_to(door.venue, addresses(door), wall_ns)]
+            links.append(CboeLink(CboePlace("http://127.0.0.1:9/api/global"), wall_ns))
+            return await run_for(links, by_vix(), tmp_path / "run", said, 1.0, catalog)
+
+    (tmp_path / "run").mkdir()
+    live = asyncio.run(hear())
+    closes = int(live.sequencer.market[0]["volatilities"][1]["close_count"])
+    assert closes > 300
+    assert any(text.startswith("cboe VIX tells nothing of its past: ") and str(catalog) in text for text in said)
+    assert any(text.startswith("volatility of BTC: implied, cboe VIX: ") for text in said)
 
 
 def test_the_vix_is_one_however_many_assets_are_traded() -> None:
