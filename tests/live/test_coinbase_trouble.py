@@ -108,6 +108,27 @@ def test_a_snapshot_of_before_what_was_heard_is_not_taken(venue: CoinbaseVenue, 
     assert (state_of(outside), outside.book()) == (BookState.LIVE, live_book(venue))
 
 
+@pytest.mark.spec("M3", "E4")
+def test_a_book_that_is_long_quiet_is_asked_for_anew_and_without_an_answer_is_none(
+    venue: CoinbaseVenue, outside: CoinbaseOutside
+) -> None:
+    for line in (0, 1):
+        outside.listen(line)
+    let_pass(venue, outside, 100)
+    assert (state_of(outside), outside.feed.counts["gaps"]) == (BookState.LIVE, 0), "nothing moved, and all is well"
+    assert 4 <= outside.feed.counts["resubscribed"] <= 8, "every thirty seconds on each"
+    for n in range(360):  # hearts beat on, and nobody answers
+        venue.clock.pass_ms(100)
+        venue.flush()
+        outside.feed.check_holes(venue.clock())
+        outside.said.clear()
+        assert state_of(outside) is BookState.LIVE or n > 200
+    assert state_of(outside) is BookState.GAP
+    assert outside.feed.counts["stale"] == 2
+    let_pass(venue, outside, 2)
+    assert (state_of(outside), outside.book()) == (BookState.LIVE, live_book(venue))
+
+
 LEVELS = st.lists(st.tuples(st.integers(1, 12), st.integers(0, 3)), max_size=6)
 
 

@@ -29,6 +29,7 @@ from .frames import Event, Frame, Print, ns_of, request
 NS_PER_S = 1_000_000_000
 SILENT_NS = 3 * NS_PER_S  # heartbeats come every second
 ASK_AGAIN_NS = 1200 * 1_000_000  # between two snapshots asked for: the venue takes eight messages a second from us
+ANSWER_NS = 3 * NS_PER_S  # a new subscription has its snapshot long before
 OLD_NS = 5 * NS_PER_S  # a print told later than that is history
 OLD_BOOK_NS = NS_PER_S // 2  # a snapshot so far behind what was told before is not to be trusted
 TRADES_KEPT = 4096
@@ -65,6 +66,7 @@ class Connection:
     def __init__(self, ts_ns: int) -> None:
         self.next = 0  # number of the frame that is due
         self.books: dict[str, Book] = {}  # of products that have a snapshot and no hole since
+        self.ts_told_ns: dict[str, int] = {}  # product -> when something was last said of its book
         self.ts_heard_ns = ts_ns
         self.ts_asked_ns = ts_ns
         self.is_silent = False
@@ -80,6 +82,7 @@ class CoinbaseFeed:
         self.connections: dict[int, Connection] = {}
         self.counts = Counter[str]()
         self._decode = msgspec.json.Decoder(Frame).decode
+        self._quiet_ns = sequencer.stale_ns[1]
         self._named = {symbol.removesuffix("C"): one for symbol, one in self.listings.items() if symbol[-5:] == "-USDC"}
         self._named |= self.listings  # a book in USDC is told under the name of the one in USD
 
@@ -104,12 +107,20 @@ class CoinbaseFeed:
         """Silence, and snapshots that do not come."""
         for number, connection in self.connections.items():
             connection.is_silent = now_ns - connection.ts_heard_ns > SILENT_NS
+            self._doubt(connection, now_ns)
             self._mend(number, connection, now_ns)
         self._settle()
 
+    def _doubt(self, connection: Connection, now_ns: int) -> None:
+        """A book of which nothing is said for long, though the connection lives and was asked for it anew, is none."""
+        for symbol, ts_ns in connection.ts_told_ns.items():
+            if now_ns - ts_ns > self._quiet_ns + ANSWER_NS and connection.books.pop(symbol, None) is not None:
+                self.counts["stale"] += 1
+
     def _mend(self, number: int, connection: Connection, now_ns: int) -> None:
-        """Snapshots of the books that a connection has lost, asked for by subscribing anew; not too often."""
-        missing = [symbol for symbol in self.listings if symbol not in connection.books]
+        """Snapshots of books that are lost or have long been quiet, asked for by subscribing anew; not too often."""
+        told, doubtful_ns = connection.ts_told_ns, now_ns - self._quiet_ns
+        missing = [one for one in self.listings if one not in connection.books or told[one] < doubtful_ns]
         if not missing or now_ns - connection.ts_asked_ns <= ASK_AGAIN_NS:
             return
         connection.ts_asked_ns = now_ns
@@ -230,7 +241,7 @@ class CoinbaseFeed:
             self.counts["crossed"] += 1
             line.books.pop(symbol, None)
             return
-        line.books[symbol] = book
+        line.books[symbol], line.ts_told_ns[symbol] = book, self.sequencer.now_ns()
         if listing.leader == connection and listing.shown is book:
             self._publish(Kind.DEPTH, listing, change.rows, change.ts_venue_ns)
 
