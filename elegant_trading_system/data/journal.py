@@ -105,10 +105,12 @@ class _Chain:
 
     def extend(self, segment: int, packets: Array, rows: Array, end: int) -> Seal:
         """Seal so many events of a segment, block by block; a block that the disk does not take counts as none."""
+        begin = self.last.end if self.last.segment == segment else 0
+        if segment < self.last.segment or end <= begin:
+            return self.last
         size = self.path.stat().st_size if self.path.exists() else 0
         seals = [self.last]
-        begin = self.last.end if self.last.segment == segment else 0
-        for stop in [*range(begin + BLOCK_PACKETS, end, BLOCK_PACKETS), *([end] if end > begin else [])]:
+        for stop in [*range(begin + BLOCK_PACKETS, end, BLOCK_PACKETS), end]:
             seals.append(Seal(segment, stop, next_digest(seals[-1], packets[begin:stop], rows)))
             begin = stop
         try:

@@ -109,6 +109,7 @@ def test_a_journal_goes_on_behind_half_an_entry_and_its_chain_holds(
 
     killed = Journal(tmp_path / "j")
     write(killed, 0, 21)
+    killed._chainer.shutdown()
     killed._commands.close()  # a killed process closes its files, and nothing else
     with (tmp_path / "j" / "commands.bin").open("ab") as file:
         file.write(b"half")
