@@ -44,6 +44,7 @@ Array = np.ndarray[Any, Any]
 SEGMENT_PACKETS = 1 << 18  # 16 MB
 SEGMENT_ROWS = 1 << 20  # 16 MB
 BLOCK_PACKETS = 1 << 12
+WARM_BYTES = 1 << 18
 PARTS = (("packets", PACKET, SEGMENT_PACKETS), ("rows", LEVEL, SEGMENT_ROWS), ("head", HEAD, 1))
 
 PACKET_FORM = struct.Struct("=6q2i4h")  # written field by field through NumPy it takes thirty times as long
@@ -54,12 +55,12 @@ assert PACKET_FORM.size == PACKET_BYTES
 class _Segment:
     """One pair of files, mapped. Until `use` nobody takes it for more than room that was claimed."""
 
-    def __init__(self, folder: Path, number: int) -> None:
+    def __init__(self, folder: Path, number: int, *, is_warm: bool = False) -> None:
         self.folder, self.number = folder, number
         self._maps: list[mmap.mmap] = []
         self._made: list[Path] = []
         try:
-            self.packets, self.rows, _ = (self._map(*part) for part in PARTS)
+            self.packets, self.rows, _ = (self._map(*part, is_warm=is_warm) for part in PARTS)
         except OSError as error:
             self.discard()
             raise UserError(f"{error.filename}: {error.strerror}", "make room on the disk; nothing was lost") from None
@@ -69,16 +70,13 @@ class _Segment:
     def use(self) -> None:
         self.head[0] = SCHEMA_VERSION
 
-    def _map(self, name: str, dtype: np.dtype[Any], count: int) -> Array:
+    def _map(self, name: str, dtype: np.dtype[Any], count: int, *, is_warm: bool) -> Array:
         """Room on the disk is claimed now: a full disk is noticed before an event is half written."""
         path, size = _path(self.folder, name, self.number), dtype.itemsize * count
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
         self._made.append(path)
         try:
-            if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(descriptor, 0, size)
-            else:
-                os.write(descriptor, bytes(size))
+            _claim(descriptor, size, is_warm=is_warm)
             self._maps.append(mmap.mmap(descriptor, size))
         except OSError as error:
             raise OSError(error.errno, error.strerror, path) from None
@@ -91,9 +89,10 @@ class _Segment:
         _remove(self._made)
 
     def close(self) -> None:
-        """Cut the files to what was used, make them durable and pack them. Takes a while; safe to be killed in."""
-        for mapped in self._maps:
-            mapped.flush()
+        """Cut the files to what was used and pack them. Takes a while; safe to be killed in.
+
+        No `mmap.flush`: it keeps the interpreter's lock while the disk writes, so that everybody waits.
+        """
         pack(self.folder, self.number, self.head[1], self.head[2])
 
 
@@ -137,6 +136,7 @@ class Journal:
         self._next: Future[_Segment] | None = None  # once the running segment is half full
         self._is_warned = False
         self._chain = _Chain(folder / "chain.jsonl", behind)
+        self._packer.submit(int)  # a thread's start is not for the hot path
         self._open(_Segment(folder, self._resume(behind)))
         self._commands = (folder / "commands.bin").open("ab", buffering=0)
 
@@ -225,7 +225,7 @@ class Journal:
             if full:
                 self._seal_to(self._asked + full)
         if self._next is None and (self.position * 2 > SEGMENT_PACKETS or self._row_count * 2 > SEGMENT_ROWS):
-            self._next = self._chainer.submit(_Segment, self.folder, self._segment.number + 1)
+            self._next = self._chainer.submit(_Segment, self.folder, self._segment.number + 1, is_warm=True)
 
     def mark(self) -> Future[Seal]:
         """Have all that was committed sealed: a place that can be named to others."""
@@ -268,6 +268,16 @@ class Journal:
             self._next.result().discard()
         self._commands.close()
         return self._chaining.result().sha256
+
+
+def _claim(descriptor: int, size: int, *, is_warm: bool) -> None:
+    """Room for a file; with `is_warm` in memory as well, where the first to write would wait two milliseconds for it."""
+    if not hasattr(os, "posix_fallocate"):
+        os.write(descriptor, bytes(size))
+        return
+    os.posix_fallocate(descriptor, 0, size)
+    for begin in range(0, size, WARM_BYTES) if is_warm else ():
+        os.pwrite(descriptor, bytes(min(WARM_BYTES, size - begin)), begin)
 
 
 def _path(folder: Path, name: str, number: int) -> Path:

@@ -191,7 +191,7 @@ def _seal(path: Path, n: int, line: bytes) -> Seal:
 
 # --- packing ----------------------------------------------------------------------------------------------------
 def pack(folder: Path, number: int, packets: int, rows: int) -> None:
-    """A closed segment's files as short as they may be. One that is packed already stays; a full disk leaves it open."""
+    """A closed segment's files as short as they may be, and durable. One that is packed already stays; a full disk leaves it open."""
     for name, used in (("packets", packets * PACKET.itemsize), ("rows", rows * LEVEL.itemsize)):
         path = folder / f"{name}-{number:05d}.bin"
         if not path.exists():
@@ -199,8 +199,11 @@ def pack(folder: Path, number: int, packets: int, rows: int) -> None:
         os.truncate(path, used)
         partial, packed = path.with_suffix(".partial"), path.with_suffix(".bin.gz")
         try:
-            with path.open("rb") as whole, gzip.open(partial, "wb", PACK_LEVEL) as file:
-                shutil.copyfileobj(whole, file, PACK_BYTES)
+            with partial.open("wb") as file:
+                with path.open("rb") as whole, gzip.open(file, "wb", PACK_LEVEL) as packing:
+                    shutil.copyfileobj(whole, packing, PACK_BYTES)
+                file.flush()
+                os.fsync(file.fileno())
             partial.replace(packed)
             path.unlink()
         except OSError:

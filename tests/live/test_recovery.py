@@ -34,6 +34,7 @@ def test_a_run_killed_again_and_again_loses_no_fill_and_sends_no_order_twice(tmp
         outcome = kill_often(tmp_path, where, kills=3, seed=1)
     assert outcome.problems == []
     assert outcome.orders >= 3
+    assert outcome.from_snapshots
 
 
 @pytest.mark.drill
