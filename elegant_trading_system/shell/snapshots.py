@@ -149,6 +149,8 @@ class Snapshots:
         self._thread = ThreadPoolExecutor(1, "snapshots")
         self._making: Future[None] | None = None
         self._last = (journal.segment, journal.count, now_ns())
+        if shadow.event_count:  # the next restart need not do again what this one has just done
+            self._last = (-1, 0, 0)
 
     def beat(self) -> None:
         if self._making and not self._making.done():

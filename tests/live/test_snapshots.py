@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Self
 
 import pytest
 
+from elegant_trading_system.core import engine
 from elegant_trading_system.core.schema import NS_PER_S
 from elegant_trading_system.data import journal
 from elegant_trading_system.data.journal import Journal
@@ -71,6 +72,12 @@ class Trading:
         self.snapshots.shadow.follow(self.folder / "journal", seal.place)
         return snapshots.write(self.folder / snapshots.FOLDER, self.snapshots.shadow, seal)
 
+    def rest(self) -> None:
+        """Nobody writes any more."""
+        self.wait()
+        for thread in (self.outside.journal._chainer, self.outside.journal._packer):
+            thread.submit(int).result()
+
     def wait(self) -> None:
         if self.snapshots._making:
             self.snapshots._making.result()
@@ -106,9 +113,7 @@ class Dead(NamedTuple):
 
 
 def killed(trading: Trading, folder: Path) -> Dead:
-    trading.wait()
-    for thread in (trading.outside.journal._chainer, trading.outside.journal._packer):
-        thread.submit(int).result()  # what is copied must not change meanwhile; `killing` kills in the middle of it
+    trading.rest()  # what is copied must not change meanwhile; `killing` kills in the middle of it
     shutil.copytree(trading.folder, folder)
     return Dead(folder, trading.state())
 
@@ -159,6 +164,15 @@ def test_fills_of_an_open_order_are_known_from_a_snapshot(tmp_path: Path) -> Non
     for order in filled:
         assert sum(lots * n for (_, lots, _, _), n in order.fills.items()) == order.filled_lots
     trading.close()
+
+
+def test_recovery_compiles_nothing_that_trading_has_not(tmp_path: Path) -> None:
+    trading = Trading(tmp_path)
+    trading.trade(2.0)
+    before = len(engine.advance.signatures)
+    trading.close()  # its segments are packed now
+    assert run_folder.recover(tmp_path).replayed
+    assert len(engine.advance.signatures) == before
 
 
 def test_of_orders_that_have_ended_no_fill_is_kept(tmp_path: Path) -> None:
@@ -235,6 +249,7 @@ def test_killed_between_any_two_steps_of_writing_a_snapshot_nothing_is_lost(tmp_
         trading.trade(seconds)
         trading.keep()
     trading.trade(1.0)
+    trading.rest()
     for step in itertools.count():
         shutil.copytree(trading.folder, folder := tmp_path / f"step-{step}")
         before = run_folder.recover(folder)
@@ -393,6 +408,24 @@ def test_there_is_a_snapshot_behind_each_segment_and_only_the_last_two_stay(
         assert len(names) <= snapshots.KEPT
         stands |= {int(name.split("-")[1]) for name in names}
     assert stands == set(range(1, trading.outside.journal.segment + 1))
+    trading.close()
+
+
+def test_a_run_that_goes_on_keeps_at_once_what_it_came_back_to(tmp_path: Path) -> None:
+    trading = Trading(tmp_path / "run")
+    trading.trade(0.9)
+    dead = killed(trading, tmp_path / "dead")
+    assert not (dead.folder / snapshots.FOLDER).exists()
+    found = run_folder.recover(dead.folder)
+    kept = Journal(dead.folder / "journal", found.behind)
+    again = Snapshots(dead.folder, found.shadow, kept, trading.drill.clock)
+    again.beat()
+    assert again._making
+    again._making.result()
+    assert again.counts == {"kept": 1}
+    assert run_folder.recover(dead.folder).replayed == 0
+    again.close()
+    kept.close()
     trading.close()
 
 
