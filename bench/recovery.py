@@ -66,10 +66,8 @@ class Run:
         _, ts_local_ns, ts_venue_ns, begin, _, _, buys, sells, listing_id, kind, code, _ = packet
         at, self.ts_ns = self.journal.begin(buys + sells), ts_local_ns
         self.journal.rows[at : at + buys + sells] = levels[begin : begin + buys + sells]
-        if code:
-            self.sequencer.hear(kind, listing_id, ts_venue_ns=ts_venue_ns, code=code)  # type: ignore[arg-type]
-        else:
-            self.sequencer.hear_written(kind, listing_id, buys, sells, ts_venue_ns)
+        self.journal.lay(ts_venue_ns, 0, 0, buys, sells, listing_id, kind, code, 0)
+        self.sequencer.hear_laid()
 
     def close(self) -> None:
         self.snapshots.close()
@@ -182,7 +180,7 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=5000)
     parser.add_argument("--every", type=float, default=1)
     options = parser.parse_args()
-    compile_engine(load_config(environ={}))
+    compile_engine(load_config(environ={}), is_replay_too=True)
     gc.set_threshold(100_000, 50, 100)  # as the command line does
     if options.what == "time":
         result = measure_time(options.events)

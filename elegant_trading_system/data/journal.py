@@ -12,7 +12,6 @@ import contextlib
 import json
 import mmap
 import os
-import struct
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -20,6 +19,8 @@ from typing import Any
 
 import numpy as np
 
+from ..core.append import PACKETS, ROWS, commit, lay
+from ..core.jit import direct
 from ..core.schema import COMMAND, LEVEL, PACKET, SCHEMA_VERSION
 from ..errors import UserError
 from .segments import (
@@ -47,10 +48,6 @@ BLOCK_PACKETS = 1 << 12
 WARM_BYTES = 1 << 18
 PARTS = (("packets", PACKET, SEGMENT_PACKETS), ("rows", LEVEL, SEGMENT_ROWS), ("head", HEAD, 1))
 
-PACKET_FORM = struct.Struct("=6q2i4h")  # written field by field through NumPy it takes thirty times as long
-PACKET_BYTES = PACKET.itemsize
-assert PACKET_FORM.size == PACKET_BYTES
-
 
 class _Segment:
     """One pair of files, mapped. Until `use` nobody takes it for more than room that was claimed."""
@@ -60,12 +57,11 @@ class _Segment:
         self._maps: list[mmap.mmap] = []
         self._made: list[Path] = []
         try:
-            self.packets, self.rows, _ = (self._map(*part, is_warm=is_warm) for part in PARTS)
+            self.packets, self.rows, head = (self._map(*part, is_warm=is_warm) for part in PARTS)
         except OSError as error:
             self.discard()
             raise UserError(f"{error.filename}: {error.strerror}", "make room on the disk; nothing was lost") from None
-        self.packet_map = self._maps[0]
-        self.head = memoryview(self._maps[2]).cast("q")  # as HEAD has them, one store a count
+        self.head = head.view(np.int64)  # as HEAD has them, one store a count
 
     def use(self) -> None:
         self.head[0] = SCHEMA_VERSION
@@ -93,7 +89,7 @@ class _Segment:
 
         No `mmap.flush`: it keeps the interpreter's lock while the disk writes, so that everybody waits.
         """
-        pack(self.folder, self.number, self.head[1], self.head[2])
+        pack(self.folder, self.number, int(self.head[PACKETS]), int(self.head[ROWS]))
 
 
 class _Chain:
@@ -123,13 +119,13 @@ class _Chain:
 
 
 class Journal:
-    """Writes a run's events: `begin`, put the rows in, `commit`. Goes on behind what a folder holds already."""
+    """Writes a run's events: `begin`, put the rows in, `lay` the header, `commit`. Goes on behind what a folder holds already."""
 
     def __init__(self, folder: Path, behind: Seal = START) -> None:
         """`behind`: a seal of this journal, up to which somebody has proven it before; the rest is proven now."""
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self.count = 0  # events committed
+        self.seq_begin = 0  # of the running segment's first event
         self._chainer, self._packer = ThreadPoolExecutor(1, "journal"), ThreadPoolExecutor(1, "packing")
         self._chaining: Future[Seal] = Future()
         self._chaining.set_result(START)
@@ -137,7 +133,10 @@ class Journal:
         self._is_warned = False
         self._chain = _Chain(folder / "chain.jsonl", behind)
         self._packer.submit(int)  # a thread's start is not for the hot path
-        self._open(_Segment(folder, self._resume(behind)))
+        following = _Segment(folder, self._resume(behind))
+        self._open(following, self.seq_begin)
+        self._lay = direct(lay, self.packets, self.head, *[0] * 9)
+        self._commit = direct(commit, self.packets, self.head, 0, 0)
         self._commands = (folder / "commands.bin").open("ab", buffering=0)
 
     def _resume(self, behind: Seal) -> int:
@@ -150,15 +149,15 @@ class Journal:
         if numbers:
             for number, part in zip(numbers[behind.segment :], read(self.folder, (behind.segment, 0)), strict=True):
                 self._chain.extend(number, *part, len(part[0]))
-                self.count = int(part[0]["seq"][-1]) + 1 if len(part[0]) else self.count
+                self.seq_begin = int(part[0]["seq"][-1]) + 1 if len(part[0]) else self.seq_begin
             self._packer.submit(_pack_all, self.folder, numbers)
         return len(numbers)
 
-    def _open(self, segment: _Segment) -> None:
-        self._segment = segment
-        self.packets, self.rows = segment.packets, segment.rows  # of the running segment, committed or not
-        self.position, self._row_count = 0, 0  # where in them the next event goes
-        self._packet_map, self._head = segment.packet_map, segment.head
+    def _open(self, segment: _Segment, seq_begin: int) -> None:
+        self.seq_begin, self._segment = seq_begin, segment
+        self._counted = segment.head.data
+        # Of the running segment, committed or not; the head counts what is.
+        self.packets, self.rows, self.head = segment.packets, segment.rows, segment.head
         self._asked = 0  # so many of its events are sealed, or will be in a moment
         segment.use()
 
@@ -167,16 +166,27 @@ class Journal:
         """The running segment's number."""
         return self._segment.number
 
+    @property
+    def position(self) -> int:
+        """Events committed in the running segment."""
+        return self._counted[PACKETS]
+
+    @property
+    def count(self) -> int:
+        """Events committed."""
+        return self.seq_begin + self._counted[PACKETS]
+
     def begin(self, row_count: int) -> int:
         """Where in `rows` the next event's go, when there are so many; nothing counts until `commit`."""
-        if self.position == SEGMENT_PACKETS or self._row_count + row_count > SEGMENT_ROWS:
+        end = self._counted[ROWS]
+        if self._counted[PACKETS] == SEGMENT_PACKETS or end + row_count > SEGMENT_ROWS:
             assert row_count <= SEGMENT_ROWS, row_count
             self._rotate()
-        return self._row_count
+            return 0
+        return end
 
-    def commit(
+    def lay(
         self,
-        ts_local_ns: int,
         ts_venue_ns: int = 0,
         order_id: int = 0,
         atoms: int = 0,
@@ -186,16 +196,12 @@ class Journal:
         kind: int = 0,
         code: int = 0,
         asset_id: int = 0,
-    ) -> int:
-        """The event counts from here on; returns its place in the segment. Fields as PACKET has them."""
-        n, begin = self.position, self._row_count
-        PACKET_FORM.pack_into(
-            self._packet_map,
-            n * PACKET_BYTES,
-            self.count,
-            ts_local_ns,
+    ) -> None:
+        """The next event's header, behind its rows. Fields as PACKET has them; a venue's stamp of 0: it has none."""
+        self._lay(
+            self.packets,
+            self.head,
             ts_venue_ns,
-            begin,
             order_id,
             atoms,
             buy_count,
@@ -205,10 +211,10 @@ class Journal:
             code,
             asset_id,
         )
-        self._row_count = self._head[2] = begin + buy_count + sell_count
-        self.position = self._head[1] = n + 1
-        self.count += 1
-        return n
+
+    def commit(self, ts_local_ns: int) -> None:
+        """What was laid counts from here on; `engine.step` does the same and decides on it."""
+        self._commit(self.packets, self.head, self.seq_begin, ts_local_ns)
 
     def log_commands(self, commands: Array) -> None:
         """What was decided: to be compared with what a replay decides."""
@@ -224,7 +230,7 @@ class Journal:
             full = (self.position - self._asked) // BLOCK_PACKETS * BLOCK_PACKETS
             if full:
                 self._seal_to(self._asked + full)
-        if self._next is None and (self.position * 2 > SEGMENT_PACKETS or self._row_count * 2 > SEGMENT_ROWS):
+        if self._next is None and (self.position * 2 > SEGMENT_PACKETS or self._counted[ROWS] * 2 > SEGMENT_ROWS):
             self._next = self._chainer.submit(_Segment, self.folder, self._segment.number + 1, is_warm=True)
 
     def mark(self) -> Future[Seal]:
@@ -246,7 +252,7 @@ class Journal:
     def _rotate(self) -> None:
         following = self._following()  # first: if the disk is full, nothing is closed
         self._finish_segment()
-        self._open(following)
+        self._open(following, self.count)
 
     def _following(self) -> _Segment:
         """The next segment as it was made ahead; made now where it was not, or had no room then."""

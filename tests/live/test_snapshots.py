@@ -166,11 +166,13 @@ def test_fills_of_an_open_order_are_known_from_a_snapshot(tmp_path: Path) -> Non
     trading.close()
 
 
-def test_recovery_compiles_nothing_that_trading_has_not(tmp_path: Path) -> None:
+def test_recovery_from_packed_segments_compiles_nothing_that_trading_has_not(tmp_path: Path) -> None:
     trading = Trading(tmp_path)
     trading.trade(2.0)
+    trading.keep()
     before = len(engine.advance.signatures)
     trading.close()  # its segments are packed now
+    shutil.rmtree(tmp_path / snapshots.FOLDER)
     assert run_folder.recover(tmp_path).replayed
     assert len(engine.advance.signatures) == before
 

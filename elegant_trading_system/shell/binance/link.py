@@ -75,7 +75,7 @@ class BinanceLink(Link):
         feed, gateway = self.feed.counts, self.gateway.counts
         lines = f"{len(self.feed.connections)} of {CONNECTIONS} lines up, orders {'up' if self.gateway.is_subscribed else 'down'}"
         shown = {
-            "frames": feed["frames"],
+            "frames": self.feed.frames,
             "repaired": sum(listing.depth.repaired for listing in self.feed.listings.values()),
             "gaps": feed["gaps"],
             "snapshots": feed["snapshots"],
