@@ -117,9 +117,10 @@ def kill_often(folder: Path, where: dict[str, Any], kills: int, seed: int) -> Ou
 
 def compare_recoveries(run: Path, problems: list[str]) -> bool:
     """From the newest snapshot as from the whole journal, byte for byte; was one used?"""
-    found, kept, hidden = recover(run), run / snapshots.FOLDER, run / "hidden"
+    kept, hidden = run / snapshots.FOLDER, run / "hidden"
     if not kept.exists():
-        return False
+        return False  # it had hardly begun
+    found = recover(run)
     kept.rename(hidden)
     whole = recover(run)
     hidden.rename(kept)
