@@ -112,7 +112,8 @@ class _Chain:
             with self.path.open("a") as file:
                 file.write("".join(_line(seal) for seal in seals[1:]))
         except OSError as error:
-            os.truncate(self.path, size)
+            with contextlib.suppress(OSError):
+                os.truncate(self.path, size)
             raise UserError(f"{self.path}: {error.strerror}", "make room on the disk; no event was lost") from None
         self.last = seals[-1]
         return self.last
