@@ -18,6 +18,7 @@ from ..line import Line
 from ..link import Bar, Link, OpenOrder
 from ..sequencer import Sequencer
 from .auth import Signer
+from .clock import VenueClock
 from .feed import CoinbaseFeed, Listing
 from .gateway import CoinbaseGateway
 from .orders import Request, symbol_of
@@ -30,7 +31,7 @@ HISTORY_MINUTES = 1000
 MINUTE_S = 60
 PUBLIC_PAUSE_S = 0.12  # ten public requests a second are allowed
 REQUEST_S = 5.0
-CLOCK_EVERY_S = 30.0
+CLOCK_LOOK_S = 0.25
 REQUESTS_MAX = 256  # under way at once; what is more is not sent
 DECIMALS_MAX = 9  # of a tick times a lot: finer money does not fit 64 bits
 
@@ -53,7 +54,7 @@ class CoinbaseLink(Link):
     def __init__(self, place: Place, symbols: list[str], now_ns: Callable[[], int]) -> None:
         self.place, self.symbols, self.now_ns = place, symbols, now_ns
         self.specs: dict[int, ListingSpec] = {}
-        self.offset_ns = 0  # the venue's clock less ours
+        self.clock = VenueClock()
         self.feed: CoinbaseFeed
         self.gateway: CoinbaseGateway
         self._rest = URL(place.rest)
@@ -73,29 +74,26 @@ class CoinbaseLink(Link):
             self._ask,
             lambda: self.now_ns() // NS_PER_MS,
         )
-        self.gateway.offset_ms = self.offset_ns // NS_PER_MS
+        self.gateway.clock = self.clock
 
     def command(self, command: Any) -> None:
         self.gateway.command(command)
 
     def _venue_ns(self) -> int:
         """The venue's clock, by which it judges tokens."""
-        return self.now_ns() + self.offset_ns
+        return self.now_ns() + self.clock.offset_ms * NS_PER_MS
 
     async def _read_clock(self) -> None:
-        """Read in the middle of a round trip; one that is too long says nothing."""
-        asked_ns = self.now_ns()
-        venue_ns = int((await self._public("time"))["epochMillis"]) * NS_PER_MS
-        heard_ns = self.now_ns()
-        if heard_ns - asked_ns < NS_PER_S:
-            self.offset_ns = venue_ns - (asked_ns + heard_ns) // 2
+        asked_ms = self.now_ns() // NS_PER_MS
+        venue_ms = int((await self._public("time"))["epochMillis"])
+        self.clock.hear(asked_ms, self.now_ns() // NS_PER_MS, venue_ms)
 
     async def _keep_clock(self) -> None:
         while True:
-            await asyncio.sleep(CLOCK_EVERY_S)
-            with contextlib.suppress(UserError, ValueError, LookupError, TypeError):
-                await self._read_clock()
-            self.gateway.offset_ms = self.offset_ns // NS_PER_MS
+            if self.gateway.banned_s == 0 and self.clock.is_due(self.now_ns() // NS_PER_MS):
+                with contextlib.suppress(UserError, ValueError, LookupError, TypeError):
+                    await self._read_clock()
+            await asyncio.sleep(CLOCK_LOOK_S)
 
     def beat(self, now_ns: int) -> None:
         self.feed.check_holes(now_ns)
