@@ -38,6 +38,8 @@ check: test  ## the long drills as well
 
 drill: $(VENV)/.dev  ## a trader and a venue with everything going wrong between them: make drill SEEDS=1000
 	$(PY) -m tests.live.drill 0 $(SEEDS)
+	$(PY) -m tests.live.futures_drill 0 $(SEEDS)
+	$(PY) -m tests.live.coinbase_drill 0 $(SEEDS)
 
 fuzz: $(VENV)/.dev  ## spoilt frames against everything that hears a venue: make fuzz CASES=1000000
 	$(PY) -m tests.live.fuzz $(CASES)

@@ -21,6 +21,7 @@ PATHS = {  # of each emulated venue: name -> scheme, path
     "binance": {"rest": ("http", "/api/v3"), "streams": ("ws", ""), "ws_api": ("ws", "/ws-api/v3")},
     "binanceusdm": {"rest": ("http", "/fapi/v1"), "streams": ("ws", ""), "ws_api": ("ws", "/ws-fapi/v1")},
     "coinbase": {"rest": ("http", "/api/v3/brokerage"), "streams": ("ws", "/ws"), "user": ("ws", "/user")},
+    "cboe": {"rest": ("http", "/api/global")},
     "deribit": {"rest": ("http", "/api/v2"), "ws": ("ws", "/ws/api/v2")},
 }
 InstrumentsOption = Annotated[str, typer.Option("--instruments", help="Base assets to simulate: BTC,ETH.")]
@@ -51,19 +52,22 @@ class Scene(NamedTuple):
 DEMO = Scene("demo", ["BTC", "ETH", "SOL"], 3, 0.2, 45 * 60, [Path("demo"), Path("live-demo")])
 
 
-def embedded(scene: Scene, venues: list[str], capital: float) -> "Embedded":
-    """Simulated venues whose past has happened, not yet open; `capital` of dollars at each."""
+def embedded(scene: Scene, venues: list[str], capital: float, customers: int = 1) -> "Embedded":
+    """Simulated venues whose past has happened, not yet open; every customer has `capital` of dollars at each."""
     from .emulator.embedded import INDICES, Embedded
     from .emulator.market import SimulatedMarket
 
-    exchanges = [venue for venue in venues if venue != INDICES]
+    exchanges = [venue for venue in venues if venue not in INDICES]
+    indices = [venue for venue in venues if venue in INDICES]
     market = SimulatedMarket(scene.instruments, scene.seed, scene.edge, exchanges)
     with progress_bar() as progress:
         market.live_through(scene.history_s, progress)
-    return Embedded(market, scene.seed, Decimal(str(capital)), has_indices=INDICES in venues)
+    return Embedded(market, scene.seed, Decimal(str(capital)), indices=indices, customers=customers)
 
 
-def recorded(catalog: Path, instruments: list[str] | None, seed: int, skip_s: int, capital: float) -> "Embedded":
+def recorded(
+    catalog: Path, instruments: list[str] | None, seed: int, skip_s: int, capital: float, customers: int = 1
+) -> "Embedded":
     """Venues that tell again what a catalog has recorded of them, from `skip_s` behind its beginning on."""
     from .emulator.embedded import Embedded
     from .emulator.tape_market import RecordedMarket
@@ -71,7 +75,7 @@ def recorded(catalog: Path, instruments: list[str] | None, seed: int, skip_s: in
     market = RecordedMarket(catalog, instruments)
     with progress_bar() as progress:
         market.live_through(skip_s, progress)
-    return Embedded(market, seed, Decimal(str(capital)))
+    return Embedded(market, seed, Decimal(str(capital)), customers=customers)
 
 
 def emulator(
@@ -86,7 +90,12 @@ def emulator(
         int | None,
         typer.Option("--history", help="Minutes of past that the venues can tell: 300; of a tape what it has.", min=0),
     ] = None,
-    capital: Annotated[float, typer.Option("--capital", help="USDT the customer has.", min=0)] = CAPITAL,
+    capital: Annotated[
+        float, typer.Option("--capital", help="Dollars that every customer has at each venue.", min=0)
+    ] = CAPITAL,
+    accounts: Annotated[
+        int, typer.Option("--accounts", help="Customers, each with a key and balances of its own.", min=1, max=100)
+    ] = 1,
     fault: FaultOption = None,
 ) -> None:
     """Serve simulated venues on this machine until stopped; one JSON line says where and with which keys.
@@ -94,6 +103,7 @@ def emulator(
     Examples:
       ets emulator --port 9000 --seed 7
       ets emulator --instruments SOL --edge 0.2
+      ets emulator --accounts 3
       ets emulator --fault drop:0.01 --fault lost-report:0.1
       ets emulator --tape ets_data/catalog --instruments BTC
     """
@@ -104,14 +114,15 @@ def emulator(
     faults = parse(fault or [], seed)
     bases = names_of(instruments)
     if tape:
-        place = recorded(tape, bases, seed, (history or 0) * 60, capital)
+        place = recorded(tape, bases, seed, (history or 0) * 60, capital, accounts)
     else:
         past_s = (HISTORY_MINUTES if history is None else history) * 60
-        place = embedded(Scene("", bases or ["BTC", "ETH"], seed, edge, past_s, []), [*OPENERS, INDICES], capital)
+        scene = Scene("", bases or ["BTC", "ETH"], seed, edge, past_s, [])
+        place = embedded(scene, [*OPENERS, *INDICES], capital, accounts)
 
     async def serve() -> None:
         async with place.serve(wall_ns, faults, port) as doors:
-            venues = {door.venue: addresses(door) for door in doors}
+            venues = {door.venue: {**addresses(door), "accounts": accounts_of(door)} for door in doors}
             origin = {"tape": str(tape)} if tape else {"edge": edge}
             print_line({"simulated": True, "seed": seed, **origin, "venues": venues})
             with stopping() as stopped:
@@ -124,6 +135,15 @@ def addresses(door: "Door") -> dict[str, Any]:
     """Where a venue that holds no money is, with its throwaway key."""
     paths = {name: f"{scheme}://{door.host}{path}" for name, (scheme, path) in PATHS[door.venue].items()}
     return {"symbols": door.symbols, **paths, "api_key": door.api_key, "api_secret": door.secret}
+
+
+def accounts_of(door: "Door") -> list[dict[str, Any]]:
+    """Who may trade there, the first one being whose key stands beside the addresses."""
+    return [
+        {"name": one.name, "api_key": one.api_key, "api_secret": one.secret}
+        | {"balances": {asset: str(amount) for asset, amount in one.balances.items()}}
+        for one in door.customers
+    ]
 
 
 def print_line(answer: dict[str, Any]) -> None:

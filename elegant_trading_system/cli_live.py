@@ -217,6 +217,7 @@ async def trade(plan: Plan, watcher: "Watcher") -> None:
             recovered=plan.recovered,
             is_flat_at_end=plan.is_flat_at_end,
             is_rearmed=plan.is_rearmed,
+            catalog=plan.place.catalog,
         )
 
         def begin(live: LiveRun) -> None:

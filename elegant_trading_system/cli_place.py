@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .cli_doctor import check_hosts
 from .cli_emulator import Scene, addresses, embedded
+from .cli_fetch import CATALOG
 from .cli_parse import names_of
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ class Place(NamedTuple):
     title: str
     opened: Callable[[], contextlib.AbstractAsyncContextManager[Venues]]
     is_paper: bool = False
+    catalog: Path | None = None  # of what `ets fetch` has got
 
 
 def place_of(
@@ -39,20 +41,21 @@ def place_of(
         check_loopback(found)
         check_hosts(found)
     title = f"{'LIVE' if is_live else 'PAPER'} {', '.join(found)}"
-    return Place(title, lambda: contextlib.nullcontext(found), not is_live)
+    return Place(title, lambda: contextlib.nullcontext(found), not is_live, None if hosts else CATALOG)
 
 
 def simulated_venues(scene: Scene, fault: list[str] | None, config: "Config") -> Place:
     """Venues of our own, which end with us."""
-    from .emulator.embedded import INDICES, OPENERS
+    from .emulator.embedded import DVOL, OPENERS, VIX
     from .emulator.faults import parse
     from .shell.live import wall_ns
 
     faults, names = parse(fault or [], scene.seed), list(OPENERS)
+    indices = [DVOL, VIX] if config.volatility.index == "vix" else [DVOL]
 
     @contextlib.asynccontextmanager
     async def opened() -> AsyncIterator[Venues]:
-        made = embedded(scene, [*names, INDICES], config.account.capital / len(names))
+        made = embedded(scene, [*names, *indices], config.account.capital / len(names))
         async with made.serve(wall_ns, faults) as doors:
             yield {door.venue: addresses(door) for door in doors}
 

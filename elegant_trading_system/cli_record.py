@@ -93,7 +93,7 @@ def _sources(venues: str, names: list[str], seed: int, edge: float, history: int
 
 
 def _simulated(names: list[str], seed: int, edge: float, history: int, fault: list[str] | None) -> Sources:
-    from .emulator.embedded import INDICES, OPENERS
+    from .emulator.embedded import DVOL, OPENERS
     from .emulator.faults import parse
     from .shell.hosts import link_to
     from .shell.live import wall_ns
@@ -101,13 +101,13 @@ def _simulated(names: list[str], seed: int, edge: float, history: int, fault: li
     faults = parse(fault or [], seed)
     bases = [name.partition("/")[0] for name in names]
     scene = Scene("", bases, seed, edge, history * 60, [])
-    place = embedded(scene, [*OPENERS, INDICES], 0.0)
+    place = embedded(scene, [*OPENERS, DVOL], 0.0)
 
     async def opened(stack: contextlib.AsyncExitStack) -> "Sequence[Link]":
         doors = await stack.enter_async_context(place.serve(wall_ns, faults))
         return [link_to(door.venue, addresses(door), wall_ns) for door in doors]
 
-    return Sources(scene.title([*OPENERS, INDICES]), opened)
+    return Sources(scene.title([*OPENERS, DVOL]), opened)
 
 
 def _by_ccxt(venue: str, names: list[str]) -> "Link":

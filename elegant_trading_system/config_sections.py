@@ -113,6 +113,7 @@ class Stress(Section):
 
 
 class Volatility(Section):
+    index: Literal["own", "vix"]
     days: int = Field(ge=1, le=CLOSES)
     days_min: int = Field(ge=1, le=CLOSES)
     stale_h: float = Field(gt=0, le=10_000)

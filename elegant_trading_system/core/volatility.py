@@ -94,7 +94,8 @@ def iv_source(universe, market, params, group_id, ts_ns):
     static = universe.groups[group_id]
     if static.volatility_id >= 0:
         series = market.volatilities[static.volatility_id]
-        stale_ns = params.iv_stale_ns * (EQUITY_STALE_TIMES if static.asset_class == EQUITY else 1)
+        index = universe.groups[universe.listings[static.volatility_id].group_id]
+        stale_ns = params.iv_stale_ns * (EQUITY_STALE_TIMES if index.asset_class == EQUITY else 1)
         is_fresh = series.ts_value_ns > 0 and ts_ns - series.ts_value_ns <= stale_ns
         if is_fresh and series.close_count >= params.iv_days_min:
             return IMPLIED

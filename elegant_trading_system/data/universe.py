@@ -60,7 +60,7 @@ def build(listings: list[ListingSpec], config: Config) -> Universe:
     for listing_id, spec in enumerate(listings):
         _fill_listing(universe, record["listings"][listing_id], listing_id, spec, config, classes)
     for group_id in range(len(universe.groups)):
-        _fill_group(universe, record["groups"][group_id], group_id)
+        _fill_group(universe, record["groups"][group_id], group_id, is_by_vix=config.volatility.index == "vix")
     return universe
 
 
@@ -158,7 +158,7 @@ def _reference(universe: Universe, listing_id: int, spec: ListingSpec) -> int:
     return names.index(spec.reference)
 
 
-def _fill_group(universe: Universe, row: Any, group_id: int) -> None:
+def _fill_group(universe: Universe, row: Any, group_id: int, *, is_by_vix: bool) -> None:
     base = universe.groups[group_id]
     ids = [i for i, spec in enumerate(universe.listings) if spec.base == base]
     if len(ids) > GROUP_LISTINGS:
@@ -174,12 +174,23 @@ def _fill_group(universe: Universe, row: Any, group_id: int) -> None:
     reference = universe.listings[row["reference_id"]]
     row["asset_class"] = AssetClass[reference.asset_class.upper()]
     row["is_traded"] = any(universe.listings[i].kind not in ("index", "volatility") for i in ids)
-    row["volatility_id"] = _volatility(universe, base, reference)
+    row["volatility_id"] = _volatility(universe, base, reference, is_by_vix=is_by_vix)
 
 
-def _volatility(universe: Universe, base: str, reference: ListingSpec) -> int:
-    """The volatility index of a group: its own (DVOL-ETH for ETH), else the first of its asset class; -1 if none."""
+def _volatility(universe: Universe, base: str, reference: ListingSpec, *, is_by_vix: bool) -> int:
+    """The volatility index of a group: its own (DVOL-ETH for ETH), else the first of its asset class, -1 if none; or
+    the VIX, where the configuration says so.
+    """
     found = [(i, spec) for i, spec in enumerate(universe.listings) if spec.kind == "volatility"]
+    if is_by_vix:
+        vix = [i for i, spec in found if spec.base == "VIX"]
+        if not vix:
+            raise UserError(
+                'volatility.index is "vix", which is not among the selected listings',
+                "add cboe to --venues, or a tape of it (ets fetch vix)",
+                ExitCode.USAGE,
+            )
+        return vix[0]
     own = [i for i, spec in found if spec.base.endswith(f"-{base}")]
     of_class = [i for i, spec in found if spec.asset_class == reference.asset_class]
     return (own + of_class + [-1])[0]

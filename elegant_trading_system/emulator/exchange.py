@@ -1,7 +1,8 @@
 """A venue's matching engine: books that follow a market, orders of several accounts, balances to the last decimal.
 
-It knows no protocol and no clock of its own: requests in, events out. What our orders take is gone from the book until
-the market renews the level.
+It knows no protocol and no clock of its own: requests in, events out. Orders that rest are shown in the book and are met
+by whoever comes, by price and then by time, among themselves and with the market's own lots. What is taken of these is
+gone until the market renews the level. Nobody trades with himself: his resting order goes (EXPIRE_MAKER).
 """
 
 import itertools
@@ -43,40 +44,38 @@ class Exchange:
         self.fee_rate = fee_rate
         self.is_fee_in_quote = is_fee_in_quote  # otherwise it is taken from what is received
         self._order_ids = itertools.count(1)
-        self._trade_ids = {symbol: itertools.count(1) for symbol in self.instruments}
+        self._last_trade = dict.fromkeys(self.instruments, 0)  # its number
 
     # --- the market moves -------------------------------------------------------------------------------------
     def apply_depth(self, symbol: str, bids: Rows, asks: Rows, *, is_whole: bool = False) -> list[Event]:
-        """Levels of the market as they are now; resting orders of ours are met where they cross."""
+        """The market's own levels as they are now; resting orders are met where they cross."""
         book = self.books[symbol]
         changed: tuple[dict[int, int], dict[int, int]] = ({}, {})
         for s, rows in ((BID, bids), (ASK, asks)):
             if is_whole:
                 changed[s].update(dict.fromkeys(book.sides[s], 0))
             changed[s].update(rows)
-        events: list[Event] = [*self._change(symbol, changed)]
-        for account in self.accounts.values():
-            for order in account.open_orders(symbol):
-                events += self._meet(order, is_maker=True)
-        return events
+            for ticks, lots in changed[s].items():
+                book.set_market(s, ticks, lots)
+        return [*self._show(symbol, changed), *self._meet_market(symbol, BID), *self._meet_market(symbol, ASK)]
 
     def apply_trade(self, symbol: str, ticks: int, lots: int, aggressor: Side) -> list[Event]:
         self.books[symbol].last_ticks = ticks
-        return [Trade(self.instruments[symbol], next(self._trade_ids[symbol]), ticks, lots, aggressor)]
+        self._last_trade[symbol] += 1
+        return [Trade(self.instruments[symbol], self._last_trade[symbol], ticks, lots, aggressor)]
 
-    def _change(self, symbol: str, changed: tuple[dict[int, int], dict[int, int]]) -> Iterator[Depth]:
+    def _show(self, symbol: str, changed: tuple[Iterable[int], Iterable[int]]) -> Iterator[Depth]:
+        """Prices whose lots are others than before, and how many they are now."""
         book = self.books[symbol]
-        for s in (BID, ASK):
-            for ticks, lots in changed[s].items():
-                if lots > 0:
-                    book.sides[s][ticks] = lots
-                else:
-                    book.sides[s].pop(ticks, None)
-        count = len(changed[BID]) + len(changed[ASK])
+        prices = [sorted(changed[s], reverse=s == BID) for s in (BID, ASK)]
+        count = len(prices[BID]) + len(prices[ASK])
         if count:
             first_id, book.last_id = self._take_ids(book, count)
-            rows = [sorted(changed[s].items(), reverse=s == BID) for s in (BID, ASK)]
+            rows = [[(ticks, book.sides[s].get(ticks, 0)) for ticks in prices[s]] for s in (BID, ASK)]
             yield Depth(self.instruments[symbol], first_id, book.last_id, rows[BID], rows[ASK])
+
+    def _show_price(self, symbol: str, s: int, ticks: int) -> Iterator[Depth]:
+        yield from self._show(symbol, ((ticks,), ()) if s == BID else ((), (ticks,)))
 
     def _take_ids(self, book: Book, count: int) -> tuple[int, int]:
         """First and last number of the next changes of a book."""
@@ -97,6 +96,7 @@ class Exchange:
         *,
         is_post_only: bool = False,
         is_reduce_only: bool = False,
+        display_lots: int = 0,
     ) -> tuple[Order, list[Event]]:
         """A new order and what became of it at once; Refusal when it breaks a rule or cannot be paid."""
         order = Order(
@@ -112,16 +112,23 @@ class Exchange:
             ts_ms,
             is_reduce_only,
             is_post_only,
+            display_lots,
         )
         self._check(order)
         self._admit(order)
         events: list[Event] = [_report(order, "NEW")]
         is_hopeless = time_in_force is TimeInForce.FOK and self._takeable(order) < lots
         if not is_hopeless:
-            events += self._meet(order, is_maker=False)
-        if order.status not in FINAL and (kind == "MARKET" or time_in_force is not TimeInForce.GTC):
-            events.append(self._finish(order, Status.EXPIRED))
+            events += self._take(order)
+        if order.status not in FINAL:
+            is_resting = kind != "MARKET" and time_in_force is TimeInForce.GTC
+            events += self._rest(order) if is_resting else self._finish(order, Status.EXPIRED)
         return order, events
+
+    def _rest(self, order: Order) -> Iterator[Depth]:
+        symbol = order.instrument.symbol
+        self.books[symbol].join(order)
+        yield from self._show_price(symbol, BID if order.side is Side.BUY else ASK, order.ticks)
 
     def _admit(self, order: Order) -> None:
         """It has a number from here on."""
@@ -135,7 +142,7 @@ class Exchange:
     def cancel(self, order: Order) -> list[Event]:
         if order.status in FINAL:
             raise Refusal("Unknown order sent.")
-        return [self._finish(order, Status.CANCELED)]
+        return self._finish(order, Status.CANCELED)
 
     def _check(self, order: Order) -> None:
         account, instrument = order.account, order.instrument
@@ -212,52 +219,112 @@ class Exchange:
 
     # --- matching ---------------------------------------------------------------------------------------------
     def _takeable(self, order: Order) -> int:
-        s = ASK if order.side is Side.BUY else BID
-        rows = self.books[order.instrument.symbol].sides[s].items()
-        return sum(lots for ticks, lots in rows if order.kind == "MARKET" or (order.ticks - ticks) * order.side >= 0)
+        """Lots within its limit: the market's and those of others, shown or not."""
+        s, symbol = ASK if order.side is Side.BUY else BID, order.instrument.symbol
+        book = self.books[symbol]
+        prices = [ticks for ticks in book.sides[s] if _reaches(order, ticks)]
+        resting = (one for ticks in prices for one in book.queues[s].get(ticks, ()) if one.account is not order.account)
+        return sum(book.market_lots(s, ticks) for ticks in prices) + sum(one.left for one in resting)
 
-    def _meet(self, order: Order, *, is_maker: bool) -> list[Event]:
-        """Fill from the best opposite levels as far as the limit reaches."""
+    def _take(self, order: Order) -> list[Event]:
+        """Fill from the best opposite prices as far as the limit reaches."""
         symbol, s = order.instrument.symbol, ASK if order.side is Side.BUY else BID
         book, events = self.books[symbol], list[Event]()
         while (left := self._fillable(order)) > 0:
             best = book.best(s)
-            if best is None or (order.kind != "MARKET" and (order.ticks - best) * order.side < 0):
+            if best is None or not _reaches(order, best):
                 break
-            lots = min(left, book.sides[s][best])
-            events += self._fill(order, order.ticks if is_maker else best, lots, is_maker=is_maker)
-            changed: tuple[dict[int, int], dict[int, int]] = ({}, {})
-            changed[s][best] = book.sides[s][best] - lots
-            events += self._change(symbol, changed)
+            resting = book.front(s, best)
+            if resting is None or resting.ahead_lots > 0:
+                lots = min(left, resting.ahead_lots if resting else book.sides[s][best])
+                book.take_market(s, best, lots)
+                events += self._print(order, best, lots, order.side)
+                events += self._fill(order, best, lots, is_maker=False)
+                events += self._show_price(symbol, s, best)
+            elif resting.account is order.account:
+                events += self._finish(resting, Status.EXPIRED_IN_MATCH, "TRADE_PREVENTION")
+            else:
+                events += self._cross(order, resting, left)
+        return [*events, *self._knock_out(order.account, symbol)]
+
+    def _cross(self, order: Order, resting: Order, left: int) -> list[Event]:
+        """Two customers meet, at the price of the one who was there."""
+        lots, symbol = min(left, resting.shown_lots, self._fillable(resting)), order.instrument.symbol
+        if lots <= 0:
+            return self._finish(resting, Status.EXPIRED)
+        events = self._print(order, resting.ticks, lots, order.side)
+        events += self._fill(resting, resting.ticks, lots, is_maker=True)
+        events += self._fill(order, resting.ticks, lots, is_maker=False)
+        events += self._show_price(symbol, ASK if order.side is Side.BUY else BID, resting.ticks)
+        return [*events, *self._knock_out(resting.account, symbol)]
+
+    def _meet_market(self, symbol: str, s: int) -> list[Event]:
+        """Orders that rest on this side are met by the market's lots on the other, at the orders' price."""
+        book, other, events = self.books[symbol], ASK if s == BID else BID, list[Event]()
+        while (order := book.first(s)) is not None:
+            best = book.best(other)
+            if best is None or not _reaches(order, best):
+                break
+            lots = min(order.shown_lots, self._fillable(order), book.sides[other][best])
+            if lots <= 0:
+                events += self._finish(order, Status.EXPIRED)
+                continue
+            book.take_market(other, best, lots)
+            events += self._print(order, order.ticks, lots, Side(-order.side))
+            events += self._fill(order, order.ticks, lots, is_maker=True)
+            events += self._show_price(symbol, s, order.ticks)
+            events += self._show_price(symbol, other, best)
+            events += self._knock_out(order.account, symbol)
         return events
 
     def _fillable(self, order: Order) -> int:
         """Lots of it that may still be filled."""
         return order.left
 
+    def _knock_out(self, account: Account, symbol: str) -> list[Event]:  # noqa: ARG002 - some venues do
+        """Orders that a fill has made pointless."""
+        return []
+
+    def _print(self, order: Order, ticks: int, lots: int, aggressor: Side) -> list[Event]:
+        symbol = order.instrument.symbol
+        return self.apply_trade(symbol, ticks, lots, aggressor)
+
     def _fill(self, order: Order, ticks: int, lots: int, *, is_maker: bool) -> list[Event]:
+        """One side of the print before it, under its number."""
         instrument = order.instrument
         fee, fee_asset, profit = self._settle(order, ticks, lots, is_maker=is_maker)
-        fill = Fill(next(self._trade_ids[instrument.symbol]), ticks, lots, fee, fee_asset, is_maker, profit)
+        trade_id = self._last_trade[instrument.symbol]
+        fill = Fill(trade_id, ticks, lots, fee, fee_asset, is_maker, profit)
         order.fills.append(fill)
         order.filled_lots += lots
         order.quote_filled += instrument.price(ticks) * instrument.quantity(lots)
         order.status = Status.FILLED if order.left == 0 else Status.PARTIALLY_FILLED
-        self.books[instrument.symbol].last_ticks = ticks
-        aggressor = order.side if not is_maker else Side(-order.side)
-        events: list[Event] = [Trade(instrument, fill.trade_id, ticks, lots, aggressor), _report(order, "TRADE", fill)]
+        if is_maker:
+            self.books[instrument.symbol].shrink(order, lots)
+        events: list[Event] = [_report(order, "TRADE", fill)]
         if order.status is Status.FILLED:
             self._release(order)
         return events
 
-    def _finish(self, order: Order, status: Status) -> Report:
+    def _finish(self, order: Order, status: Status, step: str = "") -> list[Event]:
+        """It is over, and no longer shown."""
+        is_shown = order.shown_lots > 0
         order.status = status
         self._release(order)
-        return _report(order, status.value)
+        events: list[Event] = [_report(order, step or status.value)]
+        if is_shown:
+            events += self._show_price(order.instrument.symbol, BID if order.side is Side.BUY else ASK, order.ticks)
+        return events
 
     def _release(self, order: Order) -> None:
         self._unlock(order)
+        self.books[order.instrument.symbol].leave(order)
         del order.account.working[order.order_id]
+
+
+def _reaches(order: Order, ticks: int) -> bool:
+    """Would it trade at that price?"""
+    return order.kind == "MARKET" or (order.ticks - ticks) * order.side >= 0
 
 
 def _report(order: Order, step: str, fill: Fill | None = None) -> Report:

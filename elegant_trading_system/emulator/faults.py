@@ -135,6 +135,14 @@ class Faults:
         """Does the venue publish nothing for the moment?"""
         return (self.holds("stall") and self._note("stall")) or self.is_halted()
 
+    def is_banned(self) -> bool:
+        """Is whoever asks refused?"""
+        return self._banned_s() > 0.0
+
+    def is_storming(self) -> bool:
+        """Is every order turned away?"""
+        return self.holds("storm") and self._note("storm")
+
     def venue_ns(self) -> int:
         """The venue's own clock."""
         if self.holds("clock-jump") and self._jump_slot != self._slot("clock-jump")[0]:
@@ -201,7 +209,7 @@ class Faults:
             return ""
         elif self.is_halted():
             status, error = 400, {"code": -2010, "msg": "Market is closed."}
-        elif (self.holds("storm") and self._note("storm")) or self._happens("reject"):
+        elif self.is_storming() or self._happens("reject"):
             message = "Too many new orders; current limit is 50 orders per 10 SECOND."
             status, error = 429, {"code": -1015, "msg": message}
         if status == 0:
@@ -213,22 +221,29 @@ class Faults:
         return msgspec.json.encode({"id": request_id, "status": status, "error": error}).decode()
 
     def rivals(self, exchange: Exchange, request: str) -> list[Event]:
-        """Somebody is faster: of what an order could take, half its own size is left."""
+        """Somebody is faster than an order that arrives, perhaps."""
         if '"order.place"' not in request or not self._happens("partial"):
             return []
         try:
             params = msgspec.json.decode(request)["params"]
-            instrument, side = exchange.instruments[params["symbol"]], Side[params["side"]]
-            lots = int(Decimal(params["quantity"]) / instrument.lot)
-            limit_ticks = int(Decimal(params["price"]) / instrument.tick)
+            symbol, side = params["symbol"], Side[params["side"]]
+            return self.outpace(exchange, symbol, side, params["quantity"], params["price"])
         except (msgspec.DecodeError, UnicodeError, RecursionError, KeyError, TypeError, ValueError, ArithmeticError):
             return []  # let the venue say what is wrong with it
+
+    @staticmethod
+    def outpace(exchange: Exchange, symbol: str, side: Side, quantity: str, limit: str) -> list[Event]:
+        """Of what an order could take, half its own size is left."""
+        instrument = exchange.instruments[symbol]
+        lots, limit_ticks = int(Decimal(quantity) / instrument.lot), int(Decimal(limit) / instrument.tick)
         s, left, rows = (ASK if side is Side.BUY else BID), max(1, lots // 2), list[tuple[int, int]]()
-        for ticks, resting in exchange.books[instrument.symbol].top(s, 1000):
+        book = exchange.books[symbol]
+        for ticks, _ in book.top(s, 1000):
             if (limit_ticks - ticks) * side >= 0:
-                rows.append((ticks, min(resting, left)))
-                left -= min(resting, left)
-        return exchange.apply_depth(instrument.symbol, *((rows, []) if s == BID else ([], rows)))
+                taken = min(book.market_lots(s, ticks), left)
+                rows.append((ticks, taken))
+                left -= taken
+        return exchange.apply_depth(symbol, *((rows, []) if s == BID else ([], rows)))
 
     # --- REST -------------------------------------------------------------------------------------------------
     def _banned_s(self) -> float:

@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from ..core.kinds import Side
-from ..core.units import BID
+from ..core.units import ASK, BID
 
 ATOM = Decimal("0.00000001")
 DUPLICATE, WOULD_TAKE = "Duplicate order sent.", "Order would immediately match and take."
@@ -20,9 +20,10 @@ class Status(StrEnum):
     FILLED = "FILLED"
     CANCELED = "CANCELED"
     EXPIRED = "EXPIRED"
+    EXPIRED_IN_MATCH = "EXPIRED_IN_MATCH"  # so that nobody trades with himself
 
 
-FINAL = (Status.FILLED, Status.CANCELED, Status.EXPIRED)
+FINAL = (Status.FILLED, Status.CANCELED, Status.EXPIRED, Status.EXPIRED_IN_MATCH)
 
 
 class TimeInForce(StrEnum):
@@ -65,7 +66,7 @@ class Fill(NamedTuple):
     profit: Decimal = Decimal(0)  # realised by it, where positions are kept
 
 
-@dataclass
+@dataclass(eq=False)
 class Order:
     order_id: int
     client_id: str
@@ -79,6 +80,9 @@ class Order:
     ts_ms: int
     is_reduce_only: bool = False
     is_post_only: bool = False
+    display_lots: int = 0  # of an iceberg: the most that is shown at once; 0: all
+    shown_lots: int = 0  # while it rests
+    ahead_lots: int = 0  # the market's own at its price that came before it
     status: Status = Status.NEW
     filled_lots: int = 0
     quote_filled: Decimal = Decimal(0)
@@ -148,13 +152,18 @@ class Report(NamedTuple):
 Event = Depth | Trade | Report
 
 
-@dataclass
 class Book:
-    """Lots by price in ticks, a dict a side."""
+    """Lots by price in ticks, a dict a side, as the venue shows them: the market's and those of orders that rest.
 
-    sides: tuple[dict[int, int], dict[int, int]] = field(default_factory=lambda: ({}, {}))
-    last_id: int = 0
-    last_ticks: int = 0
+    At a price, orders stand in the order they came in, each behind as many of the market's lots as were there before it.
+    What the market takes away it takes from behind.
+    """
+
+    def __init__(self) -> None:
+        self.sides: tuple[dict[int, int], dict[int, int]] = ({}, {})
+        self.queues: tuple[dict[int, list[Order]], dict[int, list[Order]]] = ({}, {})
+        self.last_id = 0
+        self.last_ticks = 0
 
     def best(self, s: int) -> int | None:
         side = self.sides[s]
@@ -162,3 +171,72 @@ class Book:
 
     def top(self, s: int, count: int) -> list[tuple[int, int]]:
         return sorted(self.sides[s].items(), reverse=s == BID)[:count]
+
+    # --- the market's own ---------------------------------------------------------------------------------------
+    def market_lots(self, s: int, ticks: int) -> int:
+        resting = sum(order.shown_lots for order in self.queues[s].get(ticks, ()))
+        return self.sides[s].get(ticks, 0) - resting
+
+    def set_market(self, s: int, ticks: int, lots: int) -> None:
+        shown = lots
+        for order in self.queues[s].get(ticks, ()):
+            order.ahead_lots = min(order.ahead_lots, lots)
+            shown += order.shown_lots
+        self._set(s, ticks, shown)
+
+    def take_market(self, s: int, ticks: int, lots: int) -> None:
+        """From the front."""
+        for order in self.queues[s].get(ticks, ()):
+            order.ahead_lots = max(order.ahead_lots - lots, 0)
+        self._add(s, ticks, -lots)
+
+    def _add(self, s: int, ticks: int, lots: int) -> None:
+        self._set(s, ticks, self.sides[s].get(ticks, 0) + lots)
+
+    def _set(self, s: int, ticks: int, lots: int) -> None:
+        if lots > 0:
+            self.sides[s][ticks] = lots
+        else:
+            self.sides[s].pop(ticks, None)
+
+    # --- orders that rest -----------------------------------------------------------------------------------------
+    def first(self, s: int) -> Order | None:
+        """The order that would be met first."""
+        queues = self.queues[s]
+        return queues[(max if s == BID else min)(queues)][0] if queues else None
+
+    def front(self, s: int, ticks: int) -> Order | None:
+        """The order at a price that comes before the others."""
+        queue = self.queues[s].get(ticks)
+        return queue[0] if queue else None
+
+    def join(self, order: Order) -> None:
+        """To the back of its price; of an iceberg so much as it shows."""
+        s = _side_of(order)
+        order.ahead_lots = self.market_lots(s, order.ticks)
+        order.shown_lots = min(order.left, order.display_lots or order.left)
+        self.queues[s].setdefault(order.ticks, []).append(order)
+        self._add(s, order.ticks, order.shown_lots)
+
+    def leave(self, order: Order) -> None:
+        s = _side_of(order)
+        queue = self.queues[s].get(order.ticks, [])
+        if order in queue:
+            queue.remove(order)
+            self._add(s, order.ticks, -order.shown_lots)
+        if not queue:
+            self.queues[s].pop(order.ticks, None)
+        order.shown_lots = 0
+
+    def shrink(self, order: Order, lots: int) -> None:
+        """So much of what an order shows has been taken; an iceberg shows more of itself, behind the others."""
+        order.shown_lots -= lots
+        self._add(_side_of(order), order.ticks, -lots)
+        if order.shown_lots == 0:
+            self.leave(order)
+            if order.left > 0:
+                self.join(order)
+
+
+def _side_of(order: Order) -> int:
+    return BID if order.side is Side.BUY else ASK

@@ -231,13 +231,10 @@ class Perpetuals(Exchange):
             return 0
         return min(order.left, self._reducible(order)) if order.is_reduce_only else order.left
 
-    def _meet(self, order: Order, *, is_maker: bool) -> list[Event]:
-        """What can reduce nothing any more is knocked out."""
-        events = super()._meet(order, is_maker=is_maker)
-        for other in order.account.open_orders(order.instrument.symbol):
-            if other.is_reduce_only and self._reducible(other) <= 0:
-                events.append(self._finish(other, Status.EXPIRED))
-        return events
+    def _knock_out(self, account: Account, symbol: str) -> list[Event]:
+        """What can reduce nothing any more."""
+        pointless = [one for one in account.open_orders(symbol) if one.is_reduce_only and self._reducible(one) <= 0]
+        return [event for order in pointless for event in self._finish(order, Status.EXPIRED)]
 
     def _settle(self, order: Order, ticks: int, lots: int, *, is_maker: bool) -> tuple[Decimal, str, Decimal]:
         instrument, position = order.instrument, _owner(order).position(order.instrument)
@@ -276,7 +273,7 @@ class Perpetuals(Exchange):
             kept = sum((account.balance(asset).free for asset in {one.instrument.quote for one in positions}), ZERO)
             if not positions or kept + self.unrealised(account) >= self.maintenance_margins(account):
                 continue
-            events += [self._finish(order, Status.CANCELED) for order in account.open_orders()]
+            events += self._cancel_all(account.open_orders())
             for position in positions:
                 side = Side.SELL if position.lots > 0 else Side.BUY
                 name = f"{AUTOCLOSE}{next(self._closing_ids)}"
@@ -290,8 +287,11 @@ class Perpetuals(Exchange):
         events: list[Event] = []
         for name, symbol in due:
             del self.countdowns[name, symbol]
-            events += [self._finish(order, Status.CANCELED) for order in self.accounts[name].open_orders(symbol)]
+            events += self._cancel_all(self.accounts[name].open_orders(symbol))
         return events
+
+    def _cancel_all(self, orders: list[Order]) -> list[Event]:
+        return [event for order in orders for event in self._finish(order, Status.CANCELED)]
 
 
 def bracket_of(notional: Decimal) -> Bracket:

@@ -14,6 +14,7 @@ from .binance.futures import BinanceFutures
 from .binance.spot import BinanceSpot, Reply
 from .binance.streams import ApiSession, MarketSession, Streams
 from .binance.venue import BinanceVenue
+from .cboe import Cboe
 from .deribit import Deribit
 from .faults import Faults, Passage
 from .market import Market
@@ -161,6 +162,17 @@ def deribit_app(venue: Deribit, faults: Faults) -> web.Application:
 
     app.router.add_get("/ws/api/v2", socket)
     app.router.add_get("/api/v2/{tail:.*}", rest)
+    return app
+
+
+def cboe_app(venue: Cboe, faults: Faults) -> web.Application:
+    """CBOE's public files."""
+    app = web.Application(client_max_size=FRAME_BYTES_MAX)
+
+    async def rest(request: web.Request) -> web.Response:
+        return await answer(functools.partial(faults.rest, venue.http), request)
+
+    app.router.add_get("/api/global/{tail:.*}", rest)
     return app
 
 

@@ -18,6 +18,7 @@ from ..config import Config
 from ..errors import ExitCode, UserError
 from .binance.futures_link import BinanceFuturesLink
 from .binance.link import BinanceLink, Place
+from .cboe.link import CboeLink, CboePlace
 from .coinbase import link as coinbase_link
 from .deribit.link import DeribitLink, DeribitPlace
 from .link import Link
@@ -54,7 +55,7 @@ def public_hosts(names: list[str], bases: list[str]) -> dict[str, dict[str, Any]
         )
     return {
         name: {key: value for key, value in PUBLIC[name].items() if key != "symbol"}
-        | {"symbols": [PUBLIC[name]["symbol"].format(base=base) for base in bases]}
+        | {"symbols": list(dict.fromkeys(PUBLIC[name]["symbol"].format(base=base) for base in bases))}
         for name in names
     }
 
@@ -145,6 +146,10 @@ def _deribit(where: dict[str, Any], _api_key: str, _secret: str, now_ns: Callabl
     return DeribitLink(DeribitPlace(where["rest"], where["ws"]), bases, now_ns)
 
 
+def _cboe(where: dict[str, Any], _api_key: str, _secret: str, now_ns: Callable[[], int]) -> Link:
+    return CboeLink(CboePlace(where["rest"]), now_ns)
+
+
 PUBLIC = {  # market data that needs no key
     "binance": {
         "rest": "https://data-api.binance.vision/api/v3",
@@ -164,11 +169,13 @@ PUBLIC = {  # market data that needs no key
         "user": "wss://advanced-trade-ws-user.coinbase.com",
         "symbol": "{base}-USD",
     },
+    "cboe": {**CboePlace()._asdict(), "symbol": "VIX"},
     "deribit": {**DeribitPlace()._asdict(), "symbol": "{base}_usd"},
 }
 LINKS: dict[str, Callable[[dict[str, Any], str, str, Callable[[], int]], Link]] = {
     "binance": _binance,
     "binanceusdm": _binance_futures,
     "coinbase": _coinbase,
+    "cboe": _cboe,
     "deribit": _deribit,
 }

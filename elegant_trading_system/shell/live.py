@@ -19,18 +19,20 @@ from ..data.segments import START
 from ..data.tape import ListingSpec
 from ..data.universe import Universe, build
 from ..errors import UserError
+from .index_history import on_file
 from .link import Bar, Link
 from .run_folder import Recovered, note, note_epoch
 from .sequencer import Sequencer
 from .shadow import Shadow
 from .snapshots import Snapshots
-from .volatility_words import volatility_sources
+from .volatility_words import VolatilityNames
 
 NS_PER_MS = 1_000_000
 REQUEST_S = 10.0
 ROUNDINGS = 10  # steps of a perpetual's cost, at most one for each time it was partly closed
 TICK_S = 0.02
 ASK_S = 1.0
+NAMING_S = 30.0
 FLATTEN_S = 30.0
 SETTLE_S = 1.0  # at the end: reports still on their way
 
@@ -53,11 +55,12 @@ class LiveRun:
         recovered: Recovered | None = None,
         is_flat_at_end: bool = False,
         is_rearmed: bool = False,
+        catalog: Path | None = None,
     ) -> None:
         """With `recovered`, the run in the folder goes on where it ended; `is_rearmed`: halted or not. With
-        `is_flat_at_end` it ends holding nothing.
+        `is_flat_at_end` it ends holding nothing. The `catalog` may hold an index's past that its source does not tell.
         """
-        self.is_rearmed = is_rearmed
+        self.is_rearmed, self.catalog = is_rearmed, catalog
         self.is_flat_at_end = is_flat_at_end
         self.recovered = recovered
         self.links, self.config, self.folder = links, config, folder
@@ -67,6 +70,7 @@ class LiveRun:
         self.journal: Journal
         self.snapshots: Snapshots | None = None
         self._link_of: list[Link] = []  # by listing id
+        self._volatility = VolatilityNames(say)
         self._stopped = asyncio.Event()
 
     @property
@@ -107,6 +111,7 @@ class LiveRun:
                 tasks += [asyncio.create_task(task) for task in self._order_tasks()]
                 await (self._reconcile(self.recovered) if self.recovered else self._prepare())
                 tasks += [asyncio.create_task(task) for link in self.links for task in link.market_tasks()]
+                tasks.append(asyncio.create_task(self._keep_naming()))
                 await self._until_stopped(tasks, seconds)
                 if self.is_flat_at_end:
                     await self._flatten()
@@ -186,16 +191,29 @@ class LiveRun:
     async def _remember(self) -> None:
         """Minute bars from before the first packet: windows, VWAP and ranges are warm."""
         bars = [bar for link in self.links for bar in await link.remember()]
+        bars += self._on_file({bar.listing_id for bar in bars})
         for bar in sorted(bars, key=lambda bar: bar[:2]):
             code = int(bar.kind is Kind.BAR)  # minutes
             self.sequencer.hear(bar.kind, bar.listing_id, bar.levels, ts_local_ns=bar.ts_end_ns, code=code)
         self._say_history(bars)
 
+    def _on_file(self, remembered: set[int]) -> list[Bar]:
+        """Days of the indices whose source has told none."""
+        found = list[Bar]()
+        for listing_id, spec in enumerate(self.known.listings):
+            if self.catalog is not None and spec.kind == "volatility" and listing_id not in remembered:
+                bars = on_file(self.catalog, spec, listing_id, self.now_ns())
+                self.say(f"{spec.name} tells nothing of its past: {len(bars):,} values from {self.catalog} instead")
+                found += bars
+        return found
+
     def _say_history(self, bars: list[Bar]) -> None:
         minutes = sum(bar.kind is Kind.BAR for bar in bars)
         self.say(f"{minutes:,} minute bars of history from {', '.join(link.name for link in self.links)}")
-        for base, words in volatility_sources(self.known, self.sequencer.market, self.config, self.now_ns()).items():
-            self.say(f"volatility of {base}: {words}")
+        self._name_volatility()
+
+    def _name_volatility(self) -> None:
+        self._volatility.look(self.known, self.sequencer.market, self.config, self.now_ns())
 
     async def _fund(self) -> None:
         """What each account holds of the assets we settle in arrives as transfers; the rest is not ours to touch."""
@@ -272,6 +290,12 @@ class LiveRun:
         )
 
     # --- while it runs --------------------------------------------------------------------------------------------
+    async def _keep_naming(self) -> None:
+        """An index that falls silent is named, and so is what stands in for it."""
+        while True:
+            await asyncio.sleep(NAMING_S)
+            self._name_volatility()
+
     async def _keep_time(self) -> None:
         """In silence time passes all the same; what the journal needs from time to time is begun here, off the hot path."""
         while True:

@@ -49,6 +49,9 @@ class CoinbaseVenue(Venue):
         self.depth(BIDS, ASKS, is_whole=True)
         self.flush()
 
+    def set_clock(self, now_ns: Callable[[], int]) -> None:
+        self.coinbase.now_ns = self.coinbase.streams.now_ns = now_ns
+
     def depth(self, bids: Any = (), asks: Any = (), *, is_whole: bool = False) -> None:
         self.coinbase.streams.publish(self.exchange.apply_depth("BTC-USD", bids, asks, is_whole=is_whole))
 
@@ -90,7 +93,7 @@ class CoinbaseOutside(Outside):
     listing: Listing  # type: ignore[assignment]
 
     def __init__(self, venue: CoinbaseVenue, config: Config, folder: Path) -> None:
-        self.coinbase = venue.coinbase
+        self.venue, self.coinbase = venue, venue.coinbase
         self.spec = venue.spec
         self.journal = Journal(folder / "journal")
         self.universe = build([self.spec], config)

@@ -18,7 +18,7 @@ from elegant_trading_system.data.universe import build
 from elegant_trading_system.emulator.binance.spot import BinanceSpot, Key
 from elegant_trading_system.emulator.binance.venue import BinanceVenue
 from elegant_trading_system.emulator.exchange import Exchange
-from elegant_trading_system.emulator.orders import Account, Instrument
+from elegant_trading_system.emulator.orders import Account, Book, Instrument
 from elegant_trading_system.shell.binance.feed import BinanceFeed, Listing
 from elegant_trading_system.shell.binance.gateway import BinanceGateway
 from elegant_trading_system.shell.binance.link import spec_of
@@ -60,6 +60,14 @@ class Venue:
     def make(self, balances: dict[str, Decimal]) -> None:
         self.exchange, self.account = Exchange([BTC]), Account("one", balances)
         self.binance = BinanceSpot(self.exchange, {KEY: Key(SECRET, self.account)}, self.clock)
+
+    def set_clock(self, now_ns: Callable[[], int]) -> None:
+        """The venue's own, from now on."""
+        self.binance.now_ns = self.binance.streams.now_ns = now_ns
+
+    @property
+    def book(self) -> Book:
+        return next(iter(self.exchange.books.values()))
 
     def depth(self, bids: Any = (), asks: Any = (), *, is_whole: bool = False) -> None:
         self.binance.streams.publish(self.exchange.apply_depth("BTCUSDT", bids, asks, is_whole=is_whole))

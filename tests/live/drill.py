@@ -5,11 +5,10 @@ after every decision, every answer and every tick (`watch.py`), not only in the 
 """
 
 import gc
-import heapq
 import random
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Mapping
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -23,7 +22,8 @@ from elegant_trading_system.emulator.binance.streams import ApiSession, MarketSe
 from elegant_trading_system.emulator.faults import EPISODES_S, HELP, Faults
 
 from ..builders import loose
-from .desk import Clock, Outside, Venue
+from .desk import Outside, Venue
+from .timetable import Timetable
 from .watch import MATRIX, Watch
 
 MOVE_MS, FLUSH_MS, TICK_MS = 20.0, 100.0, 20.0
@@ -44,7 +44,7 @@ LINGERING: tuple[dict[str, float], ...] = (  # what keeps orders in each of thei
     {"lost-answer": 0.6, "lost-report": 0.5},
     {"late-request": 0.3, "reject": 0.2},
 )
-COMPANY = {  # without which they are seldom felt
+COMPANY: dict[str, dict[str, float]] = {  # without which they are seldom felt
     "old-snapshot": {"drop": 0.4},
     "stall": {"reject": 0.4},
     "ban": {"lost-answer": 0.5, "lost-report": 0.4},
@@ -68,27 +68,31 @@ class Result(NamedTuple):
     problems: list[str]
 
 
-class Drill:
+class Drill(Timetable):
     market_path = "/stream"
+    watch_type = Watch
+    company = COMPANY
     venue: Venue
     outside: Outside
 
     def __init__(self, seed: int, folder: Path) -> None:
-        self.seed, self.chance, self.clock = seed, random.Random(seed), Clock()
+        super().__init__()
+        self.seed, self.chance = seed, random.Random(seed)
         self.line_s = self.chance.choice(SLOW_LINES_S)
-        self.faults = Faults(shares(seed), seed, self.clock)
+        self.faults = Faults(self.shares(seed), seed, self.clock)
         blind = f"execution.blind_exit_spot={'true' if seed % 2 else 'false'}"
         self.config = loose(*SETTINGS, blind)
         self.make(folder)
-        self.venue.binance.now_ns = self.venue.binance.streams.now_ns = self.faults.venue_ns
+        self.venue.set_clock(self.faults.venue_ns)
         self.outside.sequencer.send = self.decided
         self.outside.gateway._send = self.leave
-        self.watch = Watch(self.venue, self.outside, self.faults, self.held_atoms)
+        self.watch = self.watch_type(self.venue, self.outside, self.faults, self.held_atoms)
         self.price = 600_000
         self.is_moving = True
-        self._due: list[tuple[int, int, Callable[[], None]]] = []
-        self._count = 0
         self._lines: dict[str, Any] = {}
+
+    def shares(self, seed: int) -> dict[str, float]:
+        return shares(seed, self.company)
 
     def make(self, folder: Path) -> None:
         self.venue = Venue(self.clock)
@@ -100,25 +104,6 @@ class Drill:
         ours = int(self.outside.sequencer.trader["balances"][0, universe.assets.index("BTC")])
         return ours, int((balance.free + balance.locked) * 10 ** universe.decimals["BTC"])
 
-    # --- time -------------------------------------------------------------------------------------------------
-    def later(self, seconds: float, action: Callable[[], None]) -> None:
-        self._count += 1
-        heapq.heappush(self._due, (self.clock.ns + round(seconds * NS_PER_S), self._count, action))
-
-    def every(self, ms: float, action: Callable[[], None]) -> None:
-        def again() -> None:
-            action()
-            self.later(ms / 1000, again)
-
-        self.later(ms / 1000, again)
-
-    def pass_time(self, seconds: float) -> None:
-        until_ns = self.clock.ns + round(seconds * NS_PER_S)
-        while self._due and self._due[0][0] <= until_ns:
-            self.clock.ns, _, action = heapq.heappop(self._due)
-            action()
-        self.clock.ns = until_ns
-
     # --- the market -------------------------------------------------------------------------------------------
     def move(self) -> None:
         """Books that lean and prices that follow, so that there is something to trade on."""
@@ -128,7 +113,7 @@ class Drill:
         self.price += chance.choice([-1, 0, 0, 1])
         bids = [(self.price - k, chance.randrange(1, 5) * lean) for k in range(1, 6)]
         asks = [(self.price + k, chance.randrange(1, 5) * (44 - lean)) for k in range(1, 6)]
-        book = self.venue.exchange.books["BTCUSDT"].sides
+        book = self.venue.book.sides
         gone_bids = [(ticks, 0) for ticks in book[0] if ticks >= self.price or ticks < self.price - 30]
         gone_asks = [(ticks, 0) for ticks in book[1] if ticks <= self.price or ticks > self.price + 30]
         self.venue.depth(gone_bids + bids, gone_asks + asks)
@@ -277,7 +262,7 @@ class Drill:
         counts = self.outside.feed.counts
         return Result(
             self.seed,
-            shares(self.seed),
+            self.shares(self.seed),
             len(self.watch.sent),
             fills,
             int(trader["unknown_count"]),
@@ -310,17 +295,18 @@ class Drill:
                 self.watch.fail(f"{asset}: ours {ours}, the venue's {balance.free + balance.locked}")
 
     def fund(self) -> None:
-        atoms = int(self.venue.account.balances["USDT"].free * 10 ** self.outside.universe.decimals["USDT"])
-        asset_id = self.outside.universe.assets.index("USDT")
+        quote = self.outside.spec.quote
+        atoms = int(self.venue.account.balances[quote].free * 10 ** self.outside.universe.decimals[quote])
+        asset_id = self.outside.universe.assets.index(quote)
         self.outside.sequencer.hear(Kind.TRANSFER, 0, atoms=atoms, asset_id=asset_id)
 
 
-def shares(seed: int) -> dict[str, float]:
+def shares(seed: int, company: Mapping[str, dict[str, float]] = COMPANY) -> dict[str, float]:
     """One fault after the other, with some that let orders linger and some more by chance, mild or wild."""
     chance, names = random.Random(seed), list(HELP)
     chosen = [names[seed % len(names)], *chance.sample(names, chance.randrange(4))]
     found = dict(LINGERING[seed // len(names) % len(LINGERING)])
-    found |= COMPANY.get(chosen[0], {})
+    found |= company.get(chosen[0], {})
     for name in chosen:
         mild, wild = (0.005, 0.02) if name == "disconnect" else (0.3, 0.6) if name in EPISODES_S else (0.1, 0.4)
         found[name] = chance.choice([mild, wild])

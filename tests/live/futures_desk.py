@@ -10,7 +10,8 @@ from elegant_trading_system.config import Config
 from elegant_trading_system.core.kinds import Kind, Side
 from elegant_trading_system.emulator.binance.futures import BinanceFutures
 from elegant_trading_system.emulator.binance.futures_streams import FuturesStreams
-from elegant_trading_system.emulator.binance.venue import Key
+from elegant_trading_system.emulator.binance.venue import Key, Reply
+from elegant_trading_system.emulator.faults import Http
 from elegant_trading_system.emulator.orders import Event, Order, Refusal, Report, TimeInForce
 from elegant_trading_system.emulator.perpetuals import PerpetualAccount, Perpetuals
 from elegant_trading_system.shell.binance.futures_feed import BinanceFuturesFeed
@@ -44,10 +45,13 @@ class FuturesVenue(Venue):
 
     def signed(self, method: str, path: str, params: dict[str, Any]) -> tuple[int, bytes]:
         """A request of our customer's; (status, body)."""
+        reply = self.asked(self.binance.http, method, path, params)
+        return reply.status, reply.body
+
+    def asked(self, http: Http, method: str, path: str, params: dict[str, Any]) -> Reply:
         query = urlencode({**params, "timestamp": self.binance.now_ms})
         query = f"{query}&signature={signature_of(SECRET, query)}"
-        reply = self.binance.http(method, f"/fapi/{path}", query, "", {"X-MBX-APIKEY": KEY})
-        return reply.status, reply.body
+        return http(method, f"/fapi/{path}", query, "", {"X-MBX-APIKEY": KEY})
 
     def place(
         self, side: Side, ticks: int, lots: int, how: TimeInForce = TimeInForce.IOC, **more: Any

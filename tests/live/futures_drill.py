@@ -5,10 +5,12 @@
 
 import sys
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from elegant_trading_system.emulator.binance.streams import MarketSession
+from elegant_trading_system.emulator.binance.venue import Reply
 
 from .desk import BTC
 from .drill import LINE_S, Drill, main
@@ -73,15 +75,24 @@ class FuturesDrill(Drill):
             self.later(0.4, self.connect_user)
 
     def carry(self) -> None:
-        for request in self.outside.requests:
-            self.later(LINE_S + self.faults.request_delay_s(), lambda request=request: self.request(*request))  # type: ignore[misc]
-        self.outside.requests.clear()
+        while self.outside.requests and self.outside.gateway.banned_s == 0:
+            self.watch.asked()
+            request = self.outside.requests.pop(0)
+            self.later(LINE_S + self.faults.request_delay_s(), partial(self.request, *request))
 
     def request(self, name: str, method: str, path: str, params: Any) -> None:
-        status, body = self.venue.signed(method, path, params)
+        http = partial(self.faults.rest, self.venue.binance.http)
+        reply = self.venue.asked(http, method, path, params)
         passage, _ = self.faults.answer('{"clientOrderId":0,"id":0}')
         if passage.delays_s:
-            self.later(LINE_S + passage.delays_s[0], lambda: self.outside.gateway.hear_reply(name, status, body))
+            self.later(LINE_S + passage.delays_s[0], partial(self.replied, name, reply))
+
+    def replied(self, name: str, reply: Reply) -> None:
+        """As the link does."""
+        if "Retry-After" in reply.headers:
+            self.watch.banned(float(reply.headers["Retry-After"]))
+            self.outside.gateway.hold_back(int(reply.headers["Retry-After"]) * 1000)
+        self.outside.gateway.hear_reply(name, reply.status, reply.body)
 
     def check_money(self) -> None:
         """Wallet and open cost together are exact on both sides; each alone rounds while a position is half closed."""

@@ -319,8 +319,8 @@ def test_recorded_frames_are_understood(venue: CoinbaseVenue, outside: CoinbaseO
         frame = json.loads((folder / f"{name}.json").read_text()) | {"sequence_num": number}
         feed.hear(0, json.dumps(frame))
     assert feed.counts["refused"] == 0
-    assert (max(listing.shown[0]), min(listing.shown[1])) == (8_327_725, 8_327_726)
-    assert listing.shown[0][8_306_906] == 6_019_090
+    assert (max(listing.shown.sides[0]), min(listing.shown.sides[1])) == (8_327_725, 8_327_726)
+    assert listing.shown.sides[0][8_306_906] == 6_019_090
     told = [(kind, rows) for kind, _, _, _, rows in events(outside, Kind.SNAPSHOT, Kind.DEPTH, Kind.TRADE)]
     assert [kind for kind, _ in told[:2]] == [Kind.SNAPSHOT, Kind.DEPTH]
     assert len(told[0][1]) == 23

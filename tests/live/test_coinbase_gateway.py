@@ -185,7 +185,7 @@ def test_what_was_refused_by_mistake_but_is_known_to_live_is_not_ended(
 ) -> None:
     lines = Lines(venue, outside)
     lines.is_listing_late = True
-    lines.answers = [(429, b"")]
+    lines.answers = [(403, b"")]
     outside.command(1, Side.BUY, 600_001, 10)
     lines.carry()
     assert ends(outside) == [], "the channel has told of it"

@@ -41,6 +41,8 @@ def test_whatever_goes_wrong_with_perpetuals_positions_money_and_funding_agree_i
     assert sum(result.fills for result in results) > 100
     assert sum(result.unknown for result in results) > 0
     assert sum(result.gaps for result in results) > 0
+    reached = frozenset[tuple[str, str]]().union(*(result.pairs for result in results))
+    assert {fault for fault, _ in reached} >= set(HELP), "every fault is felt while there are orders"
 
 
 def test_a_schedule_follows_from_its_seed() -> None:

@@ -92,7 +92,7 @@ def test_python_binance_keeps_the_book_trades_and_hears_of_its_orders(venues: di
     found = talk("python-binance", "with_python_binance.py", venues["binance"])
     assert found["crossed"] == 0
     assert min(found["depth"]) > 10
-    assert found["filters"] == ["LOT_SIZE", "MAX_NUM_ORDERS", "NOTIONAL", "PRICE_FILTER"]
+    assert found["filters"] == ["ICEBERG_PARTS", "LOT_SIZE", "MAX_NUM_ORDERS", "NOTIONAL", "PRICE_FILTER"]
     assert found["filled"] == ["FILLED", "0.01000000", "BTC"]
     assert (found["partly"], found["missed"], found["resting"]) == (["EXPIRED", True], "EXPIRED", ["NEW", 1])
     assert (found["cancelled"], found["by_socket"]) == ("CANCELED", "FILLED")

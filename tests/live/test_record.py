@@ -28,7 +28,7 @@ from elegant_trading_system.data.journal import Journal
 from elegant_trading_system.data.merge import book_after, merge
 from elegant_trading_system.data.tape import ListingSpec, Tape, TapeFacts
 from elegant_trading_system.data.universe import build
-from elegant_trading_system.emulator.embedded import INDICES, OPENERS
+from elegant_trading_system.emulator.embedded import DVOL, OPENERS
 from elegant_trading_system.emulator.faults import Faults
 from elegant_trading_system.errors import UserError
 from elegant_trading_system.shell.binance.feed import BinanceFeed, Listing
@@ -306,7 +306,7 @@ def test_ctrl_c_ends_a_recording_with_everything_published(tmp_path: Path) -> No
         said, _ = running.communicate(timeout=60)
         assert running.returncode == 0
     answer = json.loads(said)
-    assert {tape["listing"]["venue"] for tape in answer["tapes"]} == {*OPENERS, INDICES}
+    assert {tape["listing"]["venue"] for tape in answer["tapes"]} == {*OPENERS, DVOL}
     assert answer["counts"]["gaps"] == 0
     assert not list(tmp_path.glob(".*")), "nothing is left lying about"
 

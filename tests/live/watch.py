@@ -9,23 +9,23 @@ from elegant_trading_system.core.kinds import BookState, Kind, OrderState, Verdi
 from elegant_trading_system.core.schema import NS_PER_S
 from elegant_trading_system.emulator.faults import HELP, Faults
 from elegant_trading_system.emulator.orders import FINAL
-from elegant_trading_system.shell.binance.orders import client_id
 
 from .desk import Outside, Venue
 
-SILENCE_NS = 2_050_000_000  # two seconds and what a look every 20 ms may add
+LOOK_NS = 50_000_000  # what a look every 20 ms may add
 EFFECT_NS = 3 * NS_PER_S  # a fault is felt for so long
 STATES = [state.name for state in OrderState if state is not OrderState.FREE]
 MATRIX = frozenset((fault, state) for fault in HELP for state in STATES)
 ENDS = {Kind.EXPIRED: "EXPIRED", Kind.REJECTED: "REJECTED"}
 EPISODES = ("stall", "storm", "ban", "maintenance")
 PROBLEMS_MAX = 5
-SYMBOL = "BTCUSDT"
 Sides = tuple[dict[int, int], dict[int, int]]
 
 
 class Watch:
     """Knows both sides: what the trader believes, and what is so."""
+
+    silence_ns = 2 * NS_PER_S
 
     def __init__(
         self, venue: Venue, outside: Outside, faults: Faults, held_atoms: Callable[[], tuple[int, int]]
@@ -94,17 +94,23 @@ class Watch:
         return BookState(int(self.outside.sequencer.market[0]["books"][0]["state"]))
 
     @property
+    def has_place(self) -> bool:
+        """Does our copy stand at a known place of the stream?"""
+        return self.outside.listing.depth.last_id >= 0
+
+    @property
     def is_clock_wrong(self) -> bool:
         offset_ns = self.faults.venue_ns() - self.venue.clock()
         return abs(offset_ns - self.outside.gateway.offset_ms * 1_000_000) > NS_PER_S
 
     @property
     def is_silent(self) -> bool:
-        return self.venue.clock() - self._heard_ns > SILENCE_NS
+        return self.venue.clock() - self._heard_ns > self.silence_ns + LOOK_NS
 
     def decided(self, command: Any) -> None:
         """An order before it leaves."""
-        name = client_id(self.outside.gateway.epoch, int(command["order_id"]))
+        gateway = self.outside.gateway
+        name = gateway.client_id(gateway.epoch, int(command["order_id"]))
         if name in self.sent:
             self.fail(f"{name} was decided twice")
         self.sent[name] = command.copy()
@@ -126,7 +132,7 @@ class Watch:
             self.fail(f"{name} gives back more than is held")
 
     def _check_entry(self, name: str, command: Any) -> None:
-        if self.state is not BookState.LIVE or self.is_silent or self.outside.listing.depth.last_id < 0:
+        if self.state is not BookState.LIVE or self.is_silent or not self.has_place:
             self.fail(f"{name} enters on a book that is {self.state.name}{' and silent' * self.is_silent}")
         trader = self.outside.sequencer.trader
         inventory, position = trader["inventory"][0], trader["positions"][0]
@@ -145,7 +151,7 @@ class Watch:
         working = set(orders["order_id"][orders["state"] > 0].tolist())
         for name, command in self.sent.items():
             if int(command["intent_id"]) == intent_id and not command["is_reduce_only"]:
-                order = self.venue.account.by_client_id.get((SYMBOL, name))
+                order = self.venue.account.by_client_id.get((self.outside.listing.symbol, name))
                 if order is not None:
                     total += order.filled_lots if order.status in FINAL else order.lots
                 elif int(command["order_id"]) in working:
@@ -173,7 +179,7 @@ class Watch:
 
     def remember_book(self, last_id: int = -1) -> None:
         """The venue's book as it stands now, unless this is of before."""
-        book = self.venue.exchange.books[SYMBOL]
+        book = self.venue.book
         if last_id in (-1, book.last_id):
             self._truth[book.last_id] = dict(book.sides[0]), dict(book.sides[1])
 
@@ -181,10 +187,13 @@ class Watch:
         """Where our copy is LIVE it is the venue's, and somebody is heard."""
         if self.state is not BookState.LIVE:
             return
-        if self.outside.listing.depth.last_id < 0:
+        if not self.has_place:
             self.fail("the book is LIVE and nobody knows where it stands")
         if self.is_silent:
             self.fail("the book is LIVE and nobody says anything")
+        self.compare_books()
+
+    def compare_books(self) -> None:
         last_id = self.outside.listing.depth.last_id
         if last_id not in (self._compared_id, -1):
             if last_id < self._compared_id:
@@ -211,5 +220,5 @@ class Watch:
             self.fail(f"the book is {self.state.name}")
         if self.is_clock_wrong:
             self.fail("the venue's clock is not what we take it for")
-        if self.outside.book() != self.venue.exchange.books[SYMBOL].sides:
+        if self.outside.book() != self.venue.book.sides:
             self.fail("our book is not the venue's")

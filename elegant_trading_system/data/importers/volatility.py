@@ -32,6 +32,7 @@ DATES = ("date", "observation_date")
 DATE_FORMATS = ("%Y-%m-%d", "%m/%d/%Y")
 DVOL_SPACINGS_S = (1, 60, 3600, 43_200, 86_400)  # the resolutions Deribit offers
 CURRENCIES = ("BTC", "ETH")
+VIX_DELAY = "15 minutes late, not live"  # whatever CBOE tells without a contract
 VIX_HINT = "VIX files have a header with DATE and CLOSE, and days as YYYY-MM-DD or MM/DD/YYYY"
 DVOL_HINT = "DVOL files are JSON lists of [milliseconds, close] or [milliseconds, open, high, low, close]"
 
@@ -59,6 +60,11 @@ def dvol_spec(currency: str) -> ListingSpec:
     return _spec("deribit", f"DVOL/{currency}", f"DVOL-{currency}", "crypto")
 
 
+def vix_spec() -> ListingSpec:
+    """CBOE's index of the S&P 500."""
+    return _spec("cboe", "VIX", "VIX", "equity")
+
+
 def _spec(venue: str, symbol: str, base: str, asset_class: AssetClass) -> ListingSpec:
     return ListingSpec(
         venue=venue, symbol=symbol, kind="volatility", base=base, quote="USD", settle="USD",
@@ -83,7 +89,12 @@ def _decimal(text: str) -> Decimal | None:
 
 # --- VIX --------------------------------------------------------------------------------------------------
 def _vix(path: Path) -> tuple[ListingSpec, list[Value], Quality]:
-    rows = csv.reader(io.StringIO(_text(path)))
+    return vix_spec(), vix_values(path, _text(path)), Quality()
+
+
+def vix_values(path: Path, text: str) -> list[Value]:
+    """A row a day; `path` names it where it is wrong. Raises UserError."""
+    rows = csv.reader(io.StringIO(text))
     header = [name.strip().lower() for name in next(rows, [])]
     date_at = next((header.index(name) for name in DATES if name in header), -1)
     close_at = next((header.index(name) for name in CLOSES if name in header), -1)
@@ -95,7 +106,7 @@ def _vix(path: Path) -> tuple[ListingSpec, list[Value], Quality]:
             raise UserError(f"{path}:{line}: {len(row)} fields, the header has {len(header)}", VIX_HINT)
         ts_ns = day_known_ns(path, line, row[date_at].strip())
         values.append(Value(line, ts_ns, ts_ns, _number(path, line, row[close_at])))
-    return _spec("cboe", "VIX", "VIX", "equity"), values, Quality()
+    return values
 
 
 def _number(path: Path, line: int, text: str) -> Decimal | None:

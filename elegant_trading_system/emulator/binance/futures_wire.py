@@ -17,6 +17,7 @@ RATE_LIMITS = [
     {"rateLimitType": "ORDERS", "interval": "MINUTE", "intervalNum": 1, "limit": 1200},
     {"rateLimitType": "ORDERS", "interval": "SECOND", "intervalNum": 10, "limit": 300},
 ]
+STEPS = {"TRADE_PREVENTION": "EXPIRED"}  # what Spot has a word of its own for
 EXPIRY_REASONS = {"GTC": "4", "IOC": "2", "FOK": "2"}  # a reduce-only order that rested, what an IOC did not get
 
 
@@ -276,7 +277,7 @@ def order_trade_update(report: Report, ts_ms: int) -> Json:
         "p": price_text(instrument, order.ticks),
         "ap": average_price(order, report.filled_lots, report.quote_filled),
         "sp": "0",
-        "x": "CALCULATED" if is_liquidation and fill else report.step,
+        "x": "CALCULATED" if is_liquidation and fill else STEPS.get(report.step, report.step),
         "X": report.status.value,
         "i": order.order_id,
         "l": quantity_text(instrument, fill.lots) if fill else "0",

@@ -7,8 +7,8 @@ from decimal import Decimal
 from typing import Any
 
 from ...core.kinds import Side
-from ..orders import TimeInForce
-from .wire import ApiError
+from ..orders import Instrument, TimeInForce
+from .wire import ICEBERG_PARTS, ApiError
 
 DIGITS_MAX = 18  # of a number of steps
 
@@ -69,3 +69,17 @@ def steps_of(params: dict[str, Any], name: str, step: Decimal, refusal: ApiError
     if not steps.is_finite() or steps.adjusted() > DIGITS_MAX or steps != int(steps) or steps < 1:
         raise refusal
     return int(steps)
+
+
+def iceberg_of(params: dict[str, Any], instrument: Instrument, kind: str, time_in_force: TimeInForce, lots: int) -> int:
+    """The lots an iceberg shows at once; 0: it is none."""
+    if params.get("icebergQty") in (None, ""):
+        return 0
+    shown = steps_of(params, "icebergQty", instrument.lot, ApiError(-1013, "Filter failure: LOT_SIZE"))
+    if kind == "MARKET" or time_in_force is not TimeInForce.GTC:
+        raise ApiError(-1014, "Unsupported order combination.")
+    if shown >= lots:
+        raise ApiError(-2010, "IcebergQty exceeds QTY.")
+    if -(-lots // shown) > ICEBERG_PARTS:
+        raise ApiError(-1013, "Filter failure: ICEBERG_PARTS")
+    return shown

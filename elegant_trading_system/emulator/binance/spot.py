@@ -8,7 +8,7 @@ from typing import Any
 from ..exchange import Exchange
 from ..orders import FINAL, Account, Order, Refusal, TimeInForce
 from . import wire
-from .request import integer, side_of, steps_of, time_in_force_of
+from .request import iceberg_of, integer, side_of, steps_of, time_in_force_of
 from .streams import ApiSession, Streams
 from .venue import BinanceVenue, Key, Reply, Requests
 from .wire import ApiError, Json
@@ -107,6 +107,7 @@ class BinanceSpot(BinanceVenue):
         price = instrument.price(ticks or self.exchange.books[instrument.symbol].last_ticks)
         if price * instrument.quantity(lots) < instrument.notional_min:
             raise ApiError(-1013, "Filter failure: NOTIONAL")
+        display_lots = iceberg_of(params, instrument, kind, time_in_force, lots)
         try:
             order, events = self.exchange.place(
                 account,
@@ -119,6 +120,7 @@ class BinanceSpot(BinanceVenue):
                 client_id,
                 self.now_ms,
                 is_post_only=kind == "LIMIT_MAKER",
+                display_lots=display_lots,
             )
         except Refusal as refusal:
             raise ApiError(-2010, refusal.reason) from None

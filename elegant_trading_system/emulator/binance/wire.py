@@ -8,6 +8,7 @@ from ...core.units import ASK, BID
 from ..orders import FINAL, Account, Book, Depth, Instrument, Order, Report, Status, Trade
 
 Json = dict[str, Any]
+ICEBERG_PARTS = 100
 PLACES = Decimal("0.00000001")
 RATE_LIMITS = [
     {"rateLimitType": "REQUEST_WEIGHT", "interval": "MINUTE", "intervalNum": 1, "limit": 6000},
@@ -50,7 +51,7 @@ def symbol_info(instrument: Instrument) -> Json:
         "baseCommissionPrecision": 8,
         "quoteCommissionPrecision": 8,
         "orderTypes": ["LIMIT", "LIMIT_MAKER", "MARKET"],
-        "icebergAllowed": False,
+        "icebergAllowed": True,
         "ocoAllowed": False,
         "otoAllowed": False,
         "opoAllowed": False,
@@ -82,6 +83,7 @@ def symbol_info(instrument: Instrument) -> Json:
                 "applyMaxToMarket": False,
                 "avgPriceMins": 5,
             },
+            {"filterType": "ICEBERG_PARTS", "limit": ICEBERG_PARTS},
             {"filterType": "MAX_NUM_ORDERS", "maxNumOrders": 200},
         ],
         "permissions": [],
@@ -178,6 +180,8 @@ def order_result(order: Order) -> Json:
         "workingTime": order.ts_ms,
         "selfTradePreventionMode": "EXPIRE_MAKER",
     }
+    if order.display_lots:
+        found["icebergQty"] = text(instrument.quantity(order.display_lots))
     if order.status is Status.EXPIRED:
         found["expiryReason"] = expiry_reason(order)
     return found
@@ -207,7 +211,7 @@ def order_query(order: Order) -> Json:
     del found["transactTime"]
     return found | {
         "stopPrice": "0.00000000",
-        "icebergQty": "0.00000000",
+        "icebergQty": text(order.instrument.quantity(order.display_lots)),
         "time": order.ts_ms,
         "updateTime": order.ts_ms,
         "isWorking": True,
@@ -276,7 +280,7 @@ def execution_report(report: Report, execution_id: int, ts_ms: int) -> Json:
         "q": text(instrument.quantity(order.lots)),
         "p": text(instrument.price(order.ticks)),
         "P": "0.00000000",
-        "F": "0.00000000",
+        "F": text(instrument.quantity(order.display_lots)),
         "g": -1,
         "C": order.client_id if report.step == "CANCELED" else "",
         "x": report.step,

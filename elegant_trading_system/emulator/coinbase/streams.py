@@ -166,12 +166,12 @@ class Streams:
         for symbol, depth in self._depth.items():
             self._broadcast("level2", symbol, wire.book_update(depth, now_ns))
         self._depth.clear()
-        if now_ns - self._ts_trades_ns >= TRADES_NS:
+        if not 0 <= now_ns - self._ts_trades_ns < TRADES_NS:  # the clock may have been set back
             self._ts_trades_ns = now_ns
             for symbol, trades in self._trades.items():
                 self._broadcast("market_trades", symbol, {"type": "update", "trades": trades})
             self._trades.clear()
-        if now_ns // NS_PER_S > self._second:
+        if now_ns // NS_PER_S != self._second:
             self._second = now_ns // NS_PER_S
             self._beat(now_ns)
 

@@ -19,7 +19,7 @@ from .futures_feed import BinanceFuturesFeed
 from .futures_gateway import BinanceFuturesGateway
 from .futures_setup import LiquidationWatch, check, requests
 from .link import BinanceLink, Place
-from .orders import Json, symbol_of
+from .orders import BAN_MS, Json, symbol_of
 
 LEVERAGE = 5  # the venue's limit on what we may owe; the core's own limits are tighter
 KEY_CHECK_S = 1.0
@@ -27,6 +27,7 @@ MARGIN_CHECK_S = 10.0
 CHECKS_PER_INCOME = 6
 REQUESTS_MAX = 1000
 NOTICES_MAX = 100
+BANNED_STATUSES = (418, 429)
 
 
 class BinanceFuturesLink(BinanceLink):
@@ -96,6 +97,9 @@ class BinanceFuturesLink(BinanceLink):
         url = f"{self.place.rest}/fapi/{path}?{self.sign(params)}"
         try:
             async with self.http.request(method, url, headers={"X-MBX-APIKEY": self.place.api_key}) as reply:
+                if reply.status in BANNED_STATUSES:
+                    wait = reply.headers.get("Retry-After", "")
+                    self.gateway.hold_back(int(wait) * 1000 if wait.isdigit() else BAN_MS)
                 return reply.status, await reply.read()
         except (aiohttp.ClientError, TimeoutError) as error:
             raise UserError(f"{self.name}: {path} at {self.place.rest}: {error or 'no answer'}") from None
@@ -109,7 +113,7 @@ class BinanceFuturesLink(BinanceLink):
 
     async def _keep_marks(self) -> None:
         url = f"{self.place.streams}/market/stream?streams={self.feed.mark_streams()}"
-        await self.keep_connected(url, lambda _socket: None, self.feed.hear_marks, lambda: None)
+        await self.keep_connected(url, lambda _line: None, self.feed.hear_marks, lambda: None)
 
     async def _keep_user(self) -> None:
         """The user stream of the key that is alive; another key, another connection."""
@@ -131,9 +135,7 @@ class BinanceFuturesLink(BinanceLink):
     async def _listen(self, name: str) -> None:
         url = f"{self.place.streams}/private/ws?listenKey={name}"
         gateway = self.gateway
-        await self.keep_connected(
-            url, lambda _socket: gateway.hear_user_up(), gateway.hear_event, gateway.hear_user_down
-        )
+        await self.keep_connected(url, lambda _line: gateway.hear_user_up(), gateway.hear_event, gateway.hear_user_down)
 
     async def _renew_key(self) -> None:
         key = self.gateway.listen_key
@@ -146,6 +148,7 @@ class BinanceFuturesLink(BinanceLink):
         """What the gateway wants to know, one at a time; what fails is asked again when the core asks."""
         while True:
             name, method, path, params = await self._requests.get()
+            await asyncio.sleep(self.gateway.banned_s)
             with contextlib.suppress(UserError):
                 self.gateway.hear_reply(name, *await self._request(method, path, params))
 

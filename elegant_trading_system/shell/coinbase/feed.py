@@ -2,8 +2,8 @@
 
 The venue numbers the frames of a connection, not the changes of a book: a number says that this connection has lost
 nothing, and nothing about the other one, so copies cannot be put side by side as on Binance. Each connection therefore
-keeps a whole book of its own. The leader's changes are passed on; as soon as it has a hole, is refused, falls silent
-or goes down, the other takes over by the difference of the two books, and the faulty one subscribes anew: a snapshot
+keeps a whole book of its own. The leader's changes are passed on; as soon as it has a hole, is refused, is crossed,
+falls silent or goes down, the other takes over by the difference of the two books, and the faulty one subscribes anew: a snapshot
 comes on it alone. Frames of one connection cannot overtake each other, so a hole is a loss at once. Without a sound
 connection the book is a GAP until one has its snapshot. Both books are right, each as of its own last frame: after a
 take-over the book may be some milliseconds older for an instant, never mixed.
@@ -16,30 +16,26 @@ Nothing here waits or opens a connection: frames are handed in, what is to be sa
 
 from collections import Counter
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
-import numpy as np
 
 from ...core.kinds import BookState, Kind
-from ...core.schema import LEVEL
 from ...data.decimals import Grid, parse_levels
 from ..sequencer import NO_ROWS, Sequencer
+from .books import Array, Book, Rows
 from .frames import Event, Frame, Print, ns_of, request
 
-Array = np.ndarray[Any, Any]
 NS_PER_S = 1_000_000_000
 SILENT_NS = 3 * NS_PER_S  # heartbeats come every second
 ASK_AGAIN_NS = 1200 * 1_000_000  # between two snapshots asked for: the venue takes eight messages a second from us
+ANSWER_NS = 3 * NS_PER_S  # a new subscription has its snapshot long before
 OLD_NS = 5 * NS_PER_S  # a print told later than that is history
+OLD_BOOK_NS = NS_PER_S // 2  # a snapshot so far behind what was told before is not to be trusted
 TRADES_KEPT = 4096
 DIGITS_MAX = 18
 CHANNELS = ("level2", "market_trades")
 SIDES = ("bid", "offer")
-
-
-Sides = tuple[dict[int, int], dict[int, int]]
-Rows = tuple[Array, Array]
 
 
 class Listing:
@@ -48,8 +44,9 @@ class Listing:
     def __init__(self, listing_id: int, symbol: str, grid: Grid) -> None:
         self.listing_id, self.symbol, self.grid = listing_id, symbol, grid
         self.leader = -1  # connection
-        self.shown: Sides = ({}, {})  # the book as it was passed on: the leader's, or that of the last one
+        self.shown = Book()  # the book as it was passed on: the leader's, or that of the last one
         self.is_live = False
+        self.ts_told_ns = 0  # of the venue's last word on it, by its own clock
         self.trades: dict[int, None] = {}  # ids, in the order they were heard in
 
 
@@ -68,7 +65,8 @@ class Connection:
 
     def __init__(self, ts_ns: int) -> None:
         self.next = 0  # number of the frame that is due
-        self.books: dict[str, Sides] = {}  # of products that have a snapshot and no hole since
+        self.books: dict[str, Book] = {}  # of products that have a snapshot and no hole since
+        self.ts_told_ns: dict[str, int] = {}  # product -> when something was last said of its book
         self.ts_heard_ns = ts_ns
         self.ts_asked_ns = ts_ns
         self.is_silent = False
@@ -84,6 +82,7 @@ class CoinbaseFeed:
         self.connections: dict[int, Connection] = {}
         self.counts = Counter[str]()
         self._decode = msgspec.json.Decoder(Frame).decode
+        self._quiet_ns = sequencer.stale_ns[1]
         self._named = {symbol.removesuffix("C"): one for symbol, one in self.listings.items() if symbol[-5:] == "-USDC"}
         self._named |= self.listings  # a book in USDC is told under the name of the one in USD
 
@@ -108,12 +107,20 @@ class CoinbaseFeed:
         """Silence, and snapshots that do not come."""
         for number, connection in self.connections.items():
             connection.is_silent = now_ns - connection.ts_heard_ns > SILENT_NS
+            self._doubt(connection, now_ns)
             self._mend(number, connection, now_ns)
         self._settle()
 
+    def _doubt(self, connection: Connection, now_ns: int) -> None:
+        """A book of which nothing is said for long, though the connection lives and was asked for it anew, is none."""
+        for symbol, ts_ns in connection.ts_told_ns.items():
+            if now_ns - ts_ns > self._quiet_ns + ANSWER_NS and connection.books.pop(symbol, None) is not None:
+                self.counts["stale"] += 1
+
     def _mend(self, number: int, connection: Connection, now_ns: int) -> None:
-        """Snapshots of the books that a connection has lost, asked for by subscribing anew; not too often."""
-        missing = [symbol for symbol in self.listings if symbol not in connection.books]
+        """Snapshots of books that are lost or have long been quiet, asked for by subscribing anew; not too often."""
+        told, doubtful_ns = connection.ts_told_ns, now_ns - self._quiet_ns
+        missing = [one for one in self.listings if one not in connection.books or told[one] < doubtful_ns]
         if not missing or now_ns - connection.ts_asked_ns <= ASK_AGAIN_NS:
             return
         connection.ts_asked_ns = now_ns
@@ -214,14 +221,29 @@ class CoinbaseFeed:
         for change in changes:
             if change.kind is Kind.TRADE:
                 self._print(change)
-            elif change.kind is Kind.SNAPSHOT:
-                self.counts["snapshots"] += 1
-                line.books[change.listing.symbol] = _book_of(change.rows)
-            elif change.listing.symbol in line.books:
-                book = line.books[change.listing.symbol]
-                _update(book, change.rows)
-                if change.listing.leader == connection and change.listing.shown is book:
-                    self._publish(Kind.DEPTH, change.listing, change.rows, change.ts_venue_ns)
+            else:
+                self._apply_book(connection, line, change)
+
+    def _apply_book(self, connection: int, line: Connection, change: Change) -> None:
+        """A snapshot or a change; a book that cannot be true is dropped before anybody sees it, and asked for anew."""
+        listing, symbol = change.listing, change.listing.symbol
+        if change.kind is Kind.SNAPSHOT:
+            line.books.pop(symbol, None)
+            if change.ts_venue_ns < listing.ts_told_ns - OLD_BOOK_NS:
+                self.counts["old_snapshots"] += 1
+                return
+            self.counts["snapshots"] += 1
+        listing.ts_told_ns = change.ts_venue_ns
+        book = line.books.get(symbol) if change.kind is Kind.DEPTH else Book()
+        if book is None:
+            return
+        if not book.update(change.rows):
+            self.counts["crossed"] += 1
+            line.books.pop(symbol, None)
+            return
+        line.books[symbol], line.ts_told_ns[symbol] = book, self.sequencer.now_ns()
+        if listing.leader == connection and listing.shown is book:
+            self._publish(Kind.DEPTH, listing, change.rows, change.ts_venue_ns)
 
     def _print(self, change: Change) -> None:
         listing, trade_id = change.listing, change.trade_id
@@ -248,12 +270,11 @@ class CoinbaseFeed:
             else:
                 self._lose(listing)
 
-    def _lead(self, listing: Listing, connection: int, book: Sides) -> None:
+    def _lead(self, listing: Listing, connection: int, book: Book) -> None:
         """Another connection leads, or the same with a new book."""
         kind = Kind.DEPTH if listing.is_live else Kind.SNAPSHOT
         self.counts["taken_over"] += listing.is_live
-        before = listing.shown if listing.is_live else ({}, {})
-        rows = (_difference(before[0], book[0])[::-1], _difference(before[1], book[1]))  # both from the touch outward
+        rows = book.rows_from(listing.shown if listing.is_live else None)
         listing.leader, listing.shown, listing.is_live = connection, book, True
         if kind is Kind.SNAPSHOT or len(rows[0]) + len(rows[1]) > 0:
             self._publish(kind, listing, rows, 0)
@@ -268,25 +289,3 @@ class CoinbaseFeed:
 
     def _publish(self, kind: Kind, listing: Listing, rows: Rows, ts_venue_ns: int) -> None:
         self.sequencer.hear(kind, listing.listing_id, *rows, ts_venue_ns=ts_venue_ns)
-
-
-def _book_of(rows: Rows) -> Sides:
-    book: Sides = ({}, {})
-    _update(book, rows)
-    return book
-
-
-def _update(book: Sides, rows: Rows) -> None:
-    for side, changed in zip(book, rows, strict=True):
-        for ticks, lots in changed.tolist():
-            if lots > 0:
-                side[ticks] = lots
-            else:
-                side.pop(ticks, None)
-
-
-def _difference(before: dict[int, int], after: dict[int, int]) -> Array:
-    """Rows that make the one side the other, by price."""
-    changed = [(ticks, 0) for ticks in before.keys() - after.keys()]
-    changed += [(ticks, lots) for ticks, lots in after.items() if before.get(ticks) != lots]
-    return np.array(sorted(changed), LEVEL)

@@ -19,6 +19,7 @@ from ...data.tape import ListingSpec
 from ..orders import ABSENCE_MS, OrdersSent
 from ..sequencer import Sequencer
 from .auth import Signer
+from .clock import VenueClock
 from .orders import (
     Figures,
     Fill,
@@ -40,7 +41,8 @@ CLOCK_MS = 60_000  # orders are looked for from so long before they were sent: t
 SILENT_MS = 5000  # heartbeats come every second
 AGAIN_MS = 500  # between questions about fills that the venue has announced and does not list yet
 PAGE = 100
-OK = 200
+OK, UNAUTHORIZED, TOO_MANY = 200, 401, 429
+BAN_MS, BAN_MAX_MS = 1000, 60_000  # the venue counts requests by the second and does not say how long it is angry
 OWN_NUMBER = re.compile("[0-9a-f]{12}$")
 UNCLEAR_STATUSES = (408, 409, 425, 499)  # of the 4xx; the others mean that nothing was done
 BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, LookupError, TypeError, AttributeError)
@@ -64,12 +66,19 @@ class CoinbaseGateway(OrdersSent[Sent]):
     ) -> None:
         super().__init__(sequencer, specs, epoch, now_ms)
         self.is_subscribed = False
-        self.offset_ms = 0  # the venue's clock less ours
+        self.clock = VenueClock()
+        self.banned_until_ms = 0  # by our clock: nothing is asked before
+        self._ban_ms = 0  # how long the last one was
         self._key = api_key, secret
         self._send = send
         self._next = 0  # number of the frame that is due on the user connection
         self._is_up, self._ts_heard_ms = False, 0  # of that connection
         self._again: dict[int, int] = {}  # order -> when to ask for its fills again
+
+    @property
+    def offset_ms(self) -> int:
+        """The venue's clock less ours."""
+        return self.clock.offset_ms
 
     # --- asking -----------------------------------------------------------------------------------------------
     def subscriptions(self) -> list[str]:
@@ -105,11 +114,14 @@ class CoinbaseGateway(OrdersSent[Sent]):
             self._query(self.orders[int(command["order_id"])])
             return
         sent = self._note(command)
-        if not self.is_subscribed:
+        if self.is_subscribed and self.banned_s == 0:
+            self._place(sent, int(command["price_ticks"]))
+        else:
             self._keep_back(sent)
-            return
+
+    def _place(self, sent: Sent, price_ticks: int) -> None:
         spec = self.specs[sent.listing_id]
-        size, price = f"{sent.lots * spec.lot_size:f}", f"{int(command['price_ticks']) * spec.tick_size:f}"
+        size, price = f"{sent.lots * spec.lot_size:f}", f"{price_ticks * spec.tick_size:f}"
         body = {
             "client_order_id": sent.name,
             "product_id": symbol_of(spec),
@@ -117,6 +129,26 @@ class CoinbaseGateway(OrdersSent[Sent]):
             "order_configuration": {"sor_limit_ioc": {"base_size": size, "limit_price": price}},
         }
         self._send(Request(f"place {sent.order_id}", "POST", ROOT, msgspec.json.encode(body).decode()))
+
+    @property
+    def banned_s(self) -> float:
+        """How much longer nothing may be asked."""
+        return max(self.banned_until_ms - self._now_ms(), 0) / 1000
+
+    def _hold_back(self) -> None:
+        """Too many requests: ask nothing for a second, for longer each time that was not enough."""
+        if self.banned_s == 0:
+            self.counts["bans"] += 1
+            self._ban_ms = min(max(2 * self._ban_ms, BAN_MS), BAN_MAX_MS)
+            self.banned_until_ms = self._now_ms() + self._ban_ms
+
+    def _ask(self, request: Request) -> bool:
+        """A question leaves, unless nothing may be asked: the core asks again, we do about fills."""
+        if self.banned_s > 0:
+            self.counts["held_back"] += 1
+            return False
+        self._send(request)
+        return True
 
     @staticmethod
     def client_id(epoch: str, order_id: int) -> str:
@@ -129,7 +161,7 @@ class CoinbaseGateway(OrdersSent[Sent]):
 
     def _query(self, sent: Sent) -> None:
         if sent.venue_id:
-            self._send(Request(f"status {sent.order_id}", "GET", f"{ROOT}/historical/{sent.venue_id}"))
+            self._ask(Request(f"status {sent.order_id}", "GET", f"{ROOT}/historical/{sent.venue_id}"))
         else:  # the venue finds nothing by our name: all orders since are looked through
             sent.ts_listed_ms = self._now_ms()
             self._list(sent, "")
@@ -138,12 +170,13 @@ class CoinbaseGateway(OrdersSent[Sent]):
         since = datetime.fromtimestamp((sent.ts_ms + self.offset_ms - CLOCK_MS) // 1000, UTC)
         query = f"product_ids={symbol_of(self.specs[sent.listing_id])}&start_date={since:%Y-%m-%dT%H:%M:%S}Z"
         path = f"{ROOT}/historical/batch?{query}&limit={PAGE}{page_behind(cursor)}"
-        self._send(Request(f"list {sent.order_id}", "GET", path))
+        self._ask(Request(f"list {sent.order_id}", "GET", path))
 
     def _ask_fills(self, sent: Sent, cursor: str = "") -> None:
         sent.is_asking = True
         path = f"{ROOT}/historical/fills?order_ids={sent.venue_id}&limit={PAGE}{page_behind(cursor)}"
-        self._send(Request(f"fills {sent.order_id}", "GET", path))
+        if not self._ask(Request(f"fills {sent.order_id}", "GET", path)):
+            self._ask_again(sent)
 
     def _ask_about_all(self) -> None:
         """Something may have been told that we have not heard."""
@@ -154,6 +187,7 @@ class CoinbaseGateway(OrdersSent[Sent]):
     # --- hearing answers ----------------------------------------------------------------------------------------
     def hear_answer(self, request_id: str, status: int, body: str | bytes) -> None:
         """What came back for a request; what cannot be read says nothing about the order."""
+        self._hear_status(status)
         what, _, number = request_id.partition(" ")
         sent = self.orders.get(int(number))
         if sent is None:
@@ -168,6 +202,15 @@ class CoinbaseGateway(OrdersSent[Sent]):
         except UNREADABLE:
             self.counts["refused"] += 1
             self._apply_failed(what, sent)
+
+    def _hear_status(self, status: int) -> None:
+        """What concerns all requests, whichever it answers."""
+        if status == TOO_MANY:
+            self._hold_back()
+        elif status == UNAUTHORIZED:
+            self.clock.doubt()
+        elif self.banned_s == 0:
+            self._ban_ms = 0
 
     def hear_failure(self, request_id: str) -> None:
         """No answer in time, or none at all: the request may have been executed."""

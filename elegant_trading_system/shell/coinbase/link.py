@@ -14,9 +14,11 @@ from yarl import URL
 from ...data.decimals import Grid, parse_levels
 from ...data.tape import ListingSpec
 from ...errors import UserError
+from ..line import Line
 from ..link import Bar, Link, OpenOrder
 from ..sequencer import Sequencer
 from .auth import Signer
+from .clock import VenueClock
 from .feed import CoinbaseFeed, Listing
 from .gateway import CoinbaseGateway
 from .orders import Request, symbol_of
@@ -29,7 +31,7 @@ HISTORY_MINUTES = 1000
 MINUTE_S = 60
 PUBLIC_PAUSE_S = 0.12  # ten public requests a second are allowed
 REQUEST_S = 5.0
-CLOCK_EVERY_S = 30.0
+CLOCK_LOOK_S = 0.25
 REQUESTS_MAX = 256  # under way at once; what is more is not sent
 DECIMALS_MAX = 9  # of a tick times a lot: finer money does not fit 64 bits
 
@@ -52,18 +54,17 @@ class CoinbaseLink(Link):
     def __init__(self, place: Place, symbols: list[str], now_ns: Callable[[], int]) -> None:
         self.place, self.symbols, self.now_ns = place, symbols, now_ns
         self.specs: dict[int, ListingSpec] = {}
-        self.offset_ns = 0  # the venue's clock less ours
+        self.clock = VenueClock()
         self.feed: CoinbaseFeed
         self.gateway: CoinbaseGateway
         self._rest = URL(place.rest)
-        self._sockets: dict[int, aiohttp.ClientWebSocketResponse] = {}
-        self._saying: dict[int, asyncio.Queue[str]] = {n: asyncio.Queue() for n in range(CONNECTIONS + 1)}
+        self._lines: dict[int, Line] = {}
         self._asking: set[asyncio.Task[None]] = set()
 
     def wire(self, sequencer: Sequencer, specs: dict[int, ListingSpec], epoch: str) -> None:
         self.specs = specs
         listings = [Listing(n, symbol_of(spec), Grid.of(spec.tick_size, spec.lot_size)) for n, spec in specs.items()]
-        self.feed = CoinbaseFeed(sequencer, listings, lambda line, frame: self._saying[line].put_nowait(frame))
+        self.feed = CoinbaseFeed(sequencer, listings, self._say)
         self.gateway = CoinbaseGateway(
             sequencer,
             specs,
@@ -73,37 +74,33 @@ class CoinbaseLink(Link):
             self._ask,
             lambda: self.now_ns() // NS_PER_MS,
         )
-        self.gateway.offset_ms = self.offset_ns // NS_PER_MS
+        self.gateway.clock = self.clock
 
     def command(self, command: Any) -> None:
         self.gateway.command(command)
 
     def _venue_ns(self) -> int:
         """The venue's clock, by which it judges tokens."""
-        return self.now_ns() + self.offset_ns
+        return self.now_ns() + self.clock.offset_ms * NS_PER_MS
 
     async def _read_clock(self) -> None:
-        """Read in the middle of a round trip; one that is too long says nothing."""
-        asked_ns = self.now_ns()
-        venue_ns = int((await self._public("time"))["epochMillis"]) * NS_PER_MS
-        heard_ns = self.now_ns()
-        if heard_ns - asked_ns < NS_PER_S:
-            self.offset_ns = venue_ns - (asked_ns + heard_ns) // 2
+        asked_ms = self.now_ns() // NS_PER_MS
+        venue_ms = int((await self._public("time"))["epochMillis"])
+        self.clock.hear(asked_ms, self.now_ns() // NS_PER_MS, venue_ms)
 
     async def _keep_clock(self) -> None:
         while True:
-            await asyncio.sleep(CLOCK_EVERY_S)
-            with contextlib.suppress(UserError, ValueError, LookupError, TypeError):
-                await self._read_clock()
-            self.gateway.offset_ms = self.offset_ns // NS_PER_MS
+            if self.gateway.banned_s == 0 and self.clock.is_due(self.now_ns() // NS_PER_MS):
+                with contextlib.suppress(UserError, ValueError, LookupError, TypeError):
+                    await self._read_clock()
+            await asyncio.sleep(CLOCK_LOOK_S)
 
     def beat(self, now_ns: int) -> None:
         self.feed.check_holes(now_ns)
         self.gateway.check_unsent()
-        for number, socket in self._sockets.items():
-            is_silent = self.gateway.is_silent() if number == CONNECTIONS else self.feed.is_silent(number)
-            if is_silent and not socket.closed:
-                self._start(_close(socket))
+        for number, line in list(self._lines.items()):
+            if self.gateway.is_silent() if number == CONNECTIONS else self.feed.is_silent(number):
+                line.close()
 
     def health(self) -> str:
         feed, gateway = self.feed.counts, self.gateway.counts
@@ -191,30 +188,29 @@ class CoinbaseLink(Link):
         def opened() -> None:
             self.gateway.hear_up()
             for frame in self.gateway.subscriptions():
-                self._saying[CONNECTIONS].put_nowait(frame)
+                self._say(CONNECTIONS, frame)
 
         await self._keep(CONNECTIONS, self.place.user, opened, self.gateway.hear, self.gateway.hear_down)
 
     async def _keep(
         self, number: int, url: str, opened: Callable[[], None], hear: Callable[[Any], None], ended: Callable[[], None]
     ) -> None:
-        """A connection on which something is said as well; what was meant for the one before is forgotten."""
-        saying: list[asyncio.Task[None]] = []
+        """A connection on which something is said as well."""
 
-        def begin(socket: aiohttp.ClientWebSocketResponse) -> None:
-            queue = self._saying[number] = asyncio.Queue()
-            self._sockets[number] = socket
-            saying.append(asyncio.create_task(_say_all(socket, queue)))
+        def begin(line: Line) -> None:
+            self._lines[number] = line
             opened()
 
         def end() -> None:
-            self._sockets.pop(number, None)
+            self._lines.pop(number, None)
             ended()
-            for task in saying:
-                task.cancel()
-            saying.clear()
 
         await self.keep_connected(url, begin, hear, end)
+
+    def _say(self, number: int, frame: str) -> None:
+        """On a line that is down it is lost: whoever opens it again says all anew."""
+        if number in self._lines:
+            self._lines[number].send(frame)
 
     # --- orders -----------------------------------------------------------------------------------------------
     def _ask(self, request: Request) -> None:
@@ -240,15 +236,6 @@ class CoinbaseLink(Link):
             self.gateway.hear_failure(request.id)
         else:
             self.gateway.hear_answer(request.id, reply.status, body)
-
-
-async def _say_all(socket: aiohttp.ClientWebSocketResponse, queue: "asyncio.Queue[str]") -> None:
-    while True:
-        await socket.send_str(await queue.get())
-
-
-async def _close(socket: aiohttp.ClientWebSocketResponse) -> None:
-    await socket.close()
 
 
 def _bar_of(candle: dict[str, str], listing_id: int, grid: Grid) -> Bar:
