@@ -95,11 +95,13 @@ class Soak:
 
     def _segment(self) -> int:
         """The number of the running one; those before it are thrown away."""
-        heads = sorted(self.ours.journal.folder.glob("head-*.bin"))
-        for head in heads[:-1]:
-            for path in self.ours.journal.folder.glob(f"*-{head.stem.rpartition('-')[2]}.bin"):
-                path.unlink()
-        return int(heads[-1].stem.rpartition("-")[2])
+        journal = self.ours.journal
+        for head in journal.folder.glob("head-*.bin"):
+            number = head.stem.rpartition("-")[2]
+            if int(number) < journal.segment:
+                for path in journal.folder.glob(f"*-{number}.bin"):
+                    path.unlink()
+        return journal.segment
 
 
 def slope_of(sums: Array) -> Slope:

@@ -147,7 +147,7 @@ def trade_to_the_end(plan: Plan, *, is_silent: bool) -> dict[str, Any]:
     from .shell.run_folder import finish
 
     watcher = Watcher(plan.place.title, is_silent=is_silent)
-    compile_first(plan.config)
+    compile_first(plan.config, is_replay_too=True)  # snapshots follow by replay
     began = time.perf_counter()
     asyncio.run(trade(plan, watcher))
     return finish(plan.folder, time.perf_counter() - began)

@@ -3,17 +3,17 @@
 A segment is two preallocated memory-mapped files, packets and rows, and a head that says how many of each count. The
 head is written last, so a process killed at any moment leaves whole events only. Blocks of events are chained by
 sha256 as they fill; what a chain covers can be proven unchanged. A full segment is cut and packed by a thread.
+
+Nothing on the hot path waits for the disk: one thread chains and makes the next segment when the running one is half
+full, another packs. `segments` reads what is written here.
 """
 
-import gzip
-import hashlib
+import contextlib
 import json
 import mmap
 import os
-import shutil
-import zlib
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,86 +23,144 @@ from ..core.append import PACKETS, ROWS, commit, lay
 from ..core.jit import direct
 from ..core.schema import COMMAND, LEVEL, PACKET, SCHEMA_VERSION
 from ..errors import UserError
+from .segments import (
+    CHAIN_VERSION,
+    HEAD,
+    START,
+    Seal,
+    check_chain,
+    checked,
+    head_of,
+    next_digest,
+    number_of,
+    pack,
+    read,
+    read_commands,
+    used_segments,
+)
+
+__all__ = ["HEAD", "Journal", "check_chain", "read", "read_commands"]
 
 Array = np.ndarray[Any, Any]
 SEGMENT_PACKETS = 1 << 18  # 16 MB
 SEGMENT_ROWS = 1 << 20  # 16 MB
 BLOCK_PACKETS = 1 << 12
-PACK_LEVEL, PACK_BYTES = 1, 1 << 20
-HEAD = np.dtype([("schema_version", "i8"), ("packets", "i8"), ("rows", "i8")])
+WARM_BYTES = 1 << 18
 PARTS = (("packets", PACKET, SEGMENT_PACKETS), ("rows", LEVEL, SEGMENT_ROWS), ("head", HEAD, 1))
 
 
 class _Segment:
-    """One pair of files, mapped."""
+    """One pair of files, mapped. Until `use` nobody takes it for more than room that was claimed."""
 
-    def __init__(self, folder: Path, number: int) -> None:
+    def __init__(self, folder: Path, number: int, *, is_warm: bool = False) -> None:
         self.folder, self.number = folder, number
         self._maps: list[mmap.mmap] = []
-        self.packets, self.rows, head = (self._map(*part) for part in PARTS)
+        self._made: list[Path] = []
+        try:
+            self.packets, self.rows, head = (self._map(*part, is_warm=is_warm) for part in PARTS)
+        except OSError as error:
+            self.discard()
+            raise UserError(f"{error.filename}: {error.strerror}", "make room on the disk; nothing was lost") from None
         self.head = head.view(np.int64)  # as HEAD has them, one store a count
+
+    def use(self) -> None:
         self.head[0] = SCHEMA_VERSION
 
-    def path(self, name: str) -> Path:
-        return self.folder / f"{name}-{self.number:05d}.bin"
-
-    def _map(self, name: str, dtype: np.dtype[Any], count: int) -> Array:
+    def _map(self, name: str, dtype: np.dtype[Any], count: int, *, is_warm: bool) -> Array:
         """Room on the disk is claimed now: a full disk is noticed before an event is half written."""
-        size = dtype.itemsize * count
-        descriptor = os.open(self.path(name), os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        path, size = _path(self.folder, name, self.number), dtype.itemsize * count
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        self._made.append(path)
         try:
-            if hasattr(os, "posix_fallocate"):
-                os.posix_fallocate(descriptor, 0, size)
-            else:
-                os.write(descriptor, bytes(size))
+            _claim(descriptor, size, is_warm=is_warm)
             self._maps.append(mmap.mmap(descriptor, size))
         except OSError as error:
-            raise UserError(f"{self.path(name)}: {error.strerror}", "make room on the disk; nothing was lost") from None
+            raise OSError(error.errno, error.strerror, path) from None
         finally:
             os.close(descriptor)
         return np.frombuffer(self._maps[-1], dtype)
 
+    def discard(self) -> None:
+        """Nothing was written: the room is free again."""
+        _remove(self._made)
+
     def close(self) -> None:
-        """Cut the files to what was used, make them durable and pack them. Takes a while; safe to be killed in."""
-        for mapped in self._maps:
-            mapped.flush()
-        _pack(self.folder, self.number, int(self.head[PACKETS]), int(self.head[ROWS]))
+        """Cut the files to what was used and pack them. Takes a while; safe to be killed in.
+
+        No `mmap.flush`: it keeps the interpreter's lock while the disk writes, so that everybody waits.
+        """
+        pack(self.folder, self.number, int(self.head[PACKETS]), int(self.head[ROWS]))
+
+
+class _Chain:
+    """The chain's last seal; one thread alone makes it longer."""
+
+    def __init__(self, path: Path, last: Seal) -> None:
+        self.path, self.last = path, last
+
+    def extend(self, segment: int, packets: Array, rows: Array, end: int) -> Seal:
+        """Seal so many events of a segment, block by block; a block that the disk does not take counts as none."""
+        begin = self.last.end if self.last.segment == segment else 0
+        if segment < self.last.segment or end <= begin:
+            return self.last
+        size = self.path.stat().st_size if self.path.exists() else 0
+        seals = [self.last]
+        for stop in [*range(begin + BLOCK_PACKETS, end, BLOCK_PACKETS), end]:
+            seals.append(Seal(segment, stop, next_digest(seals[-1], packets[begin:stop], rows)))
+            begin = stop
+        try:
+            with self.path.open("a") as file:
+                file.write("".join(_line(seal) for seal in seals[1:]))
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                os.truncate(self.path, size)
+            raise UserError(f"{self.path}: {error.strerror}", "make room on the disk; no event was lost") from None
+        self.last = seals[-1]
+        return self.last
 
 
 class Journal:
     """Writes a run's events: `begin`, put the rows in, `lay` the header, `commit`. Goes on behind what a folder holds already."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, behind: Seal = START) -> None:
+        """`behind`: a seal of this journal, up to which somebody has proven it before; the rest is proven now."""
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.seq_begin = 0  # of the running segment's first event
-        self._chain, self._chained = hashlib.sha256(), 0
-        numbers = _segments(folder)
-        if numbers:
-            self._resume(numbers)
-        self._open(_Segment(folder, len(numbers)), self.seq_begin)
+        self._chainer, self._packer = ThreadPoolExecutor(1, "journal"), ThreadPoolExecutor(1, "packing")
+        self._chaining: Future[Seal] = Future()
+        self._chaining.set_result(START)
+        self._next: Future[_Segment] | None = None  # once the running segment is half full
+        self._is_warned = False
+        self._chain = _Chain(folder / "chain.jsonl", behind)
+        self._packer.submit(int)  # a thread's start is not for the hot path
+        following = _Segment(folder, self._resume(behind))
+        self._open(following, self.seq_begin)
         self._lay = direct(lay, self.packets, self.head, *[0] * 9)
         self._commit = direct(commit, self.packets, self.head, 0, 0)
         self._commands = (folder / "commands.bin").open("ab", buffering=0)
-        self._packing = ThreadPoolExecutor(1, "journal")
 
-    def _resume(self, numbers: list[int]) -> None:
-        """What a crash left is checked, cut to whole entries and sealed."""
-        self._chain, ends = _checked(self.folder)
+    def _resume(self, behind: Seal) -> int:
+        """What a crash left is checked, cut to whole entries and sealed; returns the next segment's number."""
+        numbers = used_segments(self.folder)
+        self._chain.last = checked(self.folder, behind)
         _cut(self.folder / "commands.bin", lambda data: len(data) // COMMAND.itemsize * COMMAND.itemsize)
         _cut(self.folder / "chain.jsonl", lambda data: data.rfind(b"\n") + 1)
-        for number, (packets, rows) in zip(numbers, read(self.folder), strict=True):
-            self.seq_begin += len(packets)
-            begin = ends.get(number, 0)
-            if begin < len(packets):
-                self._log_block(number, len(packets), _block(packets[begin:], rows))
-            _pack(self.folder, number, len(packets), _row_end(packets))
+        _remove(path for path in self.folder.glob("*-*.bin") if number_of(path) not in numbers)  # made ahead, not used
+        if numbers:
+            for number, part in zip(numbers[behind.segment :], read(self.folder, (behind.segment, 0)), strict=True):
+                self._chain.extend(number, *part, len(part[0]))
+                self.seq_begin = int(part[0]["seq"][-1]) + 1 if len(part[0]) else self.seq_begin
+            self._packer.submit(_pack_all, self.folder, numbers)
+        return len(numbers)
 
     def _open(self, segment: _Segment, seq_begin: int) -> None:
         self.seq_begin, self._segment = seq_begin, segment
         self._counted = segment.head.data
         # Of the running segment, committed or not; the head counts what is.
         self.packets, self.rows, self.head = segment.packets, segment.rows, segment.head
+        self._asked = 0  # so many of its events are sealed, or will be in a moment
+        segment.use()
 
     @property
     def segment(self) -> int:
@@ -164,130 +222,94 @@ class Journal:
         self._commands.write(commands.tobytes())
 
     def seal(self) -> None:
-        """Chain the blocks that are full. Off the hot path."""
-        while self.position - self._chained >= BLOCK_PACKETS:
-            self._seal_to(self._chained + BLOCK_PACKETS)
+        """Have the blocks that are full chained, and the next segment made in time. Often, off the hot path.
 
-    def _seal_to(self, end: int) -> None:
-        self._log_block(self._segment.number, end, _block(self._segment.packets[self._chained : end], self.rows))
-        self._chained = end
+        Raises UserError when the disk had no room for what was asked before.
+        """
+        if self._chaining.done():
+            self._chaining.result()
+            full = (self.position - self._asked) // BLOCK_PACKETS * BLOCK_PACKETS
+            if full:
+                self._seal_to(self._asked + full)
+        if self._next is None and (self.position * 2 > SEGMENT_PACKETS or self._counted[ROWS] * 2 > SEGMENT_ROWS):
+            self._next = self._chainer.submit(_Segment, self.folder, self._segment.number + 1, is_warm=True)
 
-    def _log_block(self, segment: int, end: int, block: bytes) -> None:
-        self._chain.update(block)
-        with (self.folder / "chain.jsonl").open("a") as file:
-            file.write(json.dumps({"segment": segment, "end": end, "sha256": self._chain.hexdigest()}) + "\n")
+    def mark(self) -> Future[Seal]:
+        """Have all that was committed sealed: a place that can be named to others."""
+        return self._seal_to(self.position)
+
+    def _seal_to(self, end: int) -> Future[Seal]:
+        self._asked = end
+        self._chaining = self._chainer.submit(self._chain.extend, self._segment.number, self.packets, self.rows, end)
+        return self._chaining
+
+    def notices(self) -> list[str]:
+        """What a person should hear before the running segment is full, once."""
+        if self._is_warned or self._next is None or not self._next.done() or not self._next.exception():
+            return []
+        self._is_warned = True
+        return [f"{self._next.exception()}: the run ends when the journal's running segment is full"]
 
     def _rotate(self) -> None:
-        following = _Segment(self.folder, self._segment.number + 1)  # first: if the disk is full, nothing is closed
+        following = self._following()  # first: if the disk is full, nothing is closed
         self._finish_segment()
         self._open(following, self.count)
-        self._chained = 0
+
+    def _following(self) -> _Segment:
+        """The next segment as it was made ahead; made now where it was not, or had no room then."""
+        ahead, self._next = self._next, None
+        if ahead is None or ahead.exception():  # waits for one that is being made
+            return _Segment(self.folder, self._segment.number + 1)
+        return ahead.result()
 
     def _finish_segment(self) -> None:
-        if self.position > self._chained:
-            self._seal_to(self.position)
-        self._packing.submit(self._segment.close)
+        self._seal_to(self.position)
+        self._packer.submit(self._segment.close)
 
     def close(self) -> str:
         """Everything is on the disk; returns the chain's last digest."""
         self._finish_segment()
-        self._packing.shutdown()
+        self._chainer.shutdown()
+        self._packer.shutdown()
+        if self._next and not self._next.exception():
+            self._next.result().discard()
         self._commands.close()
-        return self._chain.hexdigest()
+        return self._chaining.result().sha256
 
 
-def _block(packets: Array, rows: Array) -> bytes:
-    """Events with their rows, as the chain takes them."""
-    return packets.tobytes() + rows[int(packets[0]["level_begin"]) : _row_end(packets)].tobytes()
+def _claim(descriptor: int, size: int, *, is_warm: bool) -> None:
+    """Room for a file; with `is_warm` in memory as well, where the first to write would wait two milliseconds for it."""
+    if not hasattr(os, "posix_fallocate"):
+        os.write(descriptor, bytes(size))
+        return
+    os.posix_fallocate(descriptor, 0, size)
+    for begin in range(0, size, WARM_BYTES) if is_warm else ():
+        os.pwrite(descriptor, bytes(min(WARM_BYTES, size - begin)), begin)
 
 
-def _row_end(packets: Array) -> int:
-    """Behind the last row of the last event."""
-    if len(packets) == 0:
-        return 0
-    last = packets[-1]
-    return int(last["level_begin"] + last["buy_count"] + last["sell_count"])
+def _path(folder: Path, name: str, number: int) -> Path:
+    return folder / f"{name}-{number:05d}.bin"
+
+
+def _remove(paths: Iterable[Path]) -> None:
+    """A system that keeps the files it has mapped keeps them until the next start."""
+    with contextlib.suppress(OSError):
+        for path in sorted(paths):  # heads first: without one there is no segment
+            path.unlink()
+
+
+def _pack_all(folder: Path, numbers: list[int]) -> None:
+    """Closed segments that a crash, or a full disk, has left open."""
+    for number in numbers:
+        head = head_of(folder, number)
+        pack(folder, number, int(head["packets"]), int(head["rows"]))
+
+
+def _line(seal: Seal) -> str:
+    return json.dumps({"version": CHAIN_VERSION, **seal._asdict()}) + "\n"
 
 
 def _cut(path: Path, whole: Callable[[bytes], int]) -> None:
     """Half an entry at the end goes."""
     if path.exists():
         os.truncate(path, whole(path.read_bytes()))
-
-
-def _pack(folder: Path, number: int, packets: int, rows: int) -> None:
-    """A closed segment's files as short as they may be. One that is packed already stays; a full disk leaves it open."""
-    for name, used in (("packets", packets * PACKET.itemsize), ("rows", rows * LEVEL.itemsize)):
-        path = folder / f"{name}-{number:05d}.bin"
-        if not path.exists():
-            continue
-        os.truncate(path, used)
-        partial, packed = path.with_suffix(".partial"), path.with_suffix(".bin.gz")
-        try:
-            with path.open("rb") as whole, gzip.open(partial, "wb", PACK_LEVEL) as file:
-                shutil.copyfileobj(whole, file, PACK_BYTES)
-            partial.replace(packed)
-            path.unlink()
-        except OSError:
-            partial.unlink(missing_ok=True)
-
-
-def _load(folder: Path, name: str, number: int, dtype: np.dtype[Any]) -> Array:
-    """A segment's part, packed or not; both, when a crash came between: then they are equal."""
-    path = folder / f"{name}-{number:05d}.bin"
-    if path.exists():
-        return np.fromfile(path, dtype)
-    try:
-        data = gzip.decompress(path.with_suffix(".bin.gz").read_bytes())
-    except (OSError, EOFError, zlib.error) as error:
-        raise UserError(f"{path}: {error}", "the files were damaged") from None
-    return np.frombuffer(data[: len(data) // dtype.itemsize * dtype.itemsize], dtype)
-
-
-# --- reading --------------------------------------------------------------------------------------------------
-def read(folder: Path) -> Iterator[tuple[Array, Array]]:
-    """(packets, rows) of each segment, as far as they were committed: after a crash as well."""
-    numbers = _segments(folder)
-    if not numbers:
-        raise UserError(f"{folder} is no journal: it has no segment", "a live run's folder holds one in journal/")
-    for number in numbers:
-        found = {name: _load(folder, name, number, dtype) for name, dtype, _ in PARTS}
-        if len(found["head"]) == 0 or found["head"][0]["schema_version"] not in (0, SCHEMA_VERSION):
-            raise UserError(f"{folder}: segment {number} has another schema", "use the version that wrote it")
-        head = found["head"][0]
-        if len(found["packets"]) < head["packets"] or len(found["rows"]) < head["rows"]:
-            raise UserError(f"{folder}: segment {number} is shorter than its head says", "the files were damaged")
-        yield found["packets"][: head["packets"]], found["rows"][: head["rows"]]
-
-
-def _segments(folder: Path) -> list[int]:
-    return [int(path.stem.rpartition("-")[2]) for path in sorted(folder.glob("head-*.bin"))]
-
-
-def check_chain(folder: Path) -> str:
-    """Recompute the chain over what was sealed; returns the last digest. Raises UserError where it breaks."""
-    return _checked(folder)[0].hexdigest()
-
-
-def _checked(folder: Path) -> tuple["hashlib._Hash", dict[int, int]]:
-    """The chain over what was sealed, and how many events of each segment that is."""
-    chain, ends = hashlib.sha256(), dict[int, int]()
-    path = folder / "chain.jsonl"
-    lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
-    entries = [json.loads(line) for line in lines if line.endswith(b"\n")]  # the last may be half
-    for number, (packets, rows) in enumerate(read(folder)):
-        begin = 0
-        for end in (entry for entry in entries if entry["segment"] == number):
-            chain.update(_block(packets[begin : end["end"]], rows))
-            if chain.hexdigest() != end["sha256"]:
-                raise UserError(
-                    f"{folder}: events {begin} to {end['end']} of segment {number} were changed after they were sealed"
-                )
-            begin = ends[number] = end["end"]
-    return chain, ends
-
-
-def read_commands(folder: Path) -> Array:
-    """Whole commands only: the last may have been cut off by a crash."""
-    data = (folder / "commands.bin").read_bytes()
-    return np.frombuffer(data[: len(data) // COMMAND.itemsize * COMMAND.itemsize], COMMAND)

@@ -15,6 +15,7 @@ import aiohttp
 from ..config import Config
 from ..core.kinds import BookState, Kind, OperatorCommand, Verdict
 from ..data.journal import Journal
+from ..data.segments import START
 from ..data.tape import ListingSpec
 from ..data.universe import Universe, build
 from ..errors import UserError
@@ -22,6 +23,8 @@ from .index_history import on_file
 from .link import Bar, Link
 from .run_folder import Recovered, note, note_epoch
 from .sequencer import Sequencer
+from .shadow import Shadow
+from .snapshots import Snapshots
 from .volatility_words import VolatilityNames
 
 NS_PER_MS = 1_000_000
@@ -65,6 +68,7 @@ class LiveRun:
         self.universe: Universe | None = None
         self.sequencer: Sequencer
         self.journal: Journal
+        self.snapshots: Snapshots | None = None
         self._link_of: list[Link] = []  # by listing id
         self._volatility = VolatilityNames(say)
         self._stopped = asyncio.Event()
@@ -98,7 +102,7 @@ class LiveRun:
         """Trade for so long; the journal is closed whatever happens."""
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=REQUEST_S)) as http:
             await self._meet(http)
-            self.journal = Journal(self.folder / "journal")
+            self.journal = Journal(self.folder / "journal", self.recovered.behind if self.recovered else START)
             tasks = list[asyncio.Task[None]]()
             try:
                 started(self)
@@ -117,6 +121,8 @@ class LiveRun:
                 for task in tasks:
                     task.cancel()
                 await asyncio.gather(*tasks, return_exceptions=True)
+                if self.snapshots:
+                    self.snapshots.close()
                 self.journal.close()
 
     def _order_tasks(self) -> list[Coroutine[Any, Any, None]]:
@@ -162,6 +168,8 @@ class LiveRun:
         found = self.recovered
         state, ts_ns = ((found.market, found.books, found.traders), found.ts_ns) if found else (None, 0)
         self.sequencer = Sequencer(self.known, self.config, self.journal, self.now_ns, self._command, state, ts_ns)
+        shadow = found.shadow if found else Shadow(self.known, self.config)
+        self.snapshots = Snapshots(self.folder, shadow, self.journal, self.now_ns)
         epoch = format(self.now_ns() // NS_PER_MS, "x")
         note_epoch(self.folder, int(self.sequencer.trader["next_order_id"]) + 1, epoch)
         for link in self.links:
@@ -234,7 +242,10 @@ class LiveRun:
         """A run that goes on: nothing is decided before the venues have said what became of every open order."""
         self.journal.log_commands(found.missing)
         self.sequencer.hear(Kind.OPERATOR, 0, code=OperatorCommand.RESTART, ts_local_ns=found.ts_ns)
-        self.say(f"going on behind {self.journal.count:,} events with {len(found.open_orders)} open orders")
+        for refused in found.refused:
+            self.say(refused)
+        seen = f"{self.journal.count:,} events, the last {found.replayed:,} of them replayed"
+        self.say(f"going on behind {seen}, with {len(found.open_orders)} open orders")
         for link in self.links:
             ours = self._specs_of(link)
             link.restore([order for order in found.open_orders if order.listing_id in ours])
@@ -286,7 +297,7 @@ class LiveRun:
             self._name_volatility()
 
     async def _keep_time(self) -> None:
-        """In silence time passes all the same; blocks of the journal are sealed here, off the hot path."""
+        """In silence time passes all the same; what the journal needs from time to time is begun here, off the hot path."""
         while True:
             await asyncio.sleep(TICK_S)
             self.sequencer.tick()
@@ -295,3 +306,12 @@ class LiveRun:
                 for notice in link.notices():
                     self.say(f"{link.name}: {notice}")
             self.journal.seal()
+            self._keep_state()
+
+    def _keep_state(self) -> None:
+        notices = self.journal.notices()
+        if self.snapshots:
+            self.snapshots.beat()
+            notices += self.snapshots.notices()
+        for notice in notices:
+            self.say(notice)

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,18 +13,21 @@ import numpy as np
 from .. import __version__
 from ..config import Config
 from ..core.jit import SOURCE_DIGEST
-from ..core.kinds import PRIVATE_FIRST, SYSTEM_FIRST, Kind
-from ..core.schema import COMMAND, EQUITY, EVALUATION, LEVEL, MARK, SCHEMA_VERSION, TRADER
+from ..core.kinds import PRIVATE_FIRST, SYSTEM_FIRST
+from ..core.schema import EQUITY, EVALUATION, LEVEL, MARK, SCHEMA_VERSION
 from ..data import journal
+from ..data.segments import Seal, end_of
 from ..data.tape import ListingSpec
 from ..data.universe import Universe
 from ..errors import UserError
 from ..sim import backtest
 from ..sim.replay import LIVE, events_of, first_difference, new_counts, read_manifest, steps
-from ..sim.session import Log, Session, new_market
+from ..sim.session import Log, Session
 from ..sim.summary import summarise
 from ..sim.tables import all_tables
+from . import snapshots
 from .link import FillKey, OpenOrder
+from .shadow import Shadow
 
 Array = np.ndarray[Any, Any]
 
@@ -76,49 +79,52 @@ class Recovered(NamedTuple):
     open_orders: list[OpenOrder]
     ignored: dict[str, dict[str, str]]  # what each account held of other assets when the run began: not ours to sell
     missing: Array  # commands decided by the last events and never logged: they have not left
+    shadow: Shadow  # the same state once more, for snapshots to go on from
+    behind: Seal  # of the snapshot it began with: the journal up to there was not read
+    replayed: int  # events behind it
+    refused: list[str]  # newer snapshots, each with what is wrong with it
 
 
 def recover(folder: Path) -> Recovered:
-    """The state of a run that ended somehow, from its journal. Raises UserError when other code decides otherwise."""
+    """The state of a run that ended somehow: its newest snapshot, and the journal from there on.
+
+    Raises UserError when other code decides otherwise.
+    """
     manifest = read_manifest(folder)
     if manifest.get("kind") != LIVE:
         raise UserError(f"{folder} is no live run: only those go on", "`ets run` makes one")
     config = Config(**manifest["config"])
-    universe, parts = events_of(folder, manifest)
-    market, books = new_market()
-    traders = np.zeros(1, TRADER)
-    last_ns = list[int]()
-    fills: dict[int, Counter[FillKey]] = defaultdict(Counter)
-
-    def watched() -> Iterator[tuple[Array, Array]]:
-        for packets, levels in parts:
-            last_ns.extend(packets["ts_local_ns"][-1:].tolist())
-            for packet in packets[packets["kind"] == Kind.FILL]:
-                fills[int(packet["order_id"])][fill_key(packet, levels)] += 1
-            yield packets, levels
-
-    logs = (np.zeros(8192, EVALUATION), np.zeros(4096, EQUITY), np.zeros(4096, MARK), new_counts())
-    decided = list(steps((universe.record, market, books), traders, config, watched(), logs))
-    commands = np.concatenate([np.zeros(0, COMMAND), *decided])
-    logged = journal.read_commands(folder / "journal")
+    universe, _ = events_of(folder, manifest)
+    shadow, behind, refused = snapshots.newest(folder, universe, config)
+    begin, before = shadow.event_count, shadow.command_count
+    commands = shadow.follow(folder / "journal", end_of(folder / "journal"))
+    logged = journal.read_commands(folder / "journal")[before:]
     if logged.tobytes() != commands[: len(logged)].tobytes():
         raise UserError(
             f"{folder}: this program decides otherwise: {first_difference(logged, commands)}",
             "go on with the version that traded it, or begin a new run",
         )
-    if not market[0]["next_boundary_ns"]:
+    if not shadow.market[0]["next_boundary_ns"]:
         raise UserError(f"{folder}: it ended before it had seen a market", "begin a new run")
-    epochs = manifest.get("epochs", [])
-    open_orders = [open_order(order, epochs, fills) for order in traders[0]["orders"] if order["state"]]
-    state = (market, books, traders, last_ns[-1])
     return Recovered(
-        config, universe.listings, *state, open_orders, manifest.get("ignored", {}), commands[len(logged) :]
+        config,
+        universe.listings,
+        shadow.market.copy(),
+        shadow.books.copy(),
+        shadow.traders.copy(),
+        shadow.ts_ns,
+        _open_orders(shadow, manifest.get("epochs", [])),
+        manifest.get("ignored", {}),
+        commands[len(logged) :],
+        shadow,
+        behind,
+        shadow.event_count - begin,
+        refused,
     )
 
 
-def fill_key(packet: Any, levels: Array) -> FillKey:
-    row = levels[packet["level_begin"]]
-    return int(row["price_ticks"]), int(row["lots"]), int(packet["atoms"]), int(packet["asset_id"])
+def _open_orders(shadow: Shadow, epochs: list[tuple[int, str]]) -> list[OpenOrder]:
+    return [open_order(order, epochs, shadow.fills) for order in shadow.traders[0]["orders"] if order["state"]]
 
 
 def open_order(order: Any, epochs: list[tuple[int, str]], fills: dict[int, Counter[FillKey]]) -> OpenOrder:
@@ -128,7 +134,7 @@ def open_order(order: Any, epochs: list[tuple[int, str]], fills: dict[int, Count
     listing_id, side, lots, filled_lots, ts_sent_ns = (
         int(order[name]) for name in ("listing_id", "side", "lots", "filled_lots", "ts_sent_ns")
     )
-    return OpenOrder(order_id, listing_id, side, lots, filled_lots, ts_sent_ns, epoch, fills[order_id])
+    return OpenOrder(order_id, listing_id, side, lots, filled_lots, ts_sent_ns, epoch, fills.get(order_id, Counter()))
 
 
 def finish(folder: Path, wall_s: float) -> dict[str, Any]:

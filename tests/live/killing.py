@@ -24,6 +24,8 @@ import numpy as np
 
 from elegant_trading_system.core.kinds import CommandKind, Kind
 from elegant_trading_system.data import journal
+from elegant_trading_system.shell import snapshots
+from elegant_trading_system.shell.run_folder import recover
 from elegant_trading_system.sim.replay import verify
 
 from ..builders import LOOSE
@@ -31,6 +33,9 @@ from .drill import SETTINGS
 
 ROOT = Path(__file__).parents[2]
 ETS = [sys.executable, "-m", "elegant_trading_system"]
+#: The same with a snapshot five times a second, so that kills fall into all of it.
+HASTY = "from elegant_trading_system.shell import snapshots; snapshots.EVERY_NS = 200_000_000\n"
+HASTY_ETS = [sys.executable, "-c", HASTY + "from elegant_trading_system.__main__ import start; start()"]
 SETS = [argument for setting in (*LOOSE, *SETTINGS) for argument in ("--set", setting)]  # nothing may stop it but us
 PATIENCE_S = 300.0  # a first start compiles
 FAULTS = ["lost-answer:0.1", "lost-report:0.1", "unclear-answer:0.1", "duplicate-report:0.2"]
@@ -43,6 +48,7 @@ class Outcome(NamedTuple):
     orders: int
     fills: int
     open_at_kills: int
+    from_snapshots: int  # kills after which less than the whole journal was replayed
     problems: list[str]
 
 
@@ -69,7 +75,7 @@ def signed(where: dict[str, Any], path: str, query: str = "") -> Any:
 
 def start(folder: Path, run: Path) -> "subprocess.Popen[bytes]":
     how = ["--resume", str(run)] if run.exists() else ["--out", str(run), *SETS]
-    command = [*ETS, "run", "--hosts", str(folder / "hosts.json"), "--live", "--no-browser", "--json", *how]
+    command = [*HASTY_ETS, "run", "--hosts", str(folder / "hosts.json"), "--live", "--no-browser", "--json", *how]
     with (folder / "errors").open("a") as errors:
         return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=errors)
 
@@ -88,6 +94,7 @@ def wait_for_orders(running: "subprocess.Popen[bytes]", run: Path, before: int) 
 
 def kill_often(folder: Path, where: dict[str, Any], kills: int, seed: int) -> Outcome:
     chance, run, open_at_kills = random.Random(seed), folder / "run", 0
+    from_snapshots, problems = 0, list[str]()
     for _ in range(kills):
         before = size(run)
         with start(folder, run) as running:
@@ -95,19 +102,44 @@ def kill_often(folder: Path, where: dict[str, Any], kills: int, seed: int) -> Ou
             time.sleep(chance.choice([0.0, 0.001, 0.003, 0.01, 0.1, 1.0]) * chance.random())
             os.kill(running.pid, signal.SIGKILL)
         open_at_kills += len(signed(where, "openOrders"))
+        from_snapshots += compare_recoveries(run, problems)
     before = size(run)
     with start(folder, run) as running:  # and once to the end
         wait_for_orders(running, run, before)
         running.send_signal(signal.SIGINT)
         code = running.wait(120)
-    problems = [] if code == 0 else [f"the last run ended with {code}: {(folder / 'errors').read_text()[-2000:]}"]
-    return check(where, run, kills, open_at_kills, problems)
+    if code:
+        problems.append(f"the last run ended with {code}: {(folder / 'errors').read_text()[-2000:]}")
+    problems += check(where, run)
+    orders, fills = len(all_of(where, "allOrders")), len(all_of(where, "myTrades"))
+    return Outcome(kills, orders, fills, open_at_kills, from_snapshots, problems)
 
 
-def check(where: dict[str, Any], run: Path, kills: int, open_at_kills: int, problems: list[str]) -> Outcome:
+def compare_recoveries(run: Path, problems: list[str]) -> bool:
+    """From the newest snapshot as from the whole journal, byte for byte; was one used?"""
+    kept, hidden = run / snapshots.FOLDER, run / "hidden"
+    if not kept.exists():
+        return False  # it had hardly begun
+    found = recover(run)
+    kept.rename(hidden)
+    whole = recover(run)
+    hidden.rename(kept)
+    for name in ("market", "books", "traders", "missing"):
+        if getattr(found, name).tobytes() != getattr(whole, name).tobytes():
+            problems.append(f"{name} differs between snapshot and journal, behind {found.behind}")
+    if (found.ts_ns, found.open_orders) != (whole.ts_ns, whole.open_orders):
+        problems.append(f"open orders differ between snapshot and journal, behind {found.behind}")
+    problems += found.refused  # a kill leaves half a file, never half a snapshot
+    return found.replayed < whole.replayed
+
+
+def all_of(where: dict[str, Any], what: str) -> Any:
+    return signed(where, what, "symbol=BTCUSDT&limit=100000")
+
+
+def check(where: dict[str, Any], run: Path) -> list[str]:
     """No order twice, no fill lost, ours and the venue's account equal, every decision made again."""
-    orders = signed(where, "allOrders", "symbol=BTCUSDT&limit=100000")
-    trades = signed(where, "myTrades", "symbol=BTCUSDT&limit=100000")
+    orders, trades = all_of(where, "allOrders"), all_of(where, "myTrades")
     names = [order["clientOrderId"] for order in orders]
     numbers = [int(name.rpartition("-")[2]) for name in names]
     commands = journal.read_commands(run / "journal")
@@ -119,17 +151,15 @@ def check(where: dict[str, Any], run: Path, kills: int, open_at_kills: int, prob
         row["asset"]: Decimal(row["free"]) + Decimal(row["locked"]) for row in signed(where, "account")["balances"]
     }
     verified = verify(run)
-    for holds, text in (
+    claims = (
         (len(set(numbers)) == len(numbers), "an order was sent twice"),
         (set(numbers) <= sent, "the venue has orders that were never decided"),
         (fills == len(trades), f"{len(trades)} fills at the venue, {fills} in the journal"),
         (ours == theirs, f"ours {ours}, the venue's {theirs}"),
         (summary["refused_reports"] == 0, f"{summary['refused_reports']} reports were refused"),
         (verified["identical"], f"replay differs: {verified['first_difference']}"),
-    ):
-        if not holds:
-            problems.append(text)
-    return Outcome(kills, len(orders), fills, open_at_kills, problems)
+    )
+    return [text for holds, text in claims if not holds]
 
 
 def main(kills: int, seed: int) -> int:

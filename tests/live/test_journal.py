@@ -2,15 +2,19 @@
 
 import gzip
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
-from elegant_trading_system.core.schema import COMMAND
+from elegant_trading_system.core.schema import COMMAND, SCHEMA_VERSION
 from elegant_trading_system.data import journal
 from elegant_trading_system.data.journal import Journal
 from elegant_trading_system.errors import UserError
@@ -141,3 +145,220 @@ def test_half_a_command_at_the_end_does_not_count(tmp_path: Path) -> None:
     path = tmp_path / "j" / "commands.bin"
     path.write_bytes(path.read_bytes()[:-5])
     assert len(journal.read_commands(tmp_path / "j")) == 2
+
+
+# --- segments made ahead ----------------------------------------------------------------------------------------
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    sizes = {"packets": 100, "rows": 150, "head": 1}
+    monkeypatch.setattr(journal, "SEGMENT_PACKETS", sizes["packets"])
+    monkeypatch.setattr(journal, "SEGMENT_ROWS", sizes["rows"])
+    monkeypatch.setattr(journal, "BLOCK_PACKETS", 16)
+    monkeypatch.setattr(journal, "PARTS", tuple((name, dtype, sizes[name]) for name, dtype, _ in journal.PARTS))
+
+
+def write_all(kept: Journal, numbers: range) -> None:
+    for n in numbers:
+        write(kept, n, 0)
+
+
+def made_ahead(kept: Journal) -> None:
+    """The running segment is more than half full, and what is done in the journal's thread has been done."""
+    kept.seal()
+    kept._chainer.submit(int).result()
+
+
+def full(*_: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
+def numbers_of(folder: Path) -> set[str]:
+    return {path.name.partition(".")[0].rpartition("-")[2] for path in folder.glob("*-*")}
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.spec("X1")
+def test_the_hot_path_makes_no_file_when_a_segment_is_full(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = Journal(tmp_path / "j")
+    write_all(kept, range(60))
+    made_ahead(kept)
+    here = threading.get_ident()
+    opened = os.open
+
+    def elsewhere(*arguments: Any) -> int:
+        assert threading.get_ident() != here, "a file is opened while an event waits"
+        return opened(*arguments)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", elsewhere)
+        patch.setattr(os, "posix_fallocate", full)
+        write_all(kept, range(60, 150))
+    assert kept.segment == 1
+    kept.close()
+    assert sum(len(packets) for packets, _ in journal.read(tmp_path / "j")) == 150
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.spec("X1")
+def test_a_segment_made_ahead_and_not_used_is_no_part_of_the_journal(tmp_path: Path) -> None:
+    folder = tmp_path / "j"
+    kept = Journal(folder)
+    write_all(kept, range(60))
+    made_ahead(kept)
+    assert numbers_of(folder) == {"00000", "00001"}
+    assert sum(len(packets) for packets, _ in journal.read(folder)) == 60
+    shutil.copytree(folder, tmp_path / "killed")
+    digest = kept.close()
+    assert numbers_of(folder) == {"00000"}, "its room is free again"
+    again = Journal(tmp_path / "killed")
+    assert (again.count, again.segment) == (60, 1)
+    write_all(again, range(60, 80))
+    assert again.close() != digest
+    assert sum(len(packets) for packets, _ in journal.read(tmp_path / "killed")) == 80
+    journal.check_chain(tmp_path / "killed")
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("made", [["packets"], ["packets", "rows"], ["packets", "rows", "head"]])
+def test_a_crash_while_a_segment_is_made_ahead_leaves_nothing_in_the_way(tmp_path: Path, made: list[str]) -> None:
+    folder = tmp_path / "j"
+    kept = Journal(folder)
+    write_all(kept, range(60))
+    kept.close()
+    for name in made:
+        (folder / f"{name}-00001.bin").write_bytes(b"")
+    assert sum(len(packets) for packets, _ in journal.read(folder)) == 60
+    again = Journal(folder)
+    write_all(again, range(60, 300))
+    again.close()
+    assert sum(len(packets) for packets, _ in journal.read(folder)) == 300
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.spec("X1")
+def test_a_full_disk_is_told_ahead_and_refuses_a_whole_event_when_the_segment_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = Journal(tmp_path / "j")
+    write_all(kept, range(60))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "posix_fallocate", full)
+        made_ahead(kept)
+        [told] = kept.notices()
+        assert "No space left on device" in told
+        assert kept.notices() == []
+        write_all(kept, range(60, 100))
+        for _ in range(2):
+            with pytest.raises(UserError, match="No space left on device"):
+                kept.begin(1)
+    assert (kept.count, kept.segment) == (100, 0)
+    assert numbers_of(tmp_path / "j") == {"00000"}, "no half segment stays"
+    write_all(kept, range(100, 250))  # room has been made
+    kept.close()
+    assert sum(len(packets) for packets, _ in journal.read(tmp_path / "j")) == 250
+    journal.check_chain(tmp_path / "j")
+
+
+@pytest.mark.usefixtures("small")
+def test_a_chain_that_finds_no_room_is_told_and_goes_on_whole_when_there_is_some(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = Journal(tmp_path / "j")
+    write_all(kept, range(40))
+    made_ahead(kept)
+    real = Path.open
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "open", lambda path, mode="r", **more: full() if mode == "a" else real(path, mode, **more))
+        write_all(kept, range(40, 80))
+        made_ahead(kept)
+        with pytest.raises(UserError, match=r"chain\.jsonl: No space left on device"):
+            kept.seal()
+    digest = kept.close()
+    assert journal.check_chain(tmp_path / "j") == digest
+    assert sum(len(packets) for packets, _ in journal.read(tmp_path / "j")) == 80
+
+
+def test_a_journal_made_by_somebody_else_is_not_written_over(tmp_path: Path) -> None:
+    kept = Journal(tmp_path / "j")
+    with pytest.raises(UserError, match="packets-00000"):
+        journal._Segment(tmp_path / "j", 0)
+    write(kept, 0, 0)
+    kept.close()
+    assert check(tmp_path / "j") == 1
+
+
+# --- other versions, missing parts ------------------------------------------------------------------------------
+@pytest.mark.spec("X1")
+def test_a_journal_of_another_schema_or_chain_is_refused_with_both_versions_named(tmp_path: Path) -> None:
+    kept = Journal(tmp_path / "j")
+    write(kept, 0, 2)
+    kept.close()
+    chain, head = tmp_path / "j" / "chain.jsonl", tmp_path / "j" / "head-00000.bin"
+    lines, counts = chain.read_text(), head.read_bytes()
+    chain.write_text(lines.replace('"version": 2, ', ""))
+    refused: Callable[[Path], object]
+    for refused in (journal.check_chain, Journal):
+        with pytest.raises(UserError, match="written with version 1, this program reads 2"):
+            refused(tmp_path / "j")
+    chain.write_text(lines)
+    head.write_bytes((7).to_bytes(8, "little") + counts[8:])
+    for refused in (journal.check_chain, Journal, lambda folder: list(journal.read(folder))):
+        with pytest.raises(UserError, match=f"written with schema 7, this program reads {SCHEMA_VERSION}"):
+            refused(tmp_path / "j")
+
+
+@pytest.mark.usefixtures("small")
+def test_a_segment_that_is_gone_is_missed(tmp_path: Path) -> None:
+    folder = tmp_path / "j"
+    kept = Journal(folder)
+    write_all(kept, range(350))
+    kept.close()
+    last = folder / "head-00003.bin"
+    counts = last.read_bytes()
+    last.unlink()
+    refused: Callable[[Path], object]
+    for refused in (journal.check_chain, Journal):
+        with pytest.raises(UserError, match="segment 3 was sealed and is gone"):
+            refused(folder)
+    last.write_bytes(counts)
+    (folder / "head-00001.bin").unlink()
+    for refused in (journal.check_chain, Journal, lambda folder: list(journal.read(folder))):
+        with pytest.raises(UserError, match="segment 1 is missing"):
+            refused(folder)
+
+
+@pytest.mark.usefixtures("small")
+def test_what_lies_between_two_places_is_read_while_more_is_written(tmp_path: Path) -> None:
+    kept = Journal(tmp_path / "j")
+    write_all(kept, range(130))
+    first = kept.mark().result()
+    write_all(kept, range(130, 310))
+    second = kept.mark().result()
+    write_all(kept, range(310, 320))
+    between = [packets for packets, _ in journal.read(tmp_path / "j", first.place, second.place)]
+    assert (first.place, second.place) == ((1, 30), (3, 10))
+    assert np.concatenate(between)["seq"].tolist() == list(range(130, 310))
+    with pytest.raises(UserError, match="holds 20 events, not 30"):
+        list(journal.read(tmp_path / "j", first.place, (3, 30)))
+    kept.close()
+
+
+@pytest.mark.usefixtures("small")
+def test_behind_a_trusted_seal_the_rest_is_proven_and_what_lies_before_is_not_read(tmp_path: Path) -> None:
+    kept = Journal(tmp_path / "j")
+    write_all(kept, range(250))
+    seal = kept.mark().result()
+    write_all(kept, range(250, 340))
+    kept.close()
+    shutil.copytree(tmp_path / "j", tmp_path / "spoilt")
+    (tmp_path / "j" / "packets-00000.bin.gz").write_bytes(b"lost")
+    again = Journal(tmp_path / "j", seal)
+    assert (again.count, again.segment) == (340, 4)
+    again.close()
+    with pytest.raises(UserError, match="packets-00000"):
+        Journal(tmp_path / "j")
+    packets = np.concatenate([packets for packets, _ in journal.read(tmp_path / "spoilt", (3, 0))])
+    packets["ts_local_ns"][-1] += 1
+    (tmp_path / "spoilt" / "packets-00003.bin.gz").write_bytes(gzip.compress(packets.tobytes()))
+    with pytest.raises(UserError, match="of segment 3 were changed"):
+        Journal(tmp_path / "spoilt", seal)

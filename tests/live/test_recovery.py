@@ -34,6 +34,7 @@ def test_a_run_killed_again_and_again_loses_no_fill_and_sends_no_order_twice(tmp
         outcome = kill_often(tmp_path, where, kills=3, seed=1)
     assert outcome.problems == []
     assert outcome.orders >= 3
+    assert outcome.from_snapshots
 
 
 @pytest.mark.drill
@@ -110,6 +111,7 @@ def test_a_journal_goes_on_behind_half_an_entry_and_its_chain_holds(
 
     killed = Journal(tmp_path / "j")
     write(killed, 0, 21)
+    killed._chainer.shutdown()
     killed._commands.close()  # a killed process closes its files, and nothing else
     with (tmp_path / "j" / "commands.bin").open("ab") as file:
         file.write(b"half")
