@@ -11,15 +11,14 @@ from typing import Any
 
 sys.path.append(sys.argv[1])
 
-from elegant_trading_system.cli_emulator import Scene, addresses, embedded
-from elegant_trading_system.emulator.faults import parse
+from elegant_trading_system.cli_emulator import addresses, embedded
+from elegant_trading_system.emulator.faults import Faults
 from elegant_trading_system.shell import run_folder
 from elegant_trading_system.shell.ccxt.link import CcxtLink, exchange_of
-from elegant_trading_system.shell.live import LiveRun, wall_ns
-from tests.builders import loose
+from elegant_trading_system.shell.live import wall_ns
+from tests.live.trading import SCENE, trade_until
 
 ORDERS = 6
-PATIENCE_S = 300.0
 ERRORS = (
     "InsufficientFunds",
     "InvalidOrder",
@@ -74,21 +73,11 @@ async def held(where: dict[str, Any]) -> dict[str, str]:
 
 
 async def main(folder: Path) -> None:
-    config = loose()
-    place = embedded(Scene("", ["BTC"], 1, 0.3, 30 * 60, []), ["binance"], 100_000.0)
-    async with place.serve(wall_ns, parse([], 1)) as (door,):
+    faults = Faults({}, 0)
+    async with embedded(SCENE, ["binance"], 100_000.0).serve(wall_ns, faults) as (door,):
         where = addresses(door)
         link = CcxtLink(client(where), ["BTC/USDT"], wall_ns)
-        live = LiveRun([link], config, folder)
-        running = asyncio.create_task(
-            live.run(PATIENCE_S, lambda run: run_folder.begin(folder, config, run.known, "test"))
-        )
-        while not running.done() and (live.universe is None or live.sequencer.trader["next_order_id"] < ORDERS):
-            await asyncio.wait([running], timeout=0.1)
-        while not running.done() and live.sequencer.trader["order_count"]:
-            await asyncio.wait([running], timeout=0.01)
-        live.stop()
-        await running
+        await trade_until([link], folder, ORDERS, faults)
         venue = await held(where)
     summary = run_folder.finish(folder, 1.0)
     found = {
