@@ -29,12 +29,13 @@ def place_of(
     """What the options name. Raises UserError for orders that would leave this machine."""
     if venues == "sim" and hosts is None:
         return simulated_venues(scene, fault, config)
-    from .shell.hosts import check_loopback, public_hosts, read_hosts
+    from .shell.hosts import check_loopback, check_roads, hosts_of, public_hosts, read_hosts
 
     wanted = names_of(venues) or []
     found = read_hosts(hosts) if hosts else public_hosts(wanted, scene.instruments)
-    if venues != "sim":
-        found = {name: where for name, where in found.items() if name in wanted}
+    if hosts and venues != "sim":
+        found = hosts_of(found, wanted)
+    check_roads(found)
     if is_live:
         check_loopback(found)
         check_hosts(found)

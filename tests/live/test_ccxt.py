@@ -16,7 +16,7 @@ from elegant_trading_system.core.kinds import BookState, CommandKind, Kind, Reje
 from elegant_trading_system.core.schema import COMMAND
 from elegant_trading_system.shell.ccxt.feed import CcxtFeed
 from elegant_trading_system.shell.ccxt.gateway import CREATE, QUERY, TRADES, CcxtGateway, Request, is_clear
-from elegant_trading_system.shell.ccxt.link import spec_of
+from elegant_trading_system.shell.ccxt.markets import spec_of
 from elegant_trading_system.shell.orders import ABSENCE_MS
 from elegant_trading_system.sim.replay import verify
 
@@ -144,7 +144,7 @@ def test_prints_count_once_on_the_side_that_took(tmp_path: Path, venue: str, is_
 @pytest.mark.spec("E4")
 def test_an_order_goes_out_once_with_exact_numbers_and_our_name(desk: Desk) -> None:
     asked = desk.send(lots=1234)
-    assert (asked.what, asked.symbol, asked.name, asked.side) == (CREATE, "BTC/USDT", "ets-e1-1", "buy")
+    assert (asked.what, asked.symbol, asked.name, asked.side) == (CREATE, "BTC/USDT", "ets69x1", "buy")
     assert (asked.amount, asked.price) == (Decimal("1.234"), Decimal("60000.1"))
     assert (str(float(asked.amount)), str(float(asked.price))) == ("1.234", "60000.1")
 

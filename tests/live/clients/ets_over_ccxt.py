@@ -14,7 +14,9 @@ sys.path.append(sys.argv[1])
 from elegant_trading_system.cli_emulator import addresses, embedded
 from elegant_trading_system.emulator.faults import Faults
 from elegant_trading_system.shell import run_folder
-from elegant_trading_system.shell.ccxt.link import CcxtLink, exchange_of
+from elegant_trading_system.shell.ccxt.client import exchange_of
+from elegant_trading_system.shell.ccxt.link import CcxtLink
+from elegant_trading_system.shell.hosts import link_to
 from elegant_trading_system.shell.live import wall_ns
 from tests.live.trading import SCENE, trade_until
 
@@ -43,15 +45,9 @@ ERRORS = (
 
 
 def client(where: dict[str, Any]) -> Any:
-    """ccxt pointed at this machine."""
+    """Another one than the run's."""
     exchange = exchange_of("binance", where["api_key"], where["api_secret"])
-    exchange.options |= {"fetchMarkets": {"types": ["spot"]}, "fetchCurrencies": False, "fetchMargins": False}
-    base, urls = where["rest"].removesuffix("/api/v3"), exchange.urls["api"]
-    for name, url in urls.items():
-        if isinstance(url, str):
-            urls[name] = url.replace("https://api.binance.com", base)
-    urls["ws"]["spot"] = where["streams"] + "/stream/ws"
-    urls["ws"]["ws-api"]["spot"] = where["ws_api"]
+    exchange.urls["api"]["private"] = where["rest"]
     return exchange
 
 
@@ -76,7 +72,8 @@ async def main(folder: Path) -> None:
     faults = Faults({}, 0)
     async with embedded(SCENE, ["binance"], 100_000.0).serve(wall_ns, faults) as (door,):
         where = addresses(door)
-        link = CcxtLink(client(where), ["BTC/USDT"], wall_ns)
+        link = link_to("ccxt:binance", where, wall_ns)
+        assert isinstance(link, CcxtLink)
         await trade_until([link], folder, ORDERS, faults)
         venue = await held(where)
     summary = run_folder.finish(folder, 1.0)
