@@ -78,6 +78,9 @@ def run(
     is_live: Annotated[
         bool, typer.Option("--live", help="Send orders, instead of simulating them. To this machine only, so far.")
     ] = False,
+    key_checked: Annotated[
+        str, typer.Option("--key-checked", help="Venues whose keys you have looked at: they cannot withdraw.")
+    ] = "",
     is_flat_at_end: Annotated[
         bool, typer.Option("--flatten", help="Close what is held when the run ends; otherwise it is kept.")
     ] = False,
@@ -100,7 +103,8 @@ def run(
     scene = DEMO if is_demo else Scene("", names_of(instruments) or ["BTC"], seed, edge, history * 60, [])
     recovered = recovered_from(resume)
     resolved = recovered.config if recovered else load_config([*scene.configs, *(config or [])], sets)
-    place = place_of(venues, hosts, scene, fault, resolved, is_live=is_live)
+    checked = names_of(key_checked) or []
+    place = place_of(venues, hosts, scene, fault, resolved, is_live=is_live, keys_checked=checked)
     folder = resume or new_folder(out)
     plan = Plan(place, resolved, folder, minutes * 60, recovered, is_flat_at_end, is_rearmed)
     summary = trade_to_the_end(plan, is_silent=as_json)

@@ -1,7 +1,7 @@
 """Where a run trades: simulated venues, venues that run already, or real ones on paper."""
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -24,7 +24,14 @@ class Place(NamedTuple):
 
 
 def place_of(
-    venues: str, hosts: Path | None, scene: Scene, fault: list[str] | None, config: "Config", *, is_live: bool
+    venues: str,
+    hosts: Path | None,
+    scene: Scene,
+    fault: list[str] | None,
+    config: "Config",
+    *,
+    is_live: bool,
+    keys_checked: Sequence[str] = (),
 ) -> Place:
     """What the options name. Raises UserError for orders that would leave this machine."""
     if venues == "sim" and hosts is None:
@@ -38,7 +45,7 @@ def place_of(
     check_roads(found)
     if is_live:
         check_loopback(found)
-        check_hosts(found)
+        check_hosts(found, keys_checked)
     title = f"{'LIVE' if is_live else 'PAPER'} {', '.join(found)}"
     return Place(title, lambda: contextlib.nullcontext(found), not is_live)
 

@@ -99,6 +99,12 @@ class CcxtFeed:
             buys, sells = (rows, NO_ROWS) if is_buy else (NO_ROWS, rows)
             self.sequencer.hear(Kind.TRADE, listing.listing_id, buys, sells, ts_venue_ns=ts_ns)
 
+    def pass_over(self, symbol: str, trades: Sequence[Mapping[str, Any]]) -> None:
+        """Prints of before we came, which many venues begin with: known, and no news."""
+        for trade in trades:
+            if trade.get("id") is not None:
+                self._remember(self.listings[symbol], str(trade["id"]))
+
     @staticmethod
     def _remember(listing: CcxtListing, name: str) -> None:
         if len(listing.ids) == IDS_KEPT:

@@ -222,8 +222,12 @@ class CcxtLink(Link):
         await self._keep(watch, lambda: self.feed.hear_lost(symbol))
 
     async def _keep_trades(self, symbol: str) -> None:
+        heard = [self.feed.pass_over, self.feed.hear_trades]  # the first time, and ever after
+
         async def watch() -> None:
-            self.feed.hear_trades(symbol, await self.exchange.watch_trades(symbol))
+            trades = await self.exchange.watch_trades(symbol)
+            heard[0](symbol, trades)
+            heard[:-1] = []
 
         await self._keep(watch, lambda: None)
 
