@@ -3,6 +3,7 @@
 import difflib
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+from urllib.parse import urlsplit
 
 import aiohttp
 import yarl
@@ -18,6 +19,7 @@ BINANCE = {"fetchCurrencies": False, "fetchMargins": False}
 OPTIONS = {  # one class knows three venues of Binance's: what is not traded is not loaded
     "binance": BINANCE | {"fetchMarkets": {"types": ["spot"]}},
     "binanceusdm": BINANCE | {"fetchMarkets": {"types": ["linear"]}},
+    "coinbase": {"fetchTime": "v3PublicGetBrokerageTime", "fetchBalance": "v3PrivateGetBrokerageAccounts"},  # of orders
 }
 VERBS, FACTS = ("get", "post", "put", "delete", "patch"), ("headers", "cookie_jar", "closed")
 
@@ -109,7 +111,7 @@ class Redirected:
 
     def _redirected(self, ask: Callable[..., Any], **always: Any) -> Callable[..., Any]:
         def asked(url: Any, **more: Any) -> Any:
-            headers = {**(more.pop("headers", None) or {}), "Host": yarl.URL(str(url)).authority}
+            headers = {**(more.pop("headers", None) or {}), "Host": urlsplit(str(url)).netloc}
             return ask(yarl.URL(self.local(str(url)), encoded=True), headers=headers, **more, **always)
 
         return asked

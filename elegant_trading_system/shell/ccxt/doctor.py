@@ -66,7 +66,10 @@ class _Visit:
         return [self.finding("reachable", "ok", f"by ccxt, its markets came in {took_ms:.0f} ms"), untold]
 
     async def _time_ms(self) -> int:
-        return int(await answered(self.exchange.fetch_time()))
+        told = await answered(self.exchange.fetch_time())
+        if told is None:
+            raise Unanswered("no time in the answer")
+        return int(told) + (0 if told % 1000 else 500)  # whole seconds lag by half of one, as likely as not
 
     async def symbols(self) -> list[Finding]:
         found = []

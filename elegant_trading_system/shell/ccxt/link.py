@@ -139,7 +139,10 @@ class CcxtLink(Link):
         check_orders(self.exchange)
         if not self.perpetuals:
             found = await self._asking(self.exchange.fetch_balance())
-            return {asset: exact(amount) for asset, amount in found["free"].items() if amount is not None}
+            free = {asset: exact(amount) for asset, amount in found["free"].items() if amount is not None}
+            missing = sorted({one.spec.settle for one in self.instruments} - free.keys())
+            self._notices.extend(f"the account holds no {asset}" for asset in missing)
+            return free
         if len(self.perpetuals) < len(self.instruments):
             raise UserError(f"{self.name}: coins and perpetuals in one run, which hold their money apart", "choose one")
         check_able(self.exchange)
