@@ -40,7 +40,9 @@ def exchange_of(venue: str, api_key: str = "", secret: str = "", roads: Iterable
             ExitCode.USAGE,
         ) from None
     if name not in ccxt.exchanges:
-        raise UserError(_unknown(name, ccxt), _hint(name, list(dict.fromkeys([*roads, *ccxt.exchanges]))), ExitCode.USAGE)
+        raise UserError(
+            _unknown(name, ccxt), _hint(name, list(dict.fromkeys([*roads, *ccxt.exchanges]))), ExitCode.USAGE
+        )
     config = {"apiKey": api_key, "secret": secret, "options": OPTIONS.get(name, {})}
     exchange = getattr(ccxt, name)(config)
     check_feed(exchange)
