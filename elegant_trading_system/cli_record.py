@@ -12,7 +12,7 @@ import typer
 
 from .cli_emulator import HISTORY_MINUTES, FaultOption, HistoryOption, Scene, addresses, embedded
 from .cli_live import FOREVER_S
-from .cli_parse import EdgeOption, JsonOption, SeedOption, load_config, names_of, stopping
+from .cli_parse import EdgeOption, HostsOption, JsonOption, SeedOption, load_config, names_of, stopping
 from .errors import ExitCode, UserError
 from .terminal import print_json, print_table, progress_bar
 
@@ -37,9 +37,7 @@ def record(
     recover: Annotated[
         Path | None, typer.Option("--recover", help="Publish this interrupted recording and record nothing.")
     ] = None,
-    hosts: Annotated[
-        Path | None, typer.Option("--hosts", help="Record venues that run already: what `ets emulator` prints.")
-    ] = None,
+    hosts: HostsOption = None,
     seed: SeedOption = 1,
     edge: EdgeOption = 0.0,
     history: HistoryOption = HISTORY_MINUTES,

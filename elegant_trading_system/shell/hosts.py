@@ -58,12 +58,12 @@ def hosts_of(found: dict[str, dict[str, Any]], names: list[str]) -> dict[str, di
 
 def check_roads(names: Iterable[str]) -> None:
     """Is there a road to each of them, and one alone? Raises UserError, with what was perhaps meant."""
-    for name in names:
-        if is_by_ccxt(name):
-            exchange_of(name, roads=LINKS)
     twice = [name for name, count in Counter(map(exchange_name, names)).items() if count > 1]
     if twice:
         raise UserError(f"{', '.join(twice)}: named twice", "one road to a venue in a run", ExitCode.USAGE)
+    for name in names:
+        if is_by_ccxt(name):
+            exchange_of(name, roads=LINKS)
 
 
 def is_by_ccxt(venue: str) -> bool:

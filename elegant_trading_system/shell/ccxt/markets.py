@@ -67,6 +67,6 @@ def instrument_of(venue: str, market: Market) -> Instrument:
         lot_size=(lot * size).normalize(),
         lots_min=max(1, -int(-exact(least) // lot)),
         notional_min=exact(cost),
-        taker_fee_bps=None if taker is None or taker < 0 else (exact(taker) * BPS).normalize(),
+        taker_fee_bps=None if taker is None or taker < 0 else Decimal(f"{(exact(taker) * BPS).normalize():f}"),
     )
     return Instrument(spec, lot)
