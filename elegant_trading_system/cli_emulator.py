@@ -35,7 +35,6 @@ STANDS_FOR = {  # what a client of the real venue asks: scheme, path here
         "wss://ws-fapi.binance.com": ("ws", ""),
     },
     "coinbase": {"https://api.coinbase.com": ("http", ""), "wss://advanced-trade-ws.coinbase.com": ("ws", "/ws")},
-    "deribit": {"https://www.deribit.com": ("http", ""), "wss://www.deribit.com": ("ws", "")},
 }
 InstrumentsOption = Annotated[str, typer.Option("--instruments", help="Base assets to simulate: BTC,ETH.")]
 FaultOption = Annotated[
@@ -137,7 +136,7 @@ def emulator(
 def addresses(door: "Door") -> dict[str, Any]:
     """Where a venue that holds no money is, with its throwaway key."""
     paths, stands_for = (
-        {name: f"{scheme}://{door.host}{path}" for name, (scheme, path) in known[door.venue].items()}
+        {name: f"{scheme}://{door.host}{path}" for name, (scheme, path) in known.get(door.venue, {}).items()}
         for known in (PATHS, STANDS_FOR)
     )
     key = {"api_key": door.api_key, "api_secret": door.secret}

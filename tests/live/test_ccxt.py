@@ -169,6 +169,26 @@ def test_fills_that_an_answer_does_not_hold_are_asked_for_before_the_order_ends(
 
 
 @pytest.mark.spec("E4")
+def test_an_order_that_the_venue_has_taken_is_asked_about_until_it_has_ended(desk: Desk) -> None:
+    def beat(ms: int) -> list[str]:
+        desk.clock.pass_ms(ms)
+        before = len(desk.asked)
+        desk.gateway.beat(desk.clock() // 1_000_000)
+        return [asked.what for asked in desk.asked[before:]]
+
+    desk.send(lots=10)
+    assert beat(5000) == [], "whether the venue has it is for the core to ask"
+    desk.gateway.hear_order(1, order(None, None))
+    assert (beat(20), beat(20), beat(500)) == ([QUERY], [], [QUERY])
+    desk.gateway.hear_order(1, order("closed", 0.01))
+    assert desk.asked[-1].what == TRADES
+    desk.gateway.hear_trades(1, [])
+    assert (beat(20), beat(500)) == ([], [QUERY]), "its fills are not listed yet"
+    desk.gateway.hear_order(1, order("closed", 0.01, trades=[trade("a", 0.01)]))
+    assert (beat(20), beat(5000), desk.gateway.is_quiet) == ([], [], True)
+
+
+@pytest.mark.spec("E4")
 def test_a_time_out_leaves_the_order_unknown_and_the_core_s_question_settles_it(desk: Desk) -> None:
     desk.send(lots=10)
     desk.gateway.hear_error(1, CREATE, ["RequestTimeout", "NetworkError", "OperationFailed", "BaseError", "Exception"])
@@ -309,6 +329,12 @@ def test_a_market_becomes_a_listing_by_its_steps_and_its_fee() -> None:
         Decimal("0.1"),
     )
     assert (perpetual.spec.lots_min, perpetual.spec.notional_min) == (1, Decimal(5))
+
+
+def test_a_fee_that_has_changed_makes_no_other_listing() -> None:
+    spec = spec_of("kraken", MARKET)
+    assert spec.is_like(spec_of("kraken", MARKET | {"taker": 0.004}))
+    assert not spec.is_like(spec.model_copy(update={"lot_size": Decimal(1)}))
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,7 @@ from ..binance import doctor as doctor_binance
 from ..coinbase import doctor as doctor_coinbase
 from ..doctor import Finding
 from ..doctor_venue import TIMEOUT_S, Unanswered, reach_by
-from .client import check_orders
 from .link import CcxtLink
-from .perpetuals import check_able
 
 UNTOLD = "it cannot be told whether the key may withdraw"
 NAMES = ("clock", "symbols", "market streams", "order road", "key", "permissions")
@@ -101,11 +99,8 @@ class _Visit:
         return [self.finding("market streams", "ok" if is_one else "fail", took if is_one else f"{took}, crossed")]
 
     def road(self) -> list[Finding]:
-        """Can ccxt do there what orders need?"""
         try:
-            check_orders(self.exchange)
-            if self.link.perpetuals:
-                check_able(self.exchange)
+            self.link.check_able()
         except UserError as error:
             is_wanted = bool(self.exchange.apiKey)
             return [self.finding("order road", "fail" if is_wanted else "warn", error.message, error.hint)]

@@ -23,6 +23,7 @@ CREATE, QUERY, TRADES, FUNDING = "create", "query", "trades", "funding"
 CLEAR = {"ExchangeError", "RateLimitExceeded", "InvalidNonce"}
 UNCLEAR = {"DuplicateOrderId", "OrderNotFound", "ExchangeClosedByUser", "ChecksumError"}
 VAGUE = "ExchangeError"
+ASK_MS = 500
 
 
 class Request(NamedTuple):
@@ -45,6 +46,7 @@ class Sent(orders.Sent):
     trades: set[str] = field(default_factory=set)
     venue_id: str = ""
     status: str = ""  # last heard
+    ts_asked_ms: int = 0  # when it was last asked about
     executed: Decimal = Decimal(0)  # last heard
 
 
@@ -68,6 +70,7 @@ class CcxtGateway(orders.OrdersSent[Sent]):
         self._lots = {listing_id: lots.get(listing_id, spec.lot_size) for listing_id, spec in specs.items()}
         heard_ms = sequencer.ts_ns // orders.NS_PER_MS  # before a crash; what was paid up to there is in the ledger
         self._began_ms = heard_ms or now_ms()
+        self._working = dict[int, Sent]()  # of which the venue may not have said its last word
         self._paid = dict[str, int]()  # payments of funding that have been counted, and when they were made
         self._funding_due = set[str]()  # symbols to be asked about before a restored run goes on
 
@@ -78,6 +81,7 @@ class CcxtGateway(orders.OrdersSent[Sent]):
             self._query(self.orders[int(command["order_id"])])
             return
         sent = self._note(command)
+        self._working[sent.order_id] = sent
         spec, side = self.specs[sent.listing_id], "buy" if sent.side > 0 else "sell"
         request = Request(CREATE, sent.order_id, spec.symbol, sent.name, "", sent.ts_ms, side)
         amount, price = sent.lots * self._lots[sent.listing_id], int(command["price_ticks"]) * spec.tick_size
@@ -87,13 +91,21 @@ class CcxtGateway(orders.OrdersSent[Sent]):
     def _query(self, sent: Sent) -> None:
         self._ask(QUERY, sent)
 
+    def beat(self, now_ms: int) -> None:
+        """Orders of ours end at once. One that the venue has and that has not ended, as far as we know, is asked about."""
+        if self._working:
+            self._working = {order_id: sent for order_id, sent in self._working.items() if not sent.is_done}
+        for sent in self._working.values():
+            if sent.venue_id and now_ms >= sent.ts_asked_ms + ASK_MS:
+                self._query(sent)
+
     @staticmethod
     def client_id(epoch: str, order_id: int) -> str:
         """Letters and digits alone, and few of them: some venues take no more than eighteen."""
         return f"ets{base36(int(epoch, 16))}x{order_id}"
 
     def _ask(self, what: str, sent: Sent) -> None:
-        symbol = self.specs[sent.listing_id].symbol
+        symbol, sent.ts_asked_ms = self.specs[sent.listing_id].symbol, self._now_ms()
         self._send(Request(what, sent.order_id, symbol, sent.name, sent.venue_id, sent.ts_ms))
 
     # --- hearing ----------------------------------------------------------------------------------------------
@@ -177,7 +189,7 @@ class CcxtGateway(orders.OrdersSent[Sent]):
     @property
     def is_quiet(self) -> bool:
         """Has the venue's last word on every order been heard?"""
-        return all(sent.is_done for sent in self.orders.values())
+        return all(sent.is_done for sent in self._working.values())
 
     # --- reading ------------------------------------------------------------------------------------------------
     def _fill_all(self, sent: Sent, trades: Iterable[Json]) -> None:

@@ -83,7 +83,8 @@ class CcxtLink(Link):
         return self.gateway.unsettled()
 
     def beat(self, now_ns: int) -> None:
-        """ccxt watches over its connections itself."""
+        """ccxt watches over its connections itself; it does not tell us of orders."""
+        self.gateway.beat(now_ns // NS_PER_MS)
 
     def health(self) -> str:
         live = sum(listing.is_live for listing in self.feed.listings.values())
@@ -134,18 +135,23 @@ class CcxtLink(Link):
         if held := contracts_of(await self._positions()):
             raise UserError(f"{self.name}: the account holds {', '.join(held)}", "close these positions there first")
 
+    def check_able(self) -> None:
+        """Can ccxt do there what orders need? Raises UserError."""
+        check_orders(self.exchange)
+        if 0 < len(self.perpetuals) < len(self.instruments):
+            raise UserError(f"{self.name}: coins and perpetuals in one run, which hold their money apart", "choose one")
+        if self.perpetuals:
+            check_able(self.exchange)
+
     async def balances(self) -> dict[str, Decimal]:
         """Coins that are free; of perpetuals the wallet, without what open positions would bring. Makes the account ready."""
-        check_orders(self.exchange)
+        self.check_able()
         if not self.perpetuals:
             found = await self._asking(self.exchange.fetch_balance())
             free = {asset: exact(amount) for asset, amount in found["free"].items() if amount is not None}
             missing = sorted({one.spec.settle for one in self.instruments} - free.keys())
             self._notices.extend(f"the account holds no {asset}" for asset in missing)
             return free
-        if len(self.perpetuals) < len(self.instruments):
-            raise UserError(f"{self.name}: coins and perpetuals in one run, which hold their money apart", "choose one")
-        check_able(self.exchange)
         await make_ready(self.exchange, self.perpetuals)
         found = await self._asking(self.exchange.fetch_balance())
         wallet = {asset: exact(amount) for asset, amount in found["total"].items() if amount}

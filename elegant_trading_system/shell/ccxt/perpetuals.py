@@ -1,6 +1,6 @@
 """What an account of linear perpetuals is asked to be before it trades, by way of ccxt, and what it then says of itself."""
 
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any
 
@@ -29,14 +29,10 @@ async def make_ready(exchange: Any, symbols: list[str], leverage: int = LEVERAGE
     """One position an instrument, all money as one margin, a leverage. Raises UserError when it is not made so."""
     for symbol in symbols:
         await _one_way(exchange, symbol)
-        await _done(
-            exchange, f"cross margin for {symbol}", exchange.set_margin_mode("cross", symbol, {"leverage": leverage})
-        )
-        answer = await _done(
-            exchange,
-            f"leverage {leverage} for {symbol}",
-            exchange.set_leverage(leverage, symbol, {"marginMode": "cross"}),
-        )
+        crossing = _called(exchange.set_margin_mode, "cross", symbol, {"leverage": leverage})
+        await _done(exchange, f"cross margin for {symbol}", crossing)
+        borrowing = _called(exchange.set_leverage, leverage, symbol, {"marginMode": "cross"})
+        answer = await _done(exchange, f"leverage {leverage} for {symbol}", borrowing)
         told = answer.get("leverage") if isinstance(answer, Mapping) else None
         if told is not None and Decimal(str(told)) != leverage:
             raise UserError(f"{exchange.id} {symbol}: leverage {told} instead of {leverage}", "set it there by hand")
@@ -52,6 +48,16 @@ async def _one_way(exchange: Any, symbol: str) -> None:
     await _done(exchange, purpose, exchange.set_position_mode(False, symbol))
     if can_ask and (await _done(exchange, purpose, exchange.fetch_position_mode(symbol)))["hedged"]:
         raise UserError(f"{exchange.id} stays in hedge mode", "close positions and orders there, or set it by hand")
+
+
+async def _called(method: Callable[..., Awaitable[Any]], value: Any, symbol: str, more: Json) -> Any:
+    """Some venues want to be told more, and ccxt says so before it asks them; others refuse what they do not know."""
+    try:
+        return await method(value, symbol)
+    except Exception as error:
+        if type(error).__name__ != "ArgumentsRequired":
+            raise
+    return await method(value, symbol, more)
 
 
 async def _done(exchange: Any, purpose: str, answer: Awaitable[Any]) -> Any:
