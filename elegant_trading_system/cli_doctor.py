@@ -140,13 +140,11 @@ async def _examined_by_ccxt(
     import aiohttp
 
     from .shell.ccxt import doctor as doctor_ccxt
-    from .shell.ccxt.client import exchange_of
-    from .shell.ccxt.link import CcxtLink
-    from .shell.hosts import LINKS
+    from .shell.hosts import ccxt_link
     from .shell.live import wall_ns
 
     async with aiohttp.ClientSession() as http:
-        link = CcxtLink(exchange_of(venue, *key, LINKS), symbols, wall_ns, where.get("stands_for"))
+        link = ccxt_link(venue, where | {"symbols": symbols}, *key, wall_ns)
         link.open(http)
         return await doctor_ccxt.examine(link, wall_ns)
 

@@ -20,7 +20,7 @@ from ..config import Config
 from ..errors import ExitCode, UserError
 from .binance.futures_link import BinanceFuturesLink
 from .binance.link import BinanceLink, Place
-from .ccxt.client import BY_CCXT, exchange_of
+from .ccxt.client import BY_CCXT, credentials, exchange_of, variable
 from .ccxt.link import CcxtLink
 from .coinbase import link as coinbase_link
 from .deribit.link import DeribitLink, DeribitPlace
@@ -171,7 +171,7 @@ def market_link(venue: str, where: dict[str, Any], now_ns: Callable[[], int]) ->
 
 
 def _road(venue: str) -> "Road":
-    return partial(_by_ccxt, venue) if is_by_ccxt(venue) else LINKS[venue]
+    return partial(ccxt_link, venue) if is_by_ccxt(venue) else LINKS[venue]
 
 
 def paper_links(venues: dict[str, dict[str, Any]], config: Config, now_ns: Callable[[], int]) -> list[Link]:
@@ -203,8 +203,13 @@ def _deribit(where: dict[str, Any], _api_key: str, _secret: str, now_ns: Callabl
     return DeribitLink(DeribitPlace(where["rest"], where["ws"]), bases, now_ns)
 
 
-def _by_ccxt(venue: str, where: dict[str, Any], api_key: str, secret: str, now_ns: Callable[[], int]) -> Link:
-    return CcxtLink(exchange_of(venue, api_key, secret, LINKS), where["symbols"], now_ns, where.get("stands_for"))
+def ccxt_link(venue: str, where: dict[str, Any], api_key: str, secret: str, now_ns: Callable[[], int]) -> CcxtLink:
+    """What else the venue wants of a customer comes from the same places as the key."""
+    exchange = exchange_of(venue, api_key, secret, LINKS)
+    for name in credentials(exchange) if api_key else []:
+        if name not in ("apiKey", "secret"):
+            setattr(exchange, name, where.get(name) or os.environ.get(variable(exchange.id, name), ""))
+    return CcxtLink(exchange, where["symbols"], now_ns, where.get("stands_for"))
 
 
 PUBLIC = {  # market data that needs no key

@@ -14,7 +14,7 @@ from elegant_trading_system.core.kinds import BookState, CommandKind, Kind, Reje
 from elegant_trading_system.core.schema import COMMAND
 from elegant_trading_system.data.universe import build
 from elegant_trading_system.errors import UserError
-from elegant_trading_system.shell.ccxt.client import Redirected, check_feed, check_orders
+from elegant_trading_system.shell.ccxt.client import ORDER_NEEDS, Redirected, check_feed, check_orders
 from elegant_trading_system.shell.ccxt.feed import CcxtFeed
 from elegant_trading_system.shell.ccxt.gateway import CREATE, QUERY, TRADES, CcxtGateway, Request
 from elegant_trading_system.shell.ccxt.markets import chosen, instrument_of, spec_of
@@ -410,3 +410,14 @@ def test_positions_in_hedge_mode_are_no_number() -> None:
     for two in ([long, long | {"side": "short"}], [long | {"hedged": True}]):
         with pytest.raises(ValueError, match="in hedge mode"):
             contracts_of(two)
+
+
+def test_what_else_a_venue_wants_is_asked_for_by_the_variable_s_name() -> None:
+    wants = {"apiKey": True, "secret": True, "privateKey": True, "uid": False}
+    able = dict.fromkeys((*ORDER_NEEDS, "fetchOrders"), True)
+    exchange = SimpleNamespace(id="okx", has=able, requiredCredentials=wants, apiKey="k", secret="s", privateKey="")
+    with pytest.raises(UserError, match="okx asks for privateKey too") as refused:
+        check_orders(exchange)
+    assert refused.value.hint == "put it into the environment: OKX_PRIVATE_KEY"
+    exchange.privateKey = "p"
+    check_orders(exchange)

@@ -1,6 +1,7 @@
 """ccxt's client of a venue: made, looked at for what we need of it, and kept to the addresses that stand for the venue's."""
 
 import difflib
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -88,11 +89,20 @@ def check_orders(exchange: Any) -> None:
         missing.append(f"any of {', '.join(FINDS_ORDERS)}")
     if missing:
         raise UserError(f"{exchange.id}: ccxt has no {' and no '.join(missing)} there", "its market data can be used")
-    more = [
-        name for name, is_needed in exchange.requiredCredentials.items() if is_needed and not getattr(exchange, name)
-    ]
-    if more:
-        raise UserError(f"{exchange.id} asks for {', '.join(more)} with each order", "only key and secret are sent")
+    if more := [name for name in credentials(exchange) if not getattr(exchange, name)]:
+        names = ", ".join(variable(exchange.id, name) for name in more)
+        raise UserError(f"{exchange.id} asks for {', '.join(more)} too", f"put it into the environment: {names}")
+
+
+def credentials(exchange: Any) -> list[str]:
+    """What the venue wants of a customer, in ccxt's words: apiKey, secret, password..."""
+    return [name for name, is_needed in exchange.requiredCredentials.items() if is_needed]
+
+
+def variable(venue: str, credential: str) -> str:
+    """OKX_PASSWORD, DERIVE_PRIVATE_KEY."""
+    words = re.sub("([A-Z])", r"_\1", credential)
+    return f"{venue}_{words}".upper()
 
 
 class Redirected:
