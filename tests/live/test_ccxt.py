@@ -407,8 +407,8 @@ def test_positions_in_hedge_mode_are_no_number() -> None:
         "BTC/USDT:USDT": Decimal(3),
         "ETH/USDT:USDT": Decimal("-0.5"),
     }
-    for two in ([long, long | {"side": "short"}], [long | {"hedged": True}]):
-        with pytest.raises(ValueError, match="in hedge mode"):
+    for two in ([long, long | {"side": "short"}], [long | {"hedged": True}], [long | {"side": None}]):
+        with pytest.raises(UserError, match="in hedge mode"):
             contracts_of(two)
 
 

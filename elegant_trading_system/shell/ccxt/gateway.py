@@ -188,8 +188,8 @@ class CcxtGateway(orders.OrdersSent[Sent]):
 
     @property
     def is_quiet(self) -> bool:
-        """Has the venue's last word on every order been heard?"""
-        return all(sent.is_done for sent in self._working.values())
+        """Has the venue's last word been heard, on every order and on funding of before a crash?"""
+        return not self._funding_due and all(sent.is_done for sent in (*self._working.values(), *self._restored))
 
     # --- reading ------------------------------------------------------------------------------------------------
     def _fill_all(self, sent: Sent, trades: Iterable[Json]) -> None:

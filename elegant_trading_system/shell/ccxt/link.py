@@ -65,6 +65,8 @@ class CcxtLink(Link):
         self.exchange.own_session = False
 
     async def close(self) -> None:
+        for task in self._asked:
+            task.cancel()
         await self.exchange.close()
 
     def wire(self, sequencer: Sequencer, specs: dict[int, ListingSpec], epoch: str) -> None:
@@ -131,7 +133,7 @@ class CcxtLink(Link):
         return next(spec.lot_size / one.lot for one in self.instruments if one.spec.symbol == spec.symbol)
 
     async def check_account(self) -> None:
-        """No positions that a new run knows nothing of, and one kind of money."""
+        """No positions that a new run knows nothing of."""
         if held := contracts_of(await self._positions()):
             raise UserError(f"{self.name}: the account holds {', '.join(held)}", "close these positions there first")
 
@@ -199,7 +201,7 @@ class CcxtLink(Link):
             if n % CHECKS_PER_FUNDING == 0:
                 for symbol in self.perpetuals:
                     self.gateway.ask_funding(symbol)
-            with contextlib.suppress(UserError, ValueError, KeyError):
+            with contextlib.suppress(UserError):  # asked again
                 await self._check_positions()
 
     async def _check_positions(self) -> None:

@@ -71,16 +71,18 @@ async def _done(exchange: Any, purpose: str, answer: Awaitable[Any]) -> Any:
 
 
 def contracts_of(positions: Iterable[Json]) -> dict[str, Decimal]:
-    """Signed contracts by symbol. Raises ValueError for a position that is not one of one-way mode, or cannot be read."""
+    """Signed contracts by symbol. Raises UserError for a position that is not one of one-way mode, or has no side."""
     found: dict[str, Decimal] = {}
     for position in positions:
         contracts = Decimal(str(position.get("contracts") or 0))
         if not contracts:
             continue
-        if position.get("hedged") or position["symbol"] in found:
-            raise ValueError(f"{position['symbol']}: in hedge mode")
-        sign = {"long": 1, "short": -1}[position["side"]]
-        found[position["symbol"]] = sign * abs(contracts)
+        symbol, sign = position["symbol"], {"long": 1, "short": -1}.get(position.get("side") or "")
+        if position.get("hedged") or symbol in found or sign is None:
+            raise UserError(
+                f"{symbol}: a position in hedge mode, or without a side", "close it and set one-way mode there"
+            )
+        found[symbol] = sign * abs(contracts)
     return found
 
 
