@@ -88,6 +88,14 @@ def test_funding_is_asked_for_and_counts_once(tmp_path: Path) -> None:
     assert ours(found)["USDT"] == theirs(found)["USDT"]
 
 
+@pytest.mark.spec("X2", "X4", "P1")
+def test_a_run_killed_while_it_holds_a_perpetual_goes_on_and_is_not_halted(tmp_path: Path) -> None:
+    found = traded(tmp_path, "binanceusdm", "resumed")
+    assert (found["halted"], [line for line in found["said"] if "HALTED" in line]) == (0, [])
+    assert found["contracts"] == [[0], [0]]
+    assert ours(found)["USDT"] == theirs(found)["USDT"]
+
+
 @pytest.mark.spec("X2", "E5")
 def test_a_position_that_somebody_else_opened_halts_the_run(tmp_path: Path) -> None:
     found = traded(tmp_path, "binanceusdm", "meddled")

@@ -1,7 +1,8 @@
 """Trading emulated venues by the road that ccxt offers: `python ets_over_ccxt.py SITE_PACKAGES FOLDER VENUES HOW FAULT...`.
 
-HOW is live, paper, funding (a payment while a position is held) or meddled (a position that somebody else opened). ccxt
-comes from its own environment, behind everything of ours. Prints what both sides hold as one JSON line.
+HOW is live, paper, funding (a payment while a position is held), resumed (killed while one is held) or meddled (one that
+somebody else opened). ccxt comes from its own environment, behind everything of ours. Prints what both sides hold as one
+JSON line.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ from elegant_trading_system.shell.ccxt import link as ccxt_link
 from elegant_trading_system.shell.hosts import link_to, paper_links
 from elegant_trading_system.shell.live import LiveRun, wall_ns
 from tests.builders import loose
-from tests.live.trading import SCENE, begun, has_sent, trade_until, until
+from tests.live.trading import PATIENCE_S, SCENE, begun, has_sent, trade_until, until
 
 ORDERS = 6
 ERRORS = (
@@ -87,6 +88,24 @@ async def paid(live: LiveRun, exchange: Perpetuals) -> None:
     await running
 
 
+async def resumed(live: LiveRun, links: list[Any], said: list[str]) -> LiveRun:
+    """Killed while a position is held; it goes on until that is closed."""
+    running = begun(live)
+    await until(running, lambda: has_sent(live, 1))
+    trader = live.sequencer.trader
+    await until(running, lambda: trader["inventory"][0]["held_atoms"] and not trader["order_count"], 0.005)
+    running.cancel()  # at once: in the second of a polite end the position could be closed
+    await asyncio.gather(running, return_exceptions=True)
+    again = LiveRun(links, loose(), live.folder, say=said.append, recovered=run_folder.recover(live.folder))
+    going = asyncio.create_task(again.run(PATIENCE_S))
+    await until(going, lambda: again.universe is not None and again.sequencer.ts_ns > live.sequencer.ts_ns)
+    trader = again.sequencer.trader
+    await until(going, lambda: not trader["order_count"] and not trader["open_count"], 0.01)
+    again.stop()
+    await going
+    return again
+
+
 async def meddled(live: LiveRun, exchange: Perpetuals, account: PerpetualAccount) -> None:
     """Somebody else opens a position on our account, while we hold nothing."""
     running = begun(live)
@@ -112,7 +131,11 @@ async def main(folder: Path, venues: list[str], how: str, faults: list[str]) -> 
         else:
             live = LiveRun(links, loose(), folder, say=said.append)
             at = perpetuals(place)
-            await (paid(live, at[0]) if how == "funding" else meddled(live, *at))
+            if how == "resumed":
+                anew = [link_to(venue, there, wall_ns) for venue, there in where.items()]
+                live = await resumed(live, anew, said)
+            else:
+                await (paid(live, at[0]) if how == "funding" else meddled(live, *at))
     summary, trader = run_folder.finish(folder, 1.0), live.sequencer.trader
     accounts = [exchange.accounts["trader"] for exchange in place.market.exchanges.values()]
     sides: list[Any] = [getattr(link, "inner", link) for link in live.links]
