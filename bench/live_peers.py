@@ -20,7 +20,6 @@ from elegant_trading_system.core.kinds import BookState
 from elegant_trading_system.data.decimals import Grid
 from elegant_trading_system.data.journal import Journal
 from elegant_trading_system.data.universe import build
-from elegant_trading_system.shell.arbiter import Arbiter
 from elegant_trading_system.shell.binance.feed import BinanceFeed, Listing
 from elegant_trading_system.shell.sequencer import Sequencer
 
@@ -87,8 +86,7 @@ class Ours:
 
     def rewind(self) -> None:
         """Back to the snapshot: the same frames may come again."""
-        [listing] = self.feed.listings.values()
-        listing.depth, listing.trades = Arbiter(), Arbiter()
+        self.feed.begin()
         self.feed.hear_up(0)
         assert self.feed.hear_snapshot(SYMBOL, self.snapshot)
 

@@ -1,11 +1,12 @@
-"""Frame -> order bytes written, over loopback sockets, beside the least that aiohttp can do, in one run.
+"""Frame -> order bytes written, over loopback sockets, beside the least that the same sockets can do, in one run.
 
     python -m bench.live_sockets [--frames even] [--rate 1000] [--rounds 3]
 
 A server in a process of its own sends the same depth messages in turn to two listeners of one process and notes when. Ours
 is a live run's path with an order at every message: text scanned, journal, book, strategy, the order made, rendered and
-signed, queued for the order connection and written. The floor writes fixed bytes as soon as a frame is there. Time runs
-from before the server's send until the write has returned.
+signed and written. The floor writes fixed bytes as soon as a frame is there. Time runs until the write has returned:
+`ours` and `floor` from before the server's send, so the machine's waking of a process is in both; `... from read` from the
+moment a frame has been read from the socket.
 """
 
 import argparse
@@ -17,18 +18,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import numpy as np
 from aiohttp import web
 
 from elegant_trading_system.core import jit
 from elegant_trading_system.core.kinds import Kind
 from elegant_trading_system.shell.binance.gateway import BinanceGateway
-from elegant_trading_system.shell.link import send_now
+from elegant_trading_system.shell.line import Line
 
 from . import every_depth_decider, facts
 from .live import percentiles
@@ -96,19 +95,29 @@ def serve(source: str, rate: float, path: str) -> None:
 
 
 # --- this process ---------------------------------------------------------------------------------------------------
-async def listen_ours(http: aiohttp.ClientSession, base: str, frames: Frames, engine: Any, written: Array) -> None:
+async def open_line(url: str) -> tuple[Line, asyncio.Task[None]]:
+    """A line that only speaks."""
+    opened = asyncio.Event()
+    line = Line(lambda _line: opened.set(), lambda _message: None)
+    running = asyncio.create_task(line.run(url))
+    await opened.wait()
+    return line, running
+
+
+async def listen_ours(base: str, frames: Frames, engine: Any, written: Array, read: Array) -> None:
     """Feed, sequencer and gateway as a live run joins them."""
-    orders = await http.ws_connect(f"{base}/orders")
+    orders, running = await open_line(f"{base}/orders")
     count = 0
 
     def send(text: str) -> None:
         nonlocal count
         if '"order.place"' in text:  # not what is asked at the beginning
-            send_now(orders, text)
+            orders.send(text)
             written[0, count] = time.monotonic_ns()
             count += 1
 
-    def hear(frame: str) -> None:
+    def hear(frame: bytes) -> None:
+        read[0, min(count, read.shape[1] - 1)] = time.monotonic_ns()
         ours.hear(frame)
         for order_id, sent in list(gateway.orders.items()):  # its end is not what is measured
             sent.is_done = True
@@ -125,39 +134,39 @@ async def listen_ours(http: aiohttp.ClientSession, base: str, frames: Frames, en
 
     gateway = BinanceGateway(ours.sequencer, {0: frames.spec}, "k" * 64, "s" * 64, "bench", send, clock_ms)
     gateway.hear_up()
-    await _hear(http, f"{base}/frames/ours", hear)
+    await Line(lambda _line: None, hear).run(f"{base}/frames/ours")
     assert ours.feed.counts["refused"] == 0
     assert ours.sequencer.commands_sent == written.shape[1], ours.sequencer.commands_sent
-    await orders.close()
+    orders.close()
+    await running
     await ours.close()
 
 
-async def listen_floor(http: aiohttp.ClientSession, base: str, order: str, written: Array) -> None:
-    orders = await http.ws_connect(f"{base}/orders")
-    async with http.ws_connect(f"{base}/frames/floor") as socket:
-        n = 0
-        async for _ in socket:
-            await orders.send_str(order)
-            written[1, n] = time.monotonic_ns()
-            n += 1
-    await orders.close()
+async def listen_floor(base: str, order: str, written: Array, read: Array) -> None:
+    orders, running = await open_line(f"{base}/orders")
+    n = 0
+
+    def hear(_frame: bytes) -> None:
+        nonlocal n
+        read[1, n] = time.monotonic_ns()
+        orders.send(order)
+        written[1, n] = time.monotonic_ns()
+        n += 1
+
+    await Line(lambda _line: None, hear).run(f"{base}/frames/floor")
+    orders.close()
+    await running
 
 
-async def _hear(http: aiohttp.ClientSession, url: str, hear: Callable[[str], None]) -> None:
-    async with http.ws_connect(url) as socket:
-        async for message in socket:
-            hear(message.data)
-
-
-async def measure(frames: Frames, engine: Any, port: int, count: int) -> Array:
-    written = np.zeros((2, count), np.int64)
+async def measure(frames: Frames, engine: Any, port: int, count: int) -> tuple[Array, Array]:
+    """When each order was written, and when the frame before it was read."""
+    written, read = np.zeros((2, count), np.int64), np.zeros((2, count), np.int64)
     gc.collect()
     gc.freeze()
-    async with aiohttp.ClientSession() as http:
-        base = f"http://{HOST}:{port}"
-        order = "x" * 420  # about as long as one of ours
-        await asyncio.gather(listen_ours(http, base, frames, engine, written), listen_floor(http, base, order, written))
-    return written
+    base = f"ws://{HOST}:{port}"
+    order = "x" * 420  # about as long as one of ours
+    await asyncio.gather(listen_ours(base, frames, engine, written, read), listen_floor(base, order, written, read))
+    return written, read
 
 
 def once(source: str, rate: float, frames: Frames, engine: Any) -> dict[str, Array]:
@@ -180,13 +189,15 @@ def once(source: str, rate: float, frames: Frames, engine: Any) -> dict[str, Arr
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
             assert server.stdout is not None
             try:
-                written = asyncio.run(measure(frames, engine, int(server.stdout.readline()), count))
+                written, read = asyncio.run(measure(frames, engine, int(server.stdout.readline()), count))
                 server.wait(timeout=10)
             finally:
                 server.kill()
-        spent = written - np.load(path)
+        spent, inside = written - np.load(path), written - read
     assert (spent > 0).all()
-    return {who: spent[k, WARMING:] for k, who in enumerate(LISTENERS)}
+    assert (inside > 0).all()
+    found = {who: spent[k, WARMING:] for k, who in enumerate(LISTENERS)}
+    return found | {f"{who} from read": inside[k, WARMING:] for k, who in enumerate(LISTENERS)}
 
 
 def main() -> None:
@@ -204,7 +215,7 @@ def main() -> None:
     frames = load(options.frames)
     rounds = [once(options.frames, options.rate, frames, engine) for _ in range(options.rounds)]
     result: dict[str, Any] = {"frames": frames.source, "per_s": options.rate, "messages": len(frames.depth())}
-    for who in LISTENERS:
+    for who in rounds[0]:
         found = [percentiles(one[who]) for one in rounds]
         result[who] = {name: round(statistics.median(row[name] for row in found), 1) for name in found[0]}
         result[who] |= {f"best_{name}": min(row[name] for row in found) for name in found[0]}

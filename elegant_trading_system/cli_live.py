@@ -39,18 +39,18 @@ KeysCheckedOption = Annotated[
 ]
 
 
-def compile_first(config: "Config") -> None:
+def compile_first(config: "Config", *, is_replay_too: bool = False) -> None:
     """The first run compiles the engine: said while it happens, before a venue is open and waits for us."""
     from .shell.sequencer import compile_engine
 
     with progress_bar() as progress:
         progress("loading the engine (the first time it is compiled, which takes a while)", 0.0)
-        compile_engine(config)
+        compile_engine(config, is_replay_too=is_replay_too)
 
 
 def compile_now() -> None:
     """Compile the engine and the simulated market now, instead of at the first run. Once per installation and change."""
-    compile_first(load_config(None, None))
+    compile_first(load_config(None, None), is_replay_too=True)
     from .emulator.market import SimulatedMarket
 
     with progress_bar() as progress:

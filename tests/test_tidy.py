@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from elegant_trading_system.core import jit
+
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "elegant_trading_system"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
@@ -101,6 +103,13 @@ def test_compiled_functions_come_from_the_one_decorator_module() -> None:
         if path.name != "jit.py" and names & {"njit", "jit", "jitclass", "vectorize", "guvectorize", "objmode"}:
             found.append(name_of(path))
     assert not found
+
+
+def test_a_compiled_function_that_calls_into_another_file_is_compiled_again_when_that_file_changes() -> None:
+    """Numba looks at a function's own file only; the cache's name covers all of these."""
+    decorator = re.compile(r"^@(kernel|routine|part|allocating|entry|loader)$", re.MULTILINE)
+    compiled = {path for path in SOURCES if decorator.search(path.read_text(encoding="utf-8"))}
+    assert compiled <= set(jit.SOURCES)
 
 
 def test_nothing_is_compiled_with_fastmath() -> None:

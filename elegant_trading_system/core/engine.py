@@ -9,6 +9,7 @@ import numpy as np
 
 from . import breakers, execution_engine, market_data, portfolio_monitor
 from . import decider as product
+from .append import PACKETS, count_in
 from .history import History
 from .jit import entry, kernel, part
 from .kinds import PRIVATE_FIRST, SYSTEM_FIRST, Kind, OperatorCommand
@@ -163,3 +164,29 @@ def advance(worlds, traders, memory, market_params, params, logs, packets, level
             hear(universe, market, books, trader, memory, market_params[0], params[0], packet, levels)
         count = drain(trader, commands, count)
     return len(packets), count
+
+
+@entry
+def step(
+    worlds,
+    traders,
+    memory,
+    market_params,
+    params,
+    logs,
+    packets,
+    levels,
+    commands,
+    head,
+    seq_begin,
+    ts_local_ns,
+    is_new,
+):
+    """Live, as `advance`: the event that lies at the journal's end counts, and the core moves by it.
+
+    Not new: it was counted before, and a log was full.
+    """
+    if is_new:
+        count_in(packets, head, seq_begin, ts_local_ns)
+    n = head[PACKETS] - 1
+    return advance(worlds, traders, memory, market_params, params, logs, packets[n : n + 1], levels, commands)

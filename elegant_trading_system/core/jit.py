@@ -20,7 +20,8 @@ from numba.extending import intrinsic
 from platformdirs import user_cache_path
 
 _PACKAGE = Path(__file__).parent.parent
-_SOURCES = sorted([*_PACKAGE.glob("core/*.py"), *_PACKAGE.glob("sim/*.py")])
+_OTHERS = "data/decimals.py", "data/merge.py", "data/verify.py", "shell/arbiter.py", "shell/binance/scan.py"
+SOURCES = sorted([*_PACKAGE.glob("core/*.py"), *_PACKAGE.glob("sim/*.py"), *(_PACKAGE / name for name in _OTHERS)])
 _CACHE_ROOT = Path(os.environ.get("ETS_CACHE_DIR") or user_cache_path("elegant-trading-system") / "compiled")
 
 
@@ -29,7 +30,7 @@ def _digest(paths: list[Path]) -> str:
 
 
 #: Which code traded: printed in every run's manifest.
-SOURCE_DIGEST = _digest(_SOURCES)
+SOURCE_DIGEST = _digest(SOURCES)
 #: Tests call single kernels from Python; a run never does, and without those wrappers compiling takes a fifth less.
 IS_CALLABLE = os.environ.get("ETS_CALLABLE_KERNELS") == "1"
 _SUFFIX = "-callable" if IS_CALLABLE else ""
@@ -98,6 +99,19 @@ def _bit_count(_context: Any, word: Any) -> Any:
     return word(word), lambda _target, builder, _signature, arguments: builder.ctpop(arguments[0])
 
 
+@intrinsic
+def _in_order(_context: Any) -> Any:
+    def emit(_target: Any, builder: Any, _signature: Any, _arguments: Any) -> Any:
+        builder.fence("release")
+        return _target.get_dummy_value()
+
+    return numba.void(), emit
+
+
+def _in_any_order() -> None:
+    """Uncompiled, statements are in order anyway."""
+
+
 def _bit_length_of_int(word: int) -> int:
     return int(word).bit_length()
 
@@ -108,6 +122,9 @@ def _bit_count_of_int(word: int) -> int:
 
 bit_length = _bit_length_of_int if numba.config.DISABLE_JIT else _bit_length
 """`int.bit_length`, for which Numba has no name: one instruction instead of a search."""
+
+in_order = _in_any_order if numba.config.DISABLE_JIT else _in_order
+"""What is stored before it is stored before what is stored after it, for whoever reads the memory when we are dead."""
 
 bit_count = _bit_count_of_int if numba.config.DISABLE_JIT else _bit_count
 """`int.bit_count` of a word >= 0, likewise."""

@@ -11,7 +11,6 @@ import json
 import mmap
 import os
 import shutil
-import struct
 import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +19,8 @@ from typing import Any
 
 import numpy as np
 
+from ..core.append import PACKETS, ROWS, commit, lay
+from ..core.jit import direct
 from ..core.schema import COMMAND, LEVEL, PACKET, SCHEMA_VERSION
 from ..errors import UserError
 
@@ -31,10 +32,6 @@ PACK_LEVEL, PACK_BYTES = 1, 1 << 20
 HEAD = np.dtype([("schema_version", "i8"), ("packets", "i8"), ("rows", "i8")])
 PARTS = (("packets", PACKET, SEGMENT_PACKETS), ("rows", LEVEL, SEGMENT_ROWS), ("head", HEAD, 1))
 
-PACKET_FORM = struct.Struct("=6q2i4h")  # written field by field through NumPy it takes thirty times as long
-PACKET_BYTES = PACKET.itemsize
-assert PACKET_FORM.size == PACKET_BYTES
-
 
 class _Segment:
     """One pair of files, mapped."""
@@ -42,9 +39,8 @@ class _Segment:
     def __init__(self, folder: Path, number: int) -> None:
         self.folder, self.number = folder, number
         self._maps: list[mmap.mmap] = []
-        self.packets, self.rows, _ = (self._map(*part) for part in PARTS)
-        self.packet_map = self._maps[0]
-        self.head = memoryview(self._maps[2]).cast("q")  # as HEAD has them, one store a count
+        self.packets, self.rows, head = (self._map(*part) for part in PARTS)
+        self.head = head.view(np.int64)  # as HEAD has them, one store a count
         self.head[0] = SCHEMA_VERSION
 
     def path(self, name: str) -> Path:
@@ -70,21 +66,23 @@ class _Segment:
         """Cut the files to what was used, make them durable and pack them. Takes a while; safe to be killed in."""
         for mapped in self._maps:
             mapped.flush()
-        _pack(self.folder, self.number, self.head[1], self.head[2])
+        _pack(self.folder, self.number, int(self.head[PACKETS]), int(self.head[ROWS]))
 
 
 class Journal:
-    """Writes a run's events: `begin`, put the rows in, `commit`. Goes on behind what a folder holds already."""
+    """Writes a run's events: `begin`, put the rows in, `lay` the header, `commit`. Goes on behind what a folder holds already."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
-        self.count = 0  # events committed
+        self.seq_begin = 0  # of the running segment's first event
         self._chain, self._chained = hashlib.sha256(), 0
         numbers = _segments(folder)
         if numbers:
             self._resume(numbers)
-        self._open(_Segment(folder, len(numbers)))
+        self._open(_Segment(folder, len(numbers)), self.seq_begin)
+        self._lay = direct(lay, self.packets, self.head, *[0] * 9)
+        self._commit = direct(commit, self.packets, self.head, 0, 0)
         self._commands = (folder / "commands.bin").open("ab", buffering=0)
         self._packing = ThreadPoolExecutor(1, "journal")
 
@@ -94,33 +92,44 @@ class Journal:
         _cut(self.folder / "commands.bin", lambda data: len(data) // COMMAND.itemsize * COMMAND.itemsize)
         _cut(self.folder / "chain.jsonl", lambda data: data.rfind(b"\n") + 1)
         for number, (packets, rows) in zip(numbers, read(self.folder), strict=True):
-            self.count += len(packets)
+            self.seq_begin += len(packets)
             begin = ends.get(number, 0)
             if begin < len(packets):
                 self._log_block(number, len(packets), _block(packets[begin:], rows))
             _pack(self.folder, number, len(packets), _row_end(packets))
 
-    def _open(self, segment: _Segment) -> None:
-        self._segment = segment
-        self.packets, self.rows = segment.packets, segment.rows  # of the running segment, committed or not
-        self.position, self._row_count = 0, 0  # where in them the next event goes
-        self._packet_map, self._head = segment.packet_map, segment.head
+    def _open(self, segment: _Segment, seq_begin: int) -> None:
+        self.seq_begin, self._segment = seq_begin, segment
+        self._counted = segment.head.data
+        # Of the running segment, committed or not; the head counts what is.
+        self.packets, self.rows, self.head = segment.packets, segment.rows, segment.head
 
     @property
     def segment(self) -> int:
         """The running segment's number."""
         return self._segment.number
 
+    @property
+    def position(self) -> int:
+        """Events committed in the running segment."""
+        return self._counted[PACKETS]
+
+    @property
+    def count(self) -> int:
+        """Events committed."""
+        return self.seq_begin + self._counted[PACKETS]
+
     def begin(self, row_count: int) -> int:
         """Where in `rows` the next event's go, when there are so many; nothing counts until `commit`."""
-        if self.position == SEGMENT_PACKETS or self._row_count + row_count > SEGMENT_ROWS:
+        end = self._counted[ROWS]
+        if self._counted[PACKETS] == SEGMENT_PACKETS or end + row_count > SEGMENT_ROWS:
             assert row_count <= SEGMENT_ROWS, row_count
             self._rotate()
-        return self._row_count
+            return 0
+        return end
 
-    def commit(
+    def lay(
         self,
-        ts_local_ns: int,
         ts_venue_ns: int = 0,
         order_id: int = 0,
         atoms: int = 0,
@@ -130,16 +139,12 @@ class Journal:
         kind: int = 0,
         code: int = 0,
         asset_id: int = 0,
-    ) -> int:
-        """The event counts from here on; returns its place in the segment. Fields as PACKET has them."""
-        n, begin = self.position, self._row_count
-        PACKET_FORM.pack_into(
-            self._packet_map,
-            n * PACKET_BYTES,
-            self.count,
-            ts_local_ns,
+    ) -> None:
+        """The next event's header, behind its rows. Fields as PACKET has them; a venue's stamp of 0: it has none."""
+        self._lay(
+            self.packets,
+            self.head,
             ts_venue_ns,
-            begin,
             order_id,
             atoms,
             buy_count,
@@ -149,10 +154,10 @@ class Journal:
             code,
             asset_id,
         )
-        self._row_count = self._head[2] = begin + buy_count + sell_count
-        self.position = self._head[1] = n + 1
-        self.count += 1
-        return n
+
+    def commit(self, ts_local_ns: int) -> None:
+        """What was laid counts from here on; `engine.step` does the same and decides on it."""
+        self._commit(self.packets, self.head, self.seq_begin, ts_local_ns)
 
     def log_commands(self, commands: Array) -> None:
         """What was decided: to be compared with what a replay decides."""
@@ -175,7 +180,7 @@ class Journal:
     def _rotate(self) -> None:
         following = _Segment(self.folder, self._segment.number + 1)  # first: if the disk is full, nothing is closed
         self._finish_segment()
-        self._open(following)
+        self._open(following, self.count)
         self._chained = 0
 
     def _finish_segment(self) -> None:

@@ -1,7 +1,6 @@
 """What a live run needs of a venue. A link moves the bytes; what they mean is said in the venue's feed and gateway."""
 
 import asyncio
-import contextlib
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Coroutine
@@ -14,12 +13,11 @@ import numpy as np
 from ..core.kinds import Kind
 from ..data.tape import ListingSpec
 from ..errors import UserError
+from .line import Line
 from .sequencer import Sequencer
 
 Array = np.ndarray[Any, Any]
 BACKOFF_S, BACKOFF_MAX_S = 0.1, 10.0
-FRAME_BYTES_MAX = 1 << 25  # a whole book of a busy instrument comes in one frame
-PING_S = 20.0
 BAN_S = 60.0  # where a venue does not say for how long
 
 
@@ -145,34 +143,15 @@ class Link(ABC):
         return body
 
     async def keep_connected(
-        self,
-        url: str,
-        opened: Callable[[aiohttp.ClientWebSocketResponse], None],
-        hear: Callable[[Any], None],
-        ended: Callable[[], None],
+        self, url: str, opened: Callable[[Line], None], hear: Callable[[bytes], Any], ended: Callable[[], None]
     ) -> None:
         """Connect, hear frames until the connection ends, wait a little longer each time in vain, connect again."""
         wait_s = BACKOFF_S
         while True:
-            with contextlib.suppress(aiohttp.ClientError, OSError, TimeoutError):
-                async with self.http.ws_connect(url, heartbeat=PING_S, max_msg_size=FRAME_BYTES_MAX) as socket:
-                    opened(socket)
-                    async for message in socket:
-                        wait_s = BACKOFF_S
-                        if message.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
-                            hear(message.data)
+            line = Line(opened, hear)
+            await line.run(url)
             ended()
+            if line.heard:
+                wait_s = BACKOFF_S
             await asyncio.sleep(wait_s)
             wait_s = min(2 * wait_s, BACKOFF_MAX_S)
-
-
-def send_now(socket: aiohttp.ClientWebSocketResponse, text: str) -> None:
-    """Write a frame before this returns, instead of when the loop comes round. Orders are few: nobody waits for the line to drain."""
-    sending = socket.send_str(text)
-    try:
-        sending.send(None)  # runs until it would wait, and it has written by then
-    except StopIteration:
-        return
-    except (ConnectionError, RuntimeError):  # the line is going down: whoever reads it will notice
-        return
-    sending.close()

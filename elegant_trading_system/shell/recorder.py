@@ -14,8 +14,10 @@ class Recorder(Sequencer):
     def tick(self) -> None:
         """Nothing is decided in silence."""
 
-    def _step(self, n: int) -> None:
-        """The core is not asked."""
+    def hear_laid(self, ts_local_ns: int = 0) -> None:
+        """Count the event; the core is not asked."""
+        self._ts_ns = max(self._ts_ns, ts_local_ns or self.now_ns())
+        self.journal.commit(self._ts_ns)
 
 
 class Recording(LiveRun):

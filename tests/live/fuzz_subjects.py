@@ -90,7 +90,7 @@ class FeedSubject(Desk):
 
     def counted(self) -> int:
         counts = self.feed.counts
-        return sum(counts.values()) - counts["frames"] + self.listing.depth.repeated + self.listing.trades.repeated
+        return sum(counts.values()) + self.listing.depth.repeated + self.listing.trades.repeated
 
     def may_tell(self, message: Any) -> bool:
         if not isinstance(message, dict):

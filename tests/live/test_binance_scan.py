@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 
 from elegant_trading_system.core.kinds import Kind
 from elegant_trading_system.core.schema import LEVEL
-from elegant_trading_system.data.binance_scan import UNUSUAL, Scanner
 from elegant_trading_system.data.decimals import Grid
 from elegant_trading_system.data.journal import Journal
 from elegant_trading_system.data.tape import ListingSpec
 from elegant_trading_system.data.universe import build
 from elegant_trading_system.shell.binance.feed import BinanceFeed, Listing
 from elegant_trading_system.shell.binance.futures_feed import BinanceFuturesFeed
+from elegant_trading_system.shell.binance.scan import FRAME_BYTES_MAX, UNUSUAL, scan, symbols_of
 from elegant_trading_system.shell.sequencer import Sequencer
 
 from ..builders import loose
@@ -28,7 +28,9 @@ from .desk import Clock
 
 Frame = str | bytes
 STEPS = [("BTCUSDT", "0.01", "0.00001"), ("ETHUSDT", "0.25", "0.003"), ("BTCUSD", "5", "1")]
+TEXT = np.zeros(FRAME_BYTES_MAX + 1, np.uint8)
 GRIDS = [(name, Grid.of(Decimal(tick), Decimal(lot))) for name, tick, lot in STEPS]
+TABLE = symbols_of([(n, *one) for n, one in enumerate(GRIDS)])
 SNAPSHOT = b'{"lastUpdateId":100,"bids":[["50.00","3.00000"]],"asks":[["55.00","3.00000"]]}'
 
 
@@ -143,7 +145,7 @@ class Ear(NamedTuple):
         listings = [Listing(n, name, grid) for n, (name, grid) in enumerate(GRIDS)]
         feed = self.made(self.sequencer, listings, lambda _symbol: None)
         if self.reads_json:
-            feed._hear_usual = lambda connection, frame: False  # type: ignore[method-assign]
+            feed._read = lambda connection, frame: 0
         for connection in (0, 1):
             feed.hear_up(connection)
         for name, _ in GRIDS:
@@ -250,8 +252,10 @@ def run_of(chance: random.Random) -> Iterator[dict[str, Any]]:
 
 # --- the usual form ---------------------------------------------------------------------------------------------
 def scanned(frame: Frame, room: int = 100, *, is_chained: bool = False) -> tuple[Any, list[Any]]:
-    rows = np.zeros(room, LEVEL)
-    found = Scanner(GRIDS, rows, is_chained=is_chained).scan(frame, rows, 2)
+    """What is behind the frame is still what was there before."""
+    rows, data = np.zeros(room, LEVEL), np.frombuffer(frame.encode() if isinstance(frame, str) else frame, np.uint8)
+    TEXT[: len(data)] = data
+    found = scan(TEXT, len(data), TABLE, rows, 2, int(is_chained))
     return found, rows[2 : 2 + found[4] + found[5]].tolist()
 
 
@@ -307,18 +311,21 @@ def test_anything_else_is_left_to_the_reader_of_json(before: bytes, behind: byte
 
 def test_a_frame_cut_off_anywhere_is_not_finished_by_the_one_before_it() -> None:
     frame = framed(depth(101, 104, [["61837.64000000", "1.54698000"]], [["61839.85000000", "0.00000000"]]))
-    rows = np.zeros(9, LEVEL)
-    scanner = Scanner(GRIDS, rows)
     for length in range(len(frame)):
-        assert scanner.scan(frame, rows, 0)[0] == Kind.DEPTH
-        assert scanner.scan(frame[:length], rows, 0) == UNUSUAL
+        assert scanned(frame)[0][0] == Kind.DEPTH
+        assert scanned(frame[:length])[0] == UNUSUAL
 
 
 def test_a_frame_without_room_for_its_rows_is_left_alone() -> None:
     frame = framed(depth(101, 104, [["61837.64000000", "1.54698000"]] * 4, [["61839.85000000", "0"]] * 4))
     assert scanned(frame, room=2 + 8)[0][0] == Kind.DEPTH
     assert scanned(frame, room=2 + 7)[0] == UNUSUAL
-    assert scanned(b" " * (1 << 19))[0] == UNUSUAL
+
+
+def test_a_frame_longer_than_any_is_left_to_the_reader_of_json(ears: tuple[Ear, Ear]) -> None:
+    feed = ears[0].feed()
+    feed.hear(0, b" " * (1 << 19))
+    assert (feed.counts["read_as_json"], feed.counts["refused"]) == (1, 1)
 
 
 @pytest.mark.spec("M1")

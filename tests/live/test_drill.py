@@ -69,15 +69,14 @@ def send_again(gateway: Any, command: Any) -> None:
 
 def believe(stream: Any, last_id: int) -> Any:
     """Any snapshot will do."""
-    stream.pending.clear()
-    stream.last_id = stream.reached = last_id
+    stream.begin(last_id)
     return []
 
 
 def drain_all(stream: Any) -> Any:
     """What came is what there is."""
     moved = [stream.pending.pop(first) for first in sorted(stream.pending)]
-    stream.last_id = stream.reached = max([stream.last_id, *(message.last for message in moved)])
+    stream.begin(max([stream.last_id, *(message.last for message in moved)]))
     return [message.payload for message in moved]
 
 

@@ -31,7 +31,8 @@ for n in itertools.count():
 def write(kept: Journal, n: int, rows: int) -> None:
     begin = kept.begin(rows)
     kept.rows["price_ticks"][begin : begin + rows], kept.rows["lots"][begin : begin + rows] = n, np.arange(rows)
-    kept.commit(n * 10, buy_count=rows)
+    kept.lay(buy_count=rows)
+    kept.commit(n * 10)
 
 
 def check(folder: Path) -> int:

@@ -104,7 +104,8 @@ def test_a_journal_goes_on_behind_half_an_entry_and_its_chain_holds(
     def write(kept: Journal, first: int, count: int) -> None:
         for n in range(first, first + count):
             kept.rows["lots"][kept.begin(1)] = n
-            kept.commit(n, buy_count=1)
+            kept.lay(buy_count=1)
+            kept.commit(n)
             kept.seal()
 
     killed = Journal(tmp_path / "j")

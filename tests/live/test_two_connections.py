@@ -47,12 +47,12 @@ def after_each(sequencer: Sequencer, look: Callable[[Any], None]) -> None:
     """Show every event, however it came, once the core has taken it."""
     step = sequencer._step
 
-    def stepped(n: int) -> None:
-        packet = sequencer.journal.packets[n].copy()
-        step(n)
-        look(packet)
+    def stepped(*args: Any) -> tuple[int, int]:
+        found = step(*args)
+        look(sequencer.journal.packets[sequencer.journal.position - 1].copy())
+        return found
 
-    sequencer._step = stepped  # type: ignore[method-assign]
+    sequencer._step = stepped
 
 
 @pytest.mark.spec("M2")

@@ -11,11 +11,11 @@ import msgspec
 import numpy as np
 
 from ...core.kinds import BookState, Kind
-from ...data.binance_scan import Scanner
 from ...data.decimals import Grid, LevelError, parse_levels
-from ..arbiter import MOVED, WAITING, Arbiter, Message, Verdict
+from ..arbiter import Arbiter, Message, Verdict
 from ..sequencer import NO_ROWS, Sequencer
 from ..silence import Silence
+from .scan import STREAMS, Scanner
 
 Array = np.ndarray[Any, Any]
 NS_PER_MS = 1_000_000
@@ -71,17 +71,30 @@ class Listing:
 
     def __init__(self, listing_id: int, symbol: str, grid: Grid) -> None:
         self.listing_id, self.symbol, self.grid = listing_id, symbol, grid
-        self.depth, self.trades = Arbiter[Rows](), Arbiter[Rows]()
+        self.begin(np.zeros(1, STREAMS)[0])
         self.is_snapshot_wanted = False
-        self.is_stale = False  # told so: LIVE again with the next message that goes on where the last one ended
         self.crossed = self.snapshots = 0  # times seen so far
         self.ts_hole_ns = 0  # since when something is missing; 0: nothing is
+
+    def begin(self, state: Any) -> None:
+        """Nothing has been heard; where the streams stand is kept in a STREAMS record."""
+        self._state, state.is_stale = state, 0
+        self.depth, self.trades = Arbiter[Rows](state.depth), Arbiter[Rows](state.trades)
+
+    @property
+    def is_stale(self) -> bool:
+        """Told so: LIVE again with the next message that goes on where the last one ended."""
+        return bool(self._state.is_stale)
+
+    @is_stale.setter
+    def is_stale(self, is_stale: bool) -> None:
+        self._state.is_stale = is_stale
 
 
 class BinanceFeed:
     """All instruments of the venue over however many connections."""
 
-    frames: msgspec.json.Decoder[Any] = FRAMES
+    decoder: msgspec.json.Decoder[Any] = FRAMES
     is_chained = False  # does a message name the last number of the one before it (pu)?
 
     def __init__(self, sequencer: Sequencer, listings: list[Listing], want_snapshot: Callable[[str], None]) -> None:
@@ -90,44 +103,47 @@ class BinanceFeed:
         self.want_snapshot = want_snapshot
         self.counts = Counter[str]()
         self.connections: set[int] = set()  # that are up
-        self._by_number = listings
-        symbols = [(one.symbol, one.grid) for one in listings]
-        self._scan = Scanner(symbols, sequencer.journal.rows, is_chained=self.is_chained).scan
+        symbols = [(one.listing_id, one.symbol, one.grid) for one in listings]
+        self._scanner = Scanner(symbols, sequencer.journal, is_chained=self.is_chained)
+        self._read = self._scanner.read
+        self.begin()
         self._silence = Silence()
-        self._decode: Callable[[str | bytes], Any] = self.frames.decode
+        self._decode: Callable[[str | bytes], Any] = self.decoder.decode
         self._decode_snapshot = msgspec.json.Decoder(Snapshot).decode
+
+    def begin(self) -> None:
+        """Nothing has been heard yet."""
+        for listing, state in zip(self.listings.values(), self._scanner.streams, strict=True):
+            listing.begin(state)
 
     def streams(self) -> str:
         return "/".join(f"{symbol.lower()}@{kind}" for symbol in self.listings for kind in ("depth@100ms", "trade"))
 
+    @property
+    def frames(self) -> int:
+        """How many were heard, good or bad."""
+        return self._scanner.count + self.counts["read_as_json"]
+
     def hear(self, connection: int, frame: str | bytes) -> None:
-        """One frame; what cannot be read or is not ours is counted and changes nothing."""
-        self.counts["frames"] += 1
+        """One frame; what cannot be read or is not ours is counted and changes nothing.
+
+        The short way is for what comes nearly always: a known message, or the very next in the form it always has.
+        """
         try:
-            if not self._hear_usual(connection, frame):
-                self.counts["read_as_json"] += 1
-                self._hear_any(connection, frame)
+            found = self._read(connection, frame)
+        except UnicodeError:
+            found = 0
+        if found > 0:
+            self.sequencer.hear_laid()
+        elif found == 0:
+            self._hear_json(connection, frame)
+
+    def _hear_json(self, connection: int, frame: str | bytes) -> None:
+        self.counts["read_as_json"] += 1
+        try:
+            self._hear_any(connection, frame)
         except (msgspec.DecodeError, UnicodeError, RecursionError, KeyError, LevelError):
             self.counts["refused"] += 1
-
-    def _hear_usual(self, connection: int, frame: str | bytes) -> bool:
-        """The short way of what comes nearly always: a known message, or the very next in the form it always has.
-
-        Its rows are scanned to where the journal's next go, and count only if it is the next.
-        """
-        journal = self.sequencer.journal
-        begin = journal.begin(0)
-        kind, number, first, last, buys, sells, ts_ms = self._scan(frame, journal.rows, begin)
-        if kind == 0:
-            return False
-        listing = self._by_number[number]
-        if listing.is_stale:
-            return False
-        stream = listing.depth if kind == DEPTH else listing.trades
-        verdict = stream.take_next(connection, first, last)
-        if verdict is MOVED:
-            self.sequencer.hear_written(kind, listing.listing_id, buys, sells, ts_ms * NS_PER_MS)
-        return verdict is not WAITING
 
     def _hear_any(self, connection: int, frame: str | bytes) -> None:
         data = self._decode(frame).data
@@ -280,7 +296,7 @@ class BinanceFeed:
     def _check_silence(self, now_ns: int) -> None:
         """A venue that says nothing, or nothing of a listing: its books are STALE until they go on."""
         venue_ns, listing_ns = self.sequencer.stale_ns
-        heard = self.counts["frames"] - self.counts["refused"]
+        heard = self.frames - self.counts["refused"]
         is_venue_silent = self._silence.age_ns("venue", heard, now_ns) > venue_ns
         for listing in self.listings.values():
             depth, n = listing.depth, listing.listing_id

@@ -40,7 +40,7 @@ class Mark(NamedTuple):
 class BinanceFuturesFeed(BinanceFeed):
     """All perpetuals of the venue."""
 
-    frames = FRAMES
+    decoder = FRAMES
     is_chained = True
 
     def __init__(self, *args: Any) -> None:

@@ -109,7 +109,7 @@ class BinanceFuturesLink(BinanceLink):
 
     async def _keep_marks(self) -> None:
         url = f"{self.place.streams}/market/stream?streams={self.feed.mark_streams()}"
-        await self.keep_connected(url, lambda _socket: None, self.feed.hear_marks, lambda: None)
+        await self.keep_connected(url, lambda _line: None, self.feed.hear_marks, lambda: None)
 
     async def _keep_user(self) -> None:
         """The user stream of the key that is alive; another key, another connection."""
@@ -131,9 +131,7 @@ class BinanceFuturesLink(BinanceLink):
     async def _listen(self, name: str) -> None:
         url = f"{self.place.streams}/private/ws?listenKey={name}"
         gateway = self.gateway
-        await self.keep_connected(
-            url, lambda _socket: gateway.hear_user_up(), gateway.hear_event, gateway.hear_user_down
-        )
+        await self.keep_connected(url, lambda _line: gateway.hear_user_up(), gateway.hear_event, gateway.hear_user_down)
 
     async def _renew_key(self) -> None:
         key = self.gateway.listen_key

@@ -6,13 +6,13 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 from urllib.parse import urlencode
 
-import aiohttp
 import msgspec
 
 from ...data.decimals import Grid, parse_levels
 from ...data.tape import ListingSpec
 from ...errors import UserError
-from ..link import BannedError, Bar, Link, OpenOrder, send_now
+from ..line import Line
+from ..link import BannedError, Bar, Link, OpenOrder
 from ..sequencer import Sequencer
 from .feed import BinanceFeed, Listing
 from .gateway import BinanceGateway
@@ -48,7 +48,7 @@ class BinanceLink(Link):
         self.feed: BinanceFeed
         self.gateway: BinanceOrders
         self._wanted: asyncio.Queue[str] = asyncio.Queue()
-        self._socket: aiohttp.ClientWebSocketResponse | None = None  # of orders
+        self._line: Line | None = None  # of orders
 
     def wire(self, sequencer: Sequencer, specs: dict[int, ListingSpec], epoch: str) -> None:
         self.specs = specs
@@ -75,7 +75,7 @@ class BinanceLink(Link):
         feed, gateway = self.feed.counts, self.gateway.counts
         lines = f"{len(self.feed.connections)} of {CONNECTIONS} lines up, orders {'up' if self.gateway.is_subscribed else 'down'}"
         shown = {
-            "frames": feed["frames"],
+            "frames": self.feed.frames,
             "repaired": sum(listing.depth.repaired for listing in self.feed.listings.values()),
             "gaps": feed["gaps"],
             "snapshots": feed["snapshots"],
@@ -143,7 +143,7 @@ class BinanceLink(Link):
         """One market connection, opened again whenever it ends."""
         await self.keep_connected(
             f"{self.place.streams}{self.public}/stream?streams={self.feed.streams()}",
-            lambda _socket: self.feed.hear_up(connection),
+            lambda _line: self.feed.hear_up(connection),
             lambda frame: self.feed.hear(connection, frame),
             lambda: self.feed.hear_down(connection),
         )
@@ -151,20 +151,20 @@ class BinanceLink(Link):
     async def _keep_gateway(self) -> None:
         """The order connection."""
 
-        def opened(socket: aiohttp.ClientWebSocketResponse) -> None:
-            self._socket = socket
+        def opened(line: Line) -> None:
+            self._line = line
             self.gateway.hear_up()
 
         def ended() -> None:
-            self._socket = None
+            self._line = None
             self.gateway.hear_down()
 
         await self.keep_connected(self.place.api, opened, self.gateway.hear, ended)
 
     def send(self, text: str) -> None:
         """A request leaves at once; one that cannot is lost, as on the way, and asked about."""
-        if self._socket is not None:
-            send_now(self._socket, text)
+        if self._line is not None:
+            self._line.send(text)
 
     async def _keep_books(self) -> None:
         """Snapshots for books that need one, one at a time."""

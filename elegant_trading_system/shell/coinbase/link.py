@@ -14,6 +14,7 @@ from yarl import URL
 from ...data.decimals import Grid, parse_levels
 from ...data.tape import ListingSpec
 from ...errors import UserError
+from ..line import Line
 from ..link import Bar, Link, OpenOrder
 from ..sequencer import Sequencer
 from .auth import Signer
@@ -56,14 +57,13 @@ class CoinbaseLink(Link):
         self.feed: CoinbaseFeed
         self.gateway: CoinbaseGateway
         self._rest = URL(place.rest)
-        self._sockets: dict[int, aiohttp.ClientWebSocketResponse] = {}
-        self._saying: dict[int, asyncio.Queue[str]] = {n: asyncio.Queue() for n in range(CONNECTIONS + 1)}
+        self._lines: dict[int, Line] = {}
         self._asking: set[asyncio.Task[None]] = set()
 
     def wire(self, sequencer: Sequencer, specs: dict[int, ListingSpec], epoch: str) -> None:
         self.specs = specs
         listings = [Listing(n, symbol_of(spec), Grid.of(spec.tick_size, spec.lot_size)) for n, spec in specs.items()]
-        self.feed = CoinbaseFeed(sequencer, listings, lambda line, frame: self._saying[line].put_nowait(frame))
+        self.feed = CoinbaseFeed(sequencer, listings, self._say)
         self.gateway = CoinbaseGateway(
             sequencer,
             specs,
@@ -100,10 +100,9 @@ class CoinbaseLink(Link):
     def beat(self, now_ns: int) -> None:
         self.feed.check_holes(now_ns)
         self.gateway.check_unsent()
-        for number, socket in self._sockets.items():
-            is_silent = self.gateway.is_silent() if number == CONNECTIONS else self.feed.is_silent(number)
-            if is_silent and not socket.closed:
-                self._start(_close(socket))
+        for number, line in list(self._lines.items()):
+            if self.gateway.is_silent() if number == CONNECTIONS else self.feed.is_silent(number):
+                line.close()
 
     def health(self) -> str:
         feed, gateway = self.feed.counts, self.gateway.counts
@@ -191,30 +190,29 @@ class CoinbaseLink(Link):
         def opened() -> None:
             self.gateway.hear_up()
             for frame in self.gateway.subscriptions():
-                self._saying[CONNECTIONS].put_nowait(frame)
+                self._say(CONNECTIONS, frame)
 
         await self._keep(CONNECTIONS, self.place.user, opened, self.gateway.hear, self.gateway.hear_down)
 
     async def _keep(
         self, number: int, url: str, opened: Callable[[], None], hear: Callable[[Any], None], ended: Callable[[], None]
     ) -> None:
-        """A connection on which something is said as well; what was meant for the one before is forgotten."""
-        saying: list[asyncio.Task[None]] = []
+        """A connection on which something is said as well."""
 
-        def begin(socket: aiohttp.ClientWebSocketResponse) -> None:
-            queue = self._saying[number] = asyncio.Queue()
-            self._sockets[number] = socket
-            saying.append(asyncio.create_task(_say_all(socket, queue)))
+        def begin(line: Line) -> None:
+            self._lines[number] = line
             opened()
 
         def end() -> None:
-            self._sockets.pop(number, None)
+            self._lines.pop(number, None)
             ended()
-            for task in saying:
-                task.cancel()
-            saying.clear()
 
         await self.keep_connected(url, begin, hear, end)
+
+    def _say(self, number: int, frame: str) -> None:
+        """On a line that is down it is lost: whoever opens it again says all anew."""
+        if number in self._lines:
+            self._lines[number].send(frame)
 
     # --- orders -----------------------------------------------------------------------------------------------
     def _ask(self, request: Request) -> None:
@@ -240,15 +238,6 @@ class CoinbaseLink(Link):
             self.gateway.hear_failure(request.id)
         else:
             self.gateway.hear_answer(request.id, reply.status, body)
-
-
-async def _say_all(socket: aiohttp.ClientWebSocketResponse, queue: "asyncio.Queue[str]") -> None:
-    while True:
-        await socket.send_str(await queue.get())
-
-
-async def _close(socket: aiohttp.ClientWebSocketResponse) -> None:
-    await socket.close()
 
 
 def _bar_of(candle: dict[str, str], listing_id: int, grid: Grid) -> Bar:

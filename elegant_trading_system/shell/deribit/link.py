@@ -1,24 +1,22 @@
 """Deribit's bytes: one connection for the indices that print, GET for their daily past. Nothing is traded there."""
 
-import asyncio
 from collections.abc import Callable, Coroutine
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-import aiohttp
 import msgspec
 
 from ...core.kinds import Kind
 from ...data.importers.volatility import CURRENCIES, dvol_spec
 from ...data.tape import ListingSpec
 from ...errors import UserError
+from ..line import Line
 from ..link import Bar, Link, OpenOrder
 from ..sequencer import Sequencer
 from .feed import DAY_MS, NS_PER_MS, DeribitFeed, closes_of, page_of
 
 HISTORY_DAYS = 370  # a year's quantile, and some
 PAGES_MAX = 5
-SEND_QUEUE = 64
 
 
 class DeribitPlace(NamedTuple):
@@ -37,9 +35,7 @@ class DeribitLink(Link):
         self.currencies = own or [CURRENCIES[0]]
         self.specs: dict[int, ListingSpec] = {}
         self.feed: DeribitFeed
-        self._socket: aiohttp.ClientWebSocketResponse | None = None
-        self._outgoing: asyncio.Queue[str] = asyncio.Queue(SEND_QUEUE)
-        self._closing: set[asyncio.Task[bool]] = set()
+        self._line: Line | None = None
 
     async def describe(self) -> list[ListingSpec]:
         return [dvol_spec(currency) for currency in self.currencies]
@@ -87,16 +83,14 @@ class DeribitLink(Link):
 
     def beat(self, now_ns: int) -> None:
         """An open connection that says nothing is closed: it is opened again."""
-        if self._socket is not None and self.feed.silent(now_ns):
-            closing = asyncio.create_task(self._socket.close())
-            self._closing.add(closing)
-            closing.add_done_callback(self._closing.discard)
-            self._socket = None
+        if self._line is not None and self.feed.silent(now_ns):
+            self._line.close()
+            self._line = None
 
     def health(self) -> str:
         counts = self.feed.counts
         last = ", ".join(f"{name} {percent}" for name, percent in self.feed.latest.items()) or "nothing yet"
-        lines = f"1 line {'up' if self._socket is not None else 'down'}, {last}"
+        lines = f"1 line {'up' if self._line is not None else 'down'}, {last}"
         return lines + "".join(
             f", {counts[name]:,} {name}" for name in ("refused", "errors", "no history") if counts[name]
         )
@@ -114,27 +108,17 @@ class DeribitLink(Link):
         return 0
 
     async def _keep_feed(self) -> None:
-        sending: list[asyncio.Task[None]] = []
-
-        def opened(socket: aiohttp.ClientWebSocketResponse) -> None:
-            self._socket, self._outgoing = socket, asyncio.Queue(SEND_QUEUE)
-            sending.append(asyncio.create_task(self._send_all(socket, self._outgoing)))
+        def opened(line: Line) -> None:
+            self._line = line
             self._send(self.feed.hear_up(0))
 
         def ended() -> None:
-            self._socket = None
+            self._line = None
             self.feed.hear_down(0)
-            for task in sending:
-                task.cancel()
-            sending.clear()
 
         await self.keep_connected(self.place.ws, opened, lambda frame: self._send(self.feed.hear(0, frame)), ended)
 
     def _send(self, frames: list[str]) -> None:
         for frame in frames:
-            if not self._outgoing.full():  # it hears nothing more of us: its own silence ends the connection
-                self._outgoing.put_nowait(frame)
-
-    async def _send_all(self, socket: aiohttp.ClientWebSocketResponse, outgoing: asyncio.Queue[str]) -> None:
-        while True:
-            await socket.send_str(await outgoing.get())
+            if self._line is not None:
+                self._line.send(frame)

@@ -2,16 +2,22 @@
 
 Only the form the venue always sends is read: its keys in its order, plain numbers on the listing's grid, no blanks.
 Whatever else comes, good or bad, is left to whoever reads JSON: what is taken here means there exactly the same.
+Which message is the next one is decided in the same call: what only a frame in a thousand needs is left to `Arbiter`.
 """
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from ..core.jit import direct, entry, kernel
-from ..core.kinds import Kind
-from ..core.schema import record
-from .decimals import Grid
+from ...core.append import PACKETS, ROWS, put
+from ...core.jit import direct, entry, kernel
+from ...core.kinds import Kind
+from ...core.schema import record
+from ...data.decimals import Grid
+from ...data.journal import Journal
+from ..arbiter import MOVED, STREAM, WAITING, take_next
 
 Array = np.ndarray[Any, Any]
 Found = tuple[int, int, int, int, int, int, int]
@@ -23,6 +29,7 @@ NOTIONAL_MAX = 2.0**61  # ticks * lots, well inside decimals.LIMIT
 NAME_BYTES_MAX = 31
 SYMBOL = record(
     [
+        ("listing_id", "i8"),
         ("name", "u1", (NAME_BYTES_MAX + 1,)),  # with the quote behind it
         ("name_bytes", "i8"),
         ("price_digits", "i8"),  # as in Grid
@@ -31,8 +38,10 @@ SYMBOL = record(
         ("lot_units", "i8"),
     ]
 )
+STREAMS = record([("is_stale", "i8"), ("depth", STREAM), ("trades", STREAM)])  # of a symbol
 DEPTH, TRADE = Kind.DEPTH.value, Kind.TRADE.value
 UNUSUAL = (0, 0, 0, 0, 0, 0, 0)
+NS_PER_MS = 1_000_000
 
 
 def _word(text: bytes) -> Array:
@@ -40,7 +49,7 @@ def _word(text: bytes) -> Array:
 
 
 ZERO, QUOTE, POINT, COMMA, CLOSE, BACKSLASH, TRUE, FALSE = (ord(c) for c in '0".,]\\tf')
-STREAM, DATA = _word(b'{"stream":"'), _word(b',"data":{"e":"')
+OPENING, DATA = _word(b'{"stream":"'), _word(b',"data":{"e":"')
 DEPTH_UPDATE, TRADED = _word(b'depthUpdate","E":'), _word(b'trade","E":')
 KEY_T, KEY_FIRST, KEY_LAST, KEY_PU = (_word(b',"%b":' % key) for key in (b"T", b"U", b"u", b"pu"))
 KEY_S, KEY_BIDS, KEY_ASKS = _word(b',"s":"'), _word(b',"b":['), _word(b',"a":[')
@@ -53,37 +62,90 @@ IN_MARKET, END = _word(b',"X":"MARKET"'), _word(b"}}")
 class Scanner:
     """Reads the frames of some symbols; a symbol's number is its place in the list."""
 
-    def __init__(self, symbols: list[tuple[str, Grid]], rows: Array, *, is_chained: bool = False) -> None:
-        self._is_chained = int(is_chained)
-        self._symbols = np.zeros(len(symbols), SYMBOL)
-        for symbol, (name, grid) in zip(self._symbols, symbols, strict=True):
-            quoted = f'{name}"'.encode()
-            symbol["name"][: len(quoted)] = np.frombuffer(quoted, np.uint8)
-            symbol["name_bytes"] = len(quoted)
-            symbol["price_digits"], symbol["price_units"], symbol["lot_digits"], symbol["lot_units"] = grid
+    def __init__(self, symbols: list[tuple[int, str, Grid]], journal: Journal, *, is_chained: bool = False) -> None:
+        """A symbol is (listing_id, name, grid)."""
+        self.streams = np.zeros(len(symbols), STREAMS)
+        self._tally = np.zeros(1, np.int64)
+        self._journal = journal
         room = bytearray(FRAME_BYTES_MAX + 1)
         self._text, self._bytes = np.frombuffer(room, np.uint8), memoryview(room)
-        self._scan = direct(scan, self._text, 0, self._symbols, rows, 0, 0)
+        bound = self._text, symbols_of(symbols), self.streams, self._tally, int(is_chained)
+        entry_point = direct(read, *bound, journal.packets, journal.rows, journal.head, 0, 0)
+        self._read: Callable[..., int] = partial(entry_point, *bound)
 
-    def scan(self, frame: str | bytes, rows: Array, begin: int) -> Found:
-        """(kind, symbol, first id, last id, buys, sells, ts_ms), the rows in rows[begin:], buys first.
+    @property
+    def count(self) -> int:
+        """Frames that were known or the next."""
+        return int(self._tally[0])
 
-        The first id is the one that has to follow the last one heard; chained, it is not U but what pu says. Kind 0: not the usual form, or no room; rows behind begin may have been written.
+    def read(self, connection: int, frame: str | bytes) -> int:
+        """1: the very next message, laid at the journal's end. -1: one that was heard before.
+
+        0: neither, or not the usual form, or no room; rows behind the journal's end may have been written.
         """
         data = frame.encode() if isinstance(frame, str) else frame
         length = len(data)
         if length > FRAME_BYTES_MAX:
-            return UNUSUAL
+            return 0
         self._bytes[:length] = data
-        found: Found = self._scan(self._text, length, self._symbols, rows, begin, self._is_chained)
-        return found
+        journal = self._journal
+        return self._read(journal.packets, journal.rows, journal.head, length, connection)
+
+
+def symbols_of(symbols: list[tuple[int, str, Grid]]) -> Array:
+    """Names and grids as compiled code takes them."""
+    found = np.zeros(len(symbols), SYMBOL)
+    for symbol, (listing_id, name, grid) in zip(found, symbols, strict=True):
+        quoted = f'{name}"'.encode()
+        symbol["listing_id"] = listing_id
+        symbol["name"][: len(quoted)] = np.frombuffer(quoted, np.uint8)
+        symbol["name_bytes"] = len(quoted)
+        symbol["price_digits"], symbol["price_units"], symbol["lot_digits"], symbol["lot_units"] = grid
+    return found
+
+
+@entry
+def read(
+    text: Array,
+    symbols: Array,
+    streams: Array,
+    tally: Array,
+    is_chained: int,
+    packets: Array,
+    rows: Array,
+    head: Array,
+    length: int,
+    connection: int,
+) -> int:
+    """As Scanner.read, of the first `length` bytes of text."""
+    if head[PACKETS] >= len(packets):
+        return 0
+    kind, number, first, last, buys, sells, ts_ms = scan(text, length, symbols, rows, head[ROWS], is_chained)
+    listing = streams[number]
+    if kind == 0 or listing.is_stale:
+        return 0
+    if kind == DEPTH:
+        verdict = take_next(listing.depth, connection, first, last)
+    else:
+        verdict = take_next(listing.trades, connection, first, last)
+    if verdict == WAITING:
+        return 0
+    tally[0] += 1
+    if verdict != MOVED:
+        return -1
+    put(packets, head, ts_ms * NS_PER_MS, 0, 0, buys, sells, symbols[number].listing_id, kind, 0, 0)
+    return 1
 
 
 @entry
 def scan(text: Array, length: int, symbols: Array, rows: Array, begin: int, is_chained: int) -> Found:
-    """As Scanner.scan, of the first `length` bytes of text; the one behind them is overwritten."""
+    """(kind, symbol, first id, last id, buys, sells, ts_ms), the rows in rows[begin:], buys first; kind 0: unusual.
+
+    The first id is the one that has to follow the last one heard; chained, it is not U but what pu says. The byte behind
+    the first `length` of text is overwritten.
+    """
     text[length] = 0  # stands nowhere in a frame: nothing is read beyond it
-    at = behind_string(text, behind(text, 0, STREAM))
+    at = behind_string(text, behind(text, 0, OPENING))
     at = behind(text, at, DATA)
     if at < 0:
         return UNUSUAL
