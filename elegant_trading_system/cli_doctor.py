@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -27,7 +28,7 @@ def doctor(
         str,
         typer.Option(
             "--venues",
-            help="sim: venues on this machine; binance, binanceusdm, coinbase: the real ones, by the keys set.",
+            help="sim: venues on this machine; binance, coinbase, kraken...: the real ones, by the keys set.",
         ),
     ] = "sim",
     instruments: Annotated[str, typer.Option("--instruments", help="Base assets: BTC,ETH.")] = "BTC",
@@ -36,19 +37,22 @@ def doctor(
 ) -> None:
     """Check clock, keys, permissions, symbols, disk and venues; ends with 1 if anything fails.
 
-    Keys are read from BINANCE_API_KEY, BINANCE_SECRET, COINBASE_API_KEY and COINBASE_SECRET and never shown.
+    Keys are read from BINANCE_API_KEY, BINANCE_SECRET, COINBASE_API_KEY, COINBASE_SECRET, KRAKEN_API_KEY... and never
+    shown. Venues without a road of their own are asked by ccxt.
 
     Examples:
       ets doctor
       ets doctor --venues binance --instruments BTC,ETH --json
     """
     from .shell.doctor import keys, machine, passes
+    from .shell.hosts import check_roads, is_traded
 
     wanted = names_of(venues) or []
-    if unknown := sorted(set(wanted) - set(VENUES)):
-        raise UserError(f"--venues {','.join(unknown)}: there is {' and '.join(VENUES)}", "", ExitCode.USAGE)
+    check_roads([name for name in wanted if name != "sim"])
+    if untraded := [name for name in wanted if name != "sim" and not is_traded(name)]:
+        raise UserError(f"--venues {','.join(untraded)}: nothing is traded there", "", ExitCode.USAGE)
     findings = [*machine(out), *keys(os.environ)]
-    bases = [name.partition("/")[0].upper() for name in names_of(instruments) or []]
+    bases = [name.upper() for name in names_of(instruments) or []]
     for venue in wanted:
         findings += asyncio.run(_simulated(bases) if venue == "sim" else _real(venue, bases))
     if as_json:
@@ -62,6 +66,7 @@ def doctor(
 async def _simulated(bases: list[str]) -> "list[Finding]":
     """The same questions to venues that are opened for them: what fails here fails without any network."""
     from .emulator.faults import Faults
+    from .shell.hosts import public_hosts
     from .shell.live import wall_ns
 
     found: list[Finding] = []
@@ -71,36 +76,39 @@ async def _simulated(bases: list[str]) -> "list[Finding]":
             where = addresses(door)
             wallet = f"http://{door.host}" if door.venue == "binance" else ""
             found += await examined(
-                door.venue, where, (door.api_key, door.secret), symbols_of(door.venue, bases), wallet
+                door.venue,
+                where,
+                (door.api_key, door.secret),
+                public_hosts([door.venue], bases)[door.venue]["symbols"],
+                wallet,
             )
     return [finding._replace(name=f"simulated {finding.name}") for finding in found]
 
 
 async def _real(venue: str, bases: list[str]) -> "list[Finding]":
-    from .shell.hosts import KEYS, PUBLIC
+    from .shell.hosts import key_names, public_hosts
 
-    names = KEYS[venue]
-    key, secret = (os.environ.get(name, "") for name in names)
-    where: dict[str, Any] = PUBLIC[venue] | ORDER_HOSTS.get(venue, {})
-    return await examined(venue, where, (key, secret), symbols_of(venue, bases), WALLET)
-
-
-def symbols_of(venue: str, bases: list[str]) -> list[str]:
-    from .shell.hosts import PUBLIC
-
-    return [PUBLIC[venue]["symbol"].format(base=base) for base in bases]
+    key, secret = (os.environ.get(name, "") for name in key_names(venue))
+    where = public_hosts([venue], bases)[venue] | ORDER_HOSTS.get(venue, {})
+    return await examined(venue, where, (key, secret), where["symbols"], WALLET)
 
 
-def check_hosts(venues: dict[str, dict[str, Any]]) -> None:
-    """Raises UserError with everything that fails at the venues where orders are to go."""
-    from .shell.hosts import key_of
+def check_hosts(venues: dict[str, dict[str, Any]], checked: Sequence[str] = ()) -> None:
+    """Raises UserError with everything that fails at the venues where orders are to go.
+
+    `checked` are those whose keys a person has looked at, where nobody can tell what they may do.
+    """
+    from .shell.ccxt.doctor import UNTOLD
+    from .shell.hosts import exchange_name, is_traded, key_of
 
     failed: list[Finding] = []
     for venue, where in venues.items():
-        if venue in VENUES:
+        if is_traded(venue):
             wallet = where["rest"].partition("/api/")[0] if venue == "binance" else ""
             findings = asyncio.run(examined(venue, where, key_of(venue, where), where["symbols"], wallet))
             failed += [finding for finding in findings if finding.result == "fail"]
+            if exchange_name(venue) not in map(exchange_name, checked):
+                failed += [finding for finding in findings if finding.found.startswith(UNTOLD)]
     if failed:
         told = "; ".join(f"{finding.name}: {finding.found}" for finding in failed)
         raise UserError(f"the doctor says no: {told}", "; ".join(finding.advice for finding in failed))
@@ -113,14 +121,32 @@ async def examined(
     from .shell.binance import link as binance_link
     from .shell.coinbase import doctor as doctor_coinbase
     from .shell.coinbase import link as coinbase_link
+    from .shell.hosts import is_by_ccxt
     from .shell.live import wall_ns
 
+    if is_by_ccxt(venue):
+        return await _examined_by_ccxt(venue, where, key, symbols)
     if venue == "coinbase":
         there = coinbase_link.Place(where["rest"], where["streams"], where["user"], *key)
         return await doctor_coinbase.examine(there, symbols, wall_ns)
     api = doctor_binance.SPOT if venue == "binance" else doctor_binance.USDM
     place = binance_link.Place(where["rest"].removesuffix(api.prefix), where["streams"], where["ws_api"], *key)
     return await doctor_binance.examine(api, place, symbols, wall_ns, wallet)
+
+
+async def _examined_by_ccxt(
+    venue: str, where: dict[str, Any], key: tuple[str, str], symbols: list[str]
+) -> "list[Finding]":
+    import aiohttp
+
+    from .shell.ccxt import doctor as doctor_ccxt
+    from .shell.hosts import ccxt_link
+    from .shell.live import wall_ns
+
+    async with aiohttp.ClientSession() as http:
+        link = ccxt_link(venue, where | {"symbols": symbols}, *key, wall_ns)
+        link.open(http)
+        return await doctor_ccxt.examine(link, wall_ns)
 
 
 def _show(findings: "list[Finding]") -> None:

@@ -24,6 +24,19 @@ PATHS = {  # of each emulated venue: name -> scheme, path
     "cboe": {"rest": ("http", "/api/global")},
     "deribit": {"rest": ("http", "/api/v2"), "ws": ("ws", "/ws/api/v2")},
 }
+STANDS_FOR = {  # what a client of the real venue asks: scheme, path here
+    "binance": {
+        "https://api.binance.com": ("http", ""),
+        "wss://stream.binance.com:9443": ("ws", ""),
+        "wss://ws-api.binance.com:443": ("ws", ""),
+    },
+    "binanceusdm": {
+        "https://fapi.binance.com": ("http", ""),
+        "wss://fstream.binance.com": ("ws", ""),
+        "wss://ws-fapi.binance.com": ("ws", ""),
+    },
+    "coinbase": {"https://api.coinbase.com": ("http", ""), "wss://advanced-trade-ws.coinbase.com": ("ws", "/ws")},
+}
 InstrumentsOption = Annotated[str, typer.Option("--instruments", help="Base assets to simulate: BTC,ETH.")]
 FaultOption = Annotated[
     list[str] | None,
@@ -133,8 +146,12 @@ def emulator(
 
 def addresses(door: "Door") -> dict[str, Any]:
     """Where a venue that holds no money is, with its throwaway key."""
-    paths = {name: f"{scheme}://{door.host}{path}" for name, (scheme, path) in PATHS[door.venue].items()}
-    return {"symbols": door.symbols, **paths, "api_key": door.api_key, "api_secret": door.secret}
+    paths, stands_for = (
+        {name: f"{scheme}://{door.host}{path}" for name, (scheme, path) in known.get(door.venue, {}).items()}
+        for known in (PATHS, STANDS_FOR)
+    )
+    key = {"api_key": door.api_key, "api_secret": door.secret}
+    return {"symbols": door.symbols, **paths, **key, "stands_for": stands_for}
 
 
 def accounts_of(door: "Door") -> list[dict[str, Any]]:

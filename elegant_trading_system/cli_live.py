@@ -15,6 +15,7 @@ from .cli_parse import (
     RUNS,
     ConfigOption,
     EdgeOption,
+    HostsOption,
     JsonOption,
     SeedOption,
     SetOption,
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 STATUS_S, SCREEN_S = 5.0, 0.5
 SAID_MAX = 50
 FOREVER_S = 1e9
+KeysCheckedOption = Annotated[
+    str, typer.Option("--key-checked", help="Venues whose keys you have looked at yourself: they cannot withdraw.")
+]
 
 
 def compile_first(config: "Config", *, is_replay_too: bool = False) -> None:
@@ -72,12 +76,11 @@ def run(
     fault: FaultOption = None,
     config: ConfigOption = None,
     sets: SetOption = None,
-    hosts: Annotated[
-        Path | None, typer.Option("--hosts", help="Trade on venues that run already: what `ets emulator` prints.")
-    ] = None,
+    hosts: HostsOption = None,
     is_live: Annotated[
         bool, typer.Option("--live", help="Send orders, instead of simulating them. To this machine only, so far.")
     ] = False,
+    keys_checked: KeysCheckedOption = "",
     is_flat_at_end: Annotated[
         bool, typer.Option("--flatten", help="Close what is held when the run ends; otherwise it is kept.")
     ] = False,
@@ -100,7 +103,8 @@ def run(
     scene = DEMO if is_demo else Scene("", names_of(instruments) or ["BTC"], seed, edge, history * 60, [])
     recovered = recovered_from(resume)
     resolved = recovered.config if recovered else load_config([*scene.configs, *(config or [])], sets)
-    place = place_of(venues, hosts, scene, fault, resolved, is_live=is_live)
+    checked = names_of(keys_checked)
+    place = place_of(venues, hosts, scene, fault, resolved, is_live=is_live, keys_checked=checked or [])
     folder = resume or new_folder(out)
     plan = Plan(place, resolved, folder, minutes * 60, recovered, is_flat_at_end, is_rearmed)
     summary = trade_to_the_end(plan, is_silent=as_json)

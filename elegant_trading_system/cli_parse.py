@@ -25,6 +25,9 @@ SetOption = Annotated[
     list[str] | None, typer.Option("--set", help="section.key=value, over everything else. May be repeated.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
+HostsOption = Annotated[
+    Path | None, typer.Option("--hosts", help="Venues that run already: what `ets emulator` prints.")
+]
 SeedOption = Annotated[int, typer.Option("--seed", help="Everything random follows from it.", min=0)]
 EdgeOption = Annotated[
     float,

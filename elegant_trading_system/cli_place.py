@@ -1,7 +1,7 @@
 """Where a run trades: simulated venues, venues that run already, or real ones on paper."""
 
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -26,20 +26,28 @@ class Place(NamedTuple):
 
 
 def place_of(
-    venues: str, hosts: Path | None, scene: Scene, fault: list[str] | None, config: "Config", *, is_live: bool
+    venues: str,
+    hosts: Path | None,
+    scene: Scene,
+    fault: list[str] | None,
+    config: "Config",
+    *,
+    is_live: bool,
+    keys_checked: Sequence[str] = (),
 ) -> Place:
     """What the options name. Raises UserError for orders that would leave this machine."""
     if venues == "sim" and hosts is None:
         return simulated_venues(scene, fault, config)
-    from .shell.hosts import check_loopback, public_hosts, read_hosts
+    from .shell.hosts import check_loopback, check_roads, hosts_of, public_hosts, read_hosts
 
     wanted = names_of(venues) or []
     found = read_hosts(hosts) if hosts else public_hosts(wanted, scene.instruments)
-    if venues != "sim":
-        found = {name: where for name, where in found.items() if name in wanted}
+    if hosts and venues != "sim":
+        found = hosts_of(found, wanted)
+    check_roads(found)
     if is_live:
         check_loopback(found)
-        check_hosts(found)
+        check_hosts(found, keys_checked)
     title = f"{'LIVE' if is_live else 'PAPER'} {', '.join(found)}"
     return Place(title, lambda: contextlib.nullcontext(found), not is_live, None if hosts else CATALOG)
 

@@ -12,7 +12,7 @@ import typer
 
 from .cli_emulator import HISTORY_MINUTES, FaultOption, HistoryOption, Scene, addresses, embedded
 from .cli_live import FOREVER_S
-from .cli_parse import EdgeOption, JsonOption, SeedOption, load_config, names_of, stopping
+from .cli_parse import EdgeOption, HostsOption, JsonOption, SeedOption, load_config, names_of, stopping
 from .errors import ExitCode, UserError
 from .terminal import print_json, print_table, progress_bar
 
@@ -22,23 +22,22 @@ if TYPE_CHECKING:
 
 STATUS_S = 1.0
 SIM = "sim"
-DEFAULT_QUOTE = "USDT"
-BY_CCXT = "ccxt:"
 
 
 def record(
     venues: Annotated[
         str,
         typer.Option(
-            "--venues", help="sim (on this machine), or binance,binanceusdm,deribit,ccxt:kraken (public data)."
+            "--venues", help="sim (on this machine), or binance,coinbase,deribit,kraken (public data; others by ccxt)."
         ),
     ] = SIM,
-    instruments: Annotated[str, typer.Option("--instruments", help="BTC,ETH/USDT; a base alone is in USDT.")] = "BTC",
+    instruments: Annotated[str, typer.Option("--instruments", help="BTC,ETH; by ccxt also BTC/EUR.")] = "BTC",
     minutes: Annotated[float, typer.Option("--minutes", help="Stop after so long; 0: when told to.", min=0)] = 0.0,
     catalog: Annotated[Path, typer.Option("--catalog", help="Folder of tapes.")] = Path("ets_data/catalog"),
     recover: Annotated[
         Path | None, typer.Option("--recover", help="Publish this interrupted recording and record nothing.")
     ] = None,
+    hosts: HostsOption = None,
     seed: SeedOption = 1,
     edge: EdgeOption = 0.0,
     history: HistoryOption = HISTORY_MINUTES,
@@ -59,7 +58,7 @@ def record(
     if recover is None:
         folder = catalog / f"{_prefix()}{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
         names = names_of(instruments) or ["BTC"]
-        sources = _sources(venues, names, seed, edge, history, fault)
+        sources = _running(hosts, venues) if hosts else _sources(venues, names, seed, edge, history, fault)
         tapes, counts = _recorded(folder, catalog, sources, minutes * 60 or FOREVER_S)
         answer |= {"tapes": [facts.model_dump(mode="json") for facts in tapes], "counts": counts}
     _show(answer, catalog, as_json=as_json)
@@ -76,20 +75,29 @@ class Sources:
 def _sources(venues: str, names: list[str], seed: int, edge: float, history: int, fault: list[str] | None) -> Sources:
     if venues == SIM:
         return _simulated(names, seed, edge, history, fault)
-    wanted = names_of(venues) or []
-    from .shell.hosts import LINKS, public_hosts
+    from .shell.hosts import public_hosts
+
+    return _public(public_hosts(names_of(venues) or [], names))
+
+
+def _running(hosts: Path, venues: str) -> Sources:
+    from .shell.hosts import check_roads, hosts_of, read_hosts
+
+    found = read_hosts(hosts)
+    found = found if venues == SIM else hosts_of(found, names_of(venues) or [])
+    check_roads(found)
+    return _public(found)
+
+
+def _public(venues: dict[str, dict[str, Any]]) -> Sources:
+    """Their market data, which needs no key."""
+    from .shell.hosts import market_link
     from .shell.live import wall_ns
 
-    roads = [venue for venue in wanted if not venue.startswith(BY_CCXT)]
-    if not wanted:
-        raise UserError("no venues", "--venues sim, or binance,deribit, or ccxt:kraken", ExitCode.USAGE)
-    hosts = public_hosts(roads, [name.partition("/")[0].upper() for name in names])
-
     async def opened(_stack: contextlib.AsyncExitStack) -> "Sequence[Link]":
-        links = [LINKS[venue](where, "", "", wall_ns) for venue, where in hosts.items()]
-        return links + [_by_ccxt(venue, names) for venue in wanted if venue not in hosts]
+        return [market_link(venue, where, wall_ns) for venue, where in venues.items()]
 
-    return Sources(", ".join(wanted), opened)
+    return Sources(", ".join(venues), opened)
 
 
 def _simulated(names: list[str], seed: int, edge: float, history: int, fault: list[str] | None) -> Sources:
@@ -108,14 +116,6 @@ def _simulated(names: list[str], seed: int, edge: float, history: int, fault: li
         return [link_to(door.venue, addresses(door), wall_ns) for door in doors]
 
     return Sources(scene.title([*OPENERS, DVOL]), opened)
-
-
-def _by_ccxt(venue: str, names: list[str]) -> "Link":
-    from .shell.ccxt.link import CcxtLink, exchange_of
-    from .shell.live import wall_ns
-
-    pairs = [name if "/" in name else f"{name}/{DEFAULT_QUOTE}" for name in names]
-    return CcxtLink(exchange_of(venue.removeprefix(BY_CCXT)), [pair.upper() for pair in pairs], wall_ns)
 
 
 def _prefix() -> str:

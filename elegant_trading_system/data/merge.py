@@ -98,7 +98,7 @@ def _by_listing(tapes: list[Source]) -> list[list[Source]]:
 def _refuse_unlike(before: Source, after: Source) -> None:
     if after.facts.ts_first_ns <= before.facts.ts_last_ns:
         raise UserError(f"{after.folder} overlaps {before.folder}", "remove one of them")
-    if after.facts.listing != before.facts.listing:
+    if not after.facts.listing.is_like(before.facts.listing):
         message = f"{after.folder} counts in other ticks or lots than {before.folder}"
         raise UserError(message, "import both recordings together, or run them apart")
 

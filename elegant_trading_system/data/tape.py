@@ -48,10 +48,17 @@ class ListingSpec(BaseModel):
     reference: str = ""  # DARK: "VENUE SYMBOL" of the listing whose midpoint it trades at
     asset_class: AssetClass = "crypto"  # decides which volatility index counts and how the VWAP is anchored
     calendar: str = ""  # market with opening hours, as exchange-calendars names it (XNAS); "" = always open
+    taker_fee_bps: Decimal | None = Field(
+        None, ge=0
+    )  # as the venue says; the configuration knows better, if it names the venue
 
     @property
     def name(self) -> str:
         return f"{self.venue} {self.symbol}"
+
+    def is_like(self, other: "ListingSpec") -> bool:
+        """The same numbers mean the same; a fee may have changed."""
+        return self.model_copy(update={"taker_fee_bps": other.taker_fee_bps}) == other
 
 
 class Quality(BaseModel):

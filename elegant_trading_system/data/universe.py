@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..config import Config
+from ..config_sections import PPM_PER_BPS
 from ..core.kinds import AssetClass, ListingKind
 from ..core.schema import ASSETS, GROUP_LISTINGS, GROUPS, LISTINGS, UNIVERSE, VENUES
 from ..errors import ExitCode, UserError
@@ -134,7 +135,7 @@ def _fill_listing(
     row["quote_atoms_per_tick_lot"] = int(spec.tick_size * spec.lot_size * quote_scale) if is_tradable else 1
     row["lots_min"] = spec.lots_min
     row["notional_min_atoms"] = int(spec.notional_min * quote_scale)
-    row["taker_fee_ppm"] = 0 if spec.kind in ("index", "volatility") else venue.taker_fee_ppm(spec.kind)
+    row["taker_fee_ppm"] = _taker_fee_ppm(spec, config)
     row["is_fee_in_base"] = venue.fee_in_base and spec.kind in ("spot", "dark")
     row["can_short"] = spec.kind == "linear"  # borrowing coins to sell them is not modelled
     row["can_trade"] = is_tradable and spec.quote in DOLLARS
@@ -143,6 +144,15 @@ def _fill_listing(
     row["lot_base"] = float(spec.lot_size) if spec.kind != "inverse" else 0.0
     row["lot_quote"] = float(spec.lot_size * spec.contract_quote)
     row["quote_rate"] = 1.0 if spec.quote in DOLLARS else 0.0
+
+
+def _taker_fee_ppm(spec: ListingSpec, config: Config) -> int:
+    """What the configuration says of the venue by name; else what the venue says; else the usual."""
+    if spec.kind in ("index", "volatility"):
+        return 0
+    if spec.taker_fee_bps is not None and spec.venue not in config.venues:
+        return round(spec.taker_fee_bps * PPM_PER_BPS)
+    return config.venue(spec.venue).taker_fee_ppm(spec.kind)
 
 
 def _reference(universe: Universe, listing_id: int, spec: ListingSpec) -> int:

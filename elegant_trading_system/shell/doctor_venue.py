@@ -1,7 +1,7 @@
 """What every venue is asked alike: is it there, how far away, and how far is its clock from ours?"""
 
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import aiohttp
@@ -31,19 +31,30 @@ async def ask(http: aiohttp.ClientSession, url: str, headers: dict[str, str] | N
 async def reach(
     http: aiohttp.ClientSession, venue: str, url: str, read_ms: Callable[[Any], int], now_ns: Callable[[], int]
 ) -> list[Finding]:
-    """Two findings, or one that fails. The quickest of some answers says best what time it is there."""
+    """Two findings, or one that fails."""
+
+    async def ask_ms() -> int:
+        return read_ms((await ask(http, url))[1])
+
+    return await reach_by(venue, url, ask_ms, now_ns)
+
+
+async def reach_by(
+    venue: str, where: str, ask_ms: Callable[[], Awaitable[int]], now_ns: Callable[[], int]
+) -> list[Finding]:
+    """By a question about the time there, milliseconds; the quickest of some answers says best what it is."""
     samples: list[tuple[float, int, int]] = []
     try:
         for _ in range(SAMPLES):
             sent_ns, began = now_ns(), time.perf_counter()
-            _, answer = await ask(http, url)
+            answer_ms = await ask_ms()
             took_ms = (time.perf_counter() - began) * 1000
-            samples.append((took_ms, read_ms(answer), (sent_ns + now_ns()) // 2))
+            samples.append((took_ms, answer_ms, (sent_ns + now_ns()) // 2))
     except (Unanswered, KeyError, TypeError, ValueError) as error:
         advice = "is the network there, and may this machine reach the venue?"
-        return [Finding(f"{venue} reachable", "fail", f"{url}: {error}", advice)]
+        return [Finding(f"{venue} reachable", "fail", f"{where}: {error}", advice)]
     took_ms, venue_ms, middle_ns = min(samples)
-    reachable = Finding(f"{venue} reachable", "ok", f"{url} answers in {took_ms:.1f} ms")
+    reachable = Finding(f"{venue} reachable", "ok", f"{where} answers in {took_ms:.1f} ms")
     return [reachable, clock_finding(venue, venue_ms - middle_ns / NS_PER_MS, took_ms, [one[1] for one in samples])]
 
 

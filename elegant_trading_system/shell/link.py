@@ -118,6 +118,9 @@ class Link(ABC):
     def health(self) -> str:
         """How the lines are, in a few words."""
 
+    async def close(self) -> None:  # noqa: B027 - most hold nothing but the session
+        """The run is over, or never began. The session of `open` ends by itself."""
+
     def notices(self) -> list[str]:
         """What a person should know, each once."""
         return []

@@ -4,6 +4,7 @@ It cannot tell an emulated venue from a real one.
 """
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from decimal import Decimal
@@ -100,7 +101,10 @@ class LiveRun:
 
     async def run(self, seconds: float, started: Callable[["LiveRun"], None] = lambda _run: None) -> None:
         """Trade for so long; the journal is closed whatever happens."""
-        async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=REQUEST_S)) as http:
+        timeout = aiohttp.ClientTimeout(total=REQUEST_S)
+        async with aiohttp.ClientSession(timeout=timeout) as http, contextlib.AsyncExitStack() as ending:
+            for link in self.links:
+                ending.push_async_callback(link.close)
             await self._meet(http)
             self.journal = Journal(self.folder / "journal", self.recovered.behind if self.recovered else START)
             tasks = list[asyncio.Task[None]]()
@@ -159,8 +163,11 @@ class LiveRun:
             found = await link.describe()
             specs += found
             self._link_of += [link] * len(found)
-        if self.recovered and specs != self.recovered.listings:
-            raise UserError(f"{self.folder}: the venues describe other instruments now", "begin a new run")
+        if self.recovered:
+            was = self.recovered.listings
+            if len(specs) != len(was) or not all(map(ListingSpec.is_like, specs, was)):
+                raise UserError(f"{self.folder}: the venues describe other instruments now", "begin a new run")
+            specs = was
         self.universe = build(specs, self.config)
 
     def _wire(self) -> None:

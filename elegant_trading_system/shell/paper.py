@@ -136,5 +136,11 @@ class PaperLink(Link):
     def unsettled(self) -> int:
         return 0
 
+    def notices(self) -> list[str]:
+        return self.inner.notices()
+
+    async def close(self) -> None:
+        await self.inner.close()
+
     def health(self) -> str:
         return f"{self.inner.health()}; orders are SIMULATED"

@@ -21,8 +21,8 @@ from elegant_trading_system.sim.replay import verify
 
 from ..builders import loose
 from .coinbase_desk import SECRET
+from .trading import money, trade_until
 
-PATIENCE_S = 300.0  # a first start compiles
 SCENE = Scene("", ["BTC", "ETH"], 1, 0.3, 30 * 60, [])
 
 
@@ -40,22 +40,10 @@ def balances(door: Door, offset_s: int) -> dict[str, Decimal]:
 async def trade(
     folder: Path, orders: int, faults: Faults, offset_s: int = 0
 ) -> tuple[CoinbaseLink, dict[str, Decimal]]:
-    """Trade on the embedded venue until so many orders have been sent; then without faults until all are known."""
-    config = loose()
     async with embedded(SCENE, ["coinbase"], 100_000.0).serve(wall_ns, faults) as (door,):
         link = link_to(door.venue, addresses(door), wall_ns)
         assert isinstance(link, CoinbaseLink)
-        live = LiveRun([link], config, folder)
-        running = asyncio.create_task(
-            live.run(PATIENCE_S, lambda run: run_folder.begin(folder, config, run.known, "test"))
-        )
-        while not running.done() and (live.universe is None or live.sequencer.trader["next_order_id"] < orders):
-            await asyncio.wait([running], timeout=0.1)
-        faults.shares = {}
-        while not running.done() and live.sequencer.trader["order_count"]:
-            await asyncio.wait([running], timeout=0.01)
-        live.stop()
-        await running
+        await trade_until([link], folder, orders, faults)
         return link, await asyncio.to_thread(balances, door, offset_s)
 
 
@@ -85,13 +73,12 @@ def test_what_was_traded_over_sockets_is_the_venue_s_account_and_replays_to_the_
     tmp_path: Path, orders: int, shares: dict[str, float]
 ) -> None:
     folder = tmp_path / "run"
-    folder.mkdir()
     link, held = asyncio.run(trade(folder, orders, Faults(shares, 3)))
     summary = run_folder.finish(folder, 1.0)
     assert summary["orders"] >= orders
     assert summary["fills"] > 0
     assert (summary["refused_reports"], summary["refused_rows"], link.feed.counts["refused"]) == (0, 0, 0)
-    ours = {asset: Decimal(entry["balance"]).scaleb(-entry["decimals"]) for asset, entry in summary["assets"].items()}
+    ours = money(summary)
     theirs = {asset: held.get(asset, Decimal(0)) for asset in ours}
     assert (ours, held.keys() - ours.keys()) == (theirs, set()), "to the last decimal"
     assert verify(folder)["identical"]
@@ -113,12 +100,10 @@ def test_a_venue_that_is_not_there_is_said_in_a_sentence(tmp_path: Path) -> None
 @pytest.mark.parametrize("seconds", [-40, 40])
 def test_a_venue_whose_clock_is_another_is_traded_by_its_clock(tmp_path: Path, seconds: int) -> None:
     folder = tmp_path / "run"
-    folder.mkdir()
     faults = Faults({}, 3)
     faults._offset_ns = seconds * 1_000_000_000
     link, held = asyncio.run(trade(folder, 3, faults, offset_s=seconds))
     assert abs(link.clock.offset_ms - 1000 * seconds) < 500
     summary = run_folder.finish(folder, 1.0)
     assert summary["fills"] > 0
-    ours = {asset: Decimal(entry["balance"]).scaleb(-entry["decimals"]) for asset, entry in summary["assets"].items()}
-    assert {k: v for k, v in ours.items() if v} == {k: v for k, v in held.items() if v}
+    assert {k: v for k, v in money(summary).items() if v} == {k: v for k, v in held.items() if v}

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from elegant_trading_system.cli_emulator import Scene, addresses, embedded
+from elegant_trading_system.cli_emulator import addresses, embedded
 from elegant_trading_system.core.kinds import BookState, CommandKind, Kind, OperatorCommand
 from elegant_trading_system.data import journal
 from elegant_trading_system.emulator.faults import HELP, Faults
@@ -21,9 +21,9 @@ from elegant_trading_system.sim.replay import verify
 
 from ..builders import loose
 from .drill import SETTINGS, shares
+from .trading import SCENE, begun, has_sent, money, until
 
-SCENE = Scene("", ["BTC"], 1, 0.3, 30 * 60, [])
-PATIENCE_S, BUSY_S, SETTLE_S = 300.0, 6.0, 60.0  # a first start compiles; what is lost is believed after twenty seconds
+BUSY_S, SETTLE_S = 6.0, 60.0  # what is lost is believed after twenty seconds
 IN_CI = (6, 18)  # lost answers, clock jumps
 
 
@@ -35,18 +35,14 @@ async def trade(folder: Path, seed: int) -> tuple[Account, BinanceLink, Faults]:
         link = link_to(door.venue, addresses(door), wall_ns)
         assert isinstance(link, BinanceLink)
         live = LiveRun([link], config, folder)
-        running = asyncio.create_task(
-            live.run(PATIENCE_S, lambda run: run_folder.begin(folder, config, run.known, "test"))
-        )
-        while not running.done() and (live.universe is None or live.sequencer.trader["next_order_id"] < 2):
-            await asyncio.wait([running], timeout=0.05)
+        running = begun(live)
+        await until(running, lambda: has_sent(live, 2))
         faults.shares = shares(seed)
         await asyncio.wait([running], timeout=BUSY_S)
         faults.shares = {}
         live.sequencer.hear(Kind.OPERATOR, 0, code=OperatorCommand.HALT)
         deadline = time.monotonic() + SETTLE_S
-        while not running.done() and live.sequencer.trader["order_count"] and time.monotonic() < deadline:
-            await asyncio.wait([running], timeout=0.05)
+        await until(running, lambda: not live.sequencer.trader["order_count"] or time.monotonic() > deadline)
         live.stop()
         await running
         return place.market.exchanges["binance"].accounts["trader"], link, faults
@@ -73,10 +69,9 @@ def entries_on_dead_books(folder: Path) -> list[int]:
 )
 def test_every_fault_over_real_sockets_leaves_both_sides_equal(seed: int, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    folder.mkdir()
     account, link, faults = asyncio.run(trade(folder, seed))
     summary = run_folder.finish(folder, 1.0)
-    ours = {asset: Decimal(entry["balance"]).scaleb(-entry["decimals"]) for asset, entry in summary["assets"].items()}
+    ours = money(summary)
     theirs = {asset: balance.free + balance.locked for asset, balance in account.balances.items()}
     assert {asset: ours.get(asset, Decimal(0)) for asset in theirs} == theirs, "to the last decimal"
     names = [order.client_id for order in account.orders.values()]

@@ -1,7 +1,6 @@
 """Perpetuals around the core: books by their chain of numbers, money by fills, fees and funding, whatever is lost."""
 
 import json
-import random
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
@@ -17,7 +16,7 @@ from elegant_trading_system.shell.binance.futures_gateway import Payments
 from ..builders import loose
 from .desk import BTC, Clock
 from .futures_desk import FuturesLine, FuturesOutside, FuturesVenue
-from .test_outside import events, shake, state_of
+from .test_outside import check_nonsense, events, follow_through_losses, state_of
 
 D = Decimal
 
@@ -39,43 +38,9 @@ def outside(venue: FuturesVenue, tmp_path: Path) -> Iterator[FuturesOutside]:
 def test_one_frame_in_twelve_lost_on_each_connection_and_no_snapshot_but_for_what_both_lost(
     venue: FuturesVenue, outside: FuturesOutside
 ) -> None:
-    chance, late, compared, jumps = random.Random(11), list[str](), 0, 0
-    lost: list[set[int]] = [set(), set()]
-
-    def passes(connection: int, frame: str) -> bool:
-        nonlocal jumps
-        data = json.loads(frame)["data"]
-        is_kept = data["e"] != "depthUpdate" or chance.random() > 0.08
-        if data["e"] == "depthUpdate":
-            jumps += data["U"] > data["pu"] + 1
-            lost[connection] |= set() if is_kept else {data["u"]}
-        return is_kept
-
-    def held(frame: str) -> bool:
-        late.extend([frame] if passes(1, frame) else [])
-        return False
-
-    outside.listen(0, lambda frame: passes(0, frame))
-    outside.listen(1, held)  # up to three frames behind
-    for n in range(1500):
-        shake(venue, n, chance)
-        while len(late) > chance.randrange(4):
-            outside.feed.hear(1, late.pop(0))
-        if outside.wanted and n % 4 == 3:
-            outside.wanted.clear()
-            assert outside.snapshot()
-        truth = venue.exchange.books["BTCUSDT"]
-        if outside.listing.depth.last_id == truth.last_id:
-            assert outside.book() == truth.sides, f"after {n} moves"
-            compared += 1
-    both = lost[0] & lost[1]
-    assert jumps > 1000, "numbers of other instruments lie between ours: U is not the last u plus one"
-    assert len(lost[0]) > 20
-    assert compared > 600
-    assert 0 < outside.feed.counts["gaps"] <= len(both), "two lost in a row are one gap"
-    assert outside.feed.counts["snapshots"] == 1 + outside.feed.counts["gaps"]
-    assert outside.listing.depth.repaired > 10
-    assert outside.feed.counts["refused"] == 0
+    jumps = list[int]()
+    follow_through_losses(venue, outside, 11, lambda update: jumps.append(update["U"] > update["pu"] + 1))
+    assert sum(jumps) > 1000, "numbers of other instruments lie between ours: U is not the last u plus one"
 
 
 @pytest.mark.spec("M3")
@@ -159,15 +124,9 @@ NONSENSE = [
 
 @pytest.mark.parametrize("frame", NONSENSE, ids=range(len(NONSENSE)))
 def test_nonsense_is_counted_and_changes_nothing(venue: FuturesVenue, outside: FuturesOutside, frame: bytes) -> None:
-    outside.listen(0)
-    assert outside.snapshot()
-    before = outside.journal.count, outside.book(), dict(outside.feed.marks)
-    outside.feed.hear(0, frame)
-    assert outside.feed.counts["refused"] == 1
-    assert (outside.journal.count, outside.book(), outside.feed.marks) == before
-    venue.depth([(599_999, 77)])
-    venue.flush()
-    assert outside.book() == venue.exchange.books["BTCUSDT"].sides, "and the next good frame is understood"
+    marks = dict(outside.feed.marks)
+    check_nonsense(venue, outside, frame)
+    assert outside.feed.marks == marks
 
 
 # --- the gateway --------------------------------------------------------------------------------------------

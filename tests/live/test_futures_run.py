@@ -7,7 +7,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from elegant_trading_system.cli_emulator import Scene, addresses, embedded
+from elegant_trading_system.cli_emulator import addresses, embedded
 from elegant_trading_system.emulator.faults import Faults, parse
 from elegant_trading_system.emulator.perpetuals import PerpetualAccount, Perpetuals
 from elegant_trading_system.shell import run_folder
@@ -17,29 +17,17 @@ from elegant_trading_system.shell.live import LiveRun, wall_ns
 from elegant_trading_system.sim.replay import verify
 
 from ..builders import loose
+from .trading import PATIENCE_S, SCENE, begun, trade_until, until
 
-PATIENCE_S = 300.0  # a first start compiles
-SCENE = Scene("", ["BTC"], 1, 0.3, 30 * 60, [])
 FAULTS = ["lost-report:0.2", "duplicate-report:0.2", "lost-answer:0.1", "unclear-answer:0.1", "drop:0.01"]
 
 
 async def trade(folder: Path, orders: int, faults: Faults) -> tuple[LiveRun, BinanceFuturesLink, Decimal, Decimal]:
-    """Until so many orders have been sent; then without faults until all are known. The venue's wallet and position."""
-    config = loose()
+    """With the venue's wallet and position in the end."""
     async with embedded(SCENE, ["binanceusdm"], 100_000.0).serve(wall_ns, faults) as (door,):
         link = link_to(door.venue, addresses(door), wall_ns)
         assert isinstance(link, BinanceFuturesLink)
-        live = LiveRun([link], config, folder)
-        running = asyncio.create_task(
-            live.run(PATIENCE_S, lambda run: run_folder.begin(folder, config, run.known, "test"))
-        )
-        while not running.done() and (live.universe is None or live.sequencer.trader["next_order_id"] < orders):
-            await asyncio.wait([running], timeout=0.1)
-        faults.shares = {}
-        while not running.done() and live.sequencer.trader["order_count"]:
-            await asyncio.wait([running], timeout=0.01)
-        live.stop()
-        await running
+        live = await trade_until([link], folder, orders, faults)
         async with aiohttp.ClientSession() as http:
             link.open(http)
             return live, link, (await link.balances())["USDT"], (await link.positions())[0]
@@ -49,7 +37,6 @@ async def trade(folder: Path, orders: int, faults: Faults) -> tuple[LiveRun, Bin
 @pytest.mark.parametrize("faults", [[], FAULTS], ids=["calm", "faults"])
 def test_what_was_traded_over_sockets_is_the_venue_s_wallet_and_position(faults: list[str], tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    folder.mkdir()
     live, link, wallet, position = asyncio.run(trade(folder, 6, parse(faults, 5)))
     trader, spec = live.sequencer.trader, live.known.listings[0]
     assert (spec.kind, spec.symbol, spec.venue) == ("linear", "BTC/USDT:USDT", "binanceusdm")
@@ -78,13 +65,10 @@ def test_a_run_that_goes_on_hears_of_the_funding_paid_meanwhile_and_is_not_halte
         async with place.serve(wall_ns, Faults({}, 0)) as (door,):
             where = door.venue, addresses(door), wall_ns
             first = LiveRun([link_to(*where)], loose(), tmp_path)
-            begun = asyncio.create_task(
-                first.run(PATIENCE_S, lambda run: run_folder.begin(tmp_path, loose(), run.known, "test"))
-            )
-            while not begun.done() and (first.universe is None or not is_holding(first)):
-                await asyncio.wait([begun], timeout=0.005)
-            begun.cancel()  # at once: in the second of a polite end the position could be closed
-            await asyncio.gather(begun, return_exceptions=True)
+            running = begun(first)
+            await until(running, lambda: first.universe is not None and is_holding(first), 0.005)
+            running.cancel()  # at once: in the second of a polite end the position could be closed
+            await asyncio.gather(running, return_exceptions=True)
             await asyncio.sleep(2.0)
             exchange.next_funding_ms = wall_ns() // 1_000_000
             assert exchange.pay_funding(exchange.next_funding_ms), "a position is held"
@@ -92,8 +76,7 @@ def test_a_run_that_goes_on_hears_of_the_funding_paid_meanwhile_and_is_not_halte
                 [link_to(*where)], loose(), tmp_path, say=said.append, recovered=run_folder.recover(tmp_path)
             )
             going = asyncio.create_task(again.run(PATIENCE_S))
-            while not going.done() and (again.universe is None or not again.sequencer.trader["funding_atoms"].any()):
-                await asyncio.wait([going], timeout=0.05)
+            await until(going, lambda: again.universe and again.sequencer.trader["funding_atoms"].any())
             await asyncio.sleep(0.5)
             again.stop()
             await going

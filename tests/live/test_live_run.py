@@ -19,7 +19,7 @@ import httpx
 import pytest
 
 from elegant_trading_system import cli
-from elegant_trading_system.cli_emulator import Scene, addresses, embedded
+from elegant_trading_system.cli_emulator import addresses, embedded
 from elegant_trading_system.data import journal
 from elegant_trading_system.emulator.embedded import Door
 from elegant_trading_system.emulator.faults import Faults, parse
@@ -31,11 +31,10 @@ from elegant_trading_system.shell.live import LiveRun, wall_ns
 from elegant_trading_system.sim.replay import verify
 
 from ..builders import LOOSE, loose
+from .trading import PATIENCE_S, SCENE, money, trade_until
 
 ROOT = Path(__file__).parents[2]
 ETS = [sys.executable, "-m", "elegant_trading_system"]
-PATIENCE_S = 300.0  # a first start compiles
-SCENE = Scene("", ["BTC"], 1, 0.3, 30 * 60, [])
 SETS = [argument for setting in LOOSE for argument in ("--set", setting)]
 
 
@@ -48,38 +47,24 @@ def balances(door: Door) -> dict[str, Decimal]:
     return {row["asset"]: Decimal(row["free"]) + Decimal(row["locked"]) for row in answer["balances"]}
 
 
-async def trade(folder: Path, orders: int, faults: Faults) -> tuple[LiveRun, BinanceLink, dict[str, Decimal]]:
-    """Trade on an embedded venue until so many orders have been sent; then without faults until all are known."""
-    config = loose()
+async def trade(folder: Path, orders: int, faults: Faults) -> tuple[BinanceLink, dict[str, Decimal]]:
     async with embedded(SCENE, ["binance"], 100_000.0).serve(wall_ns, faults) as (door,):
         link = link_to(door.venue, addresses(door), wall_ns)
         assert isinstance(link, BinanceLink)
-        live = LiveRun([link], config, folder)
-        running = asyncio.create_task(
-            live.run(PATIENCE_S, lambda run: run_folder.begin(folder, config, run.known, "test"))
-        )
-        while not running.done() and (live.universe is None or live.sequencer.trader["next_order_id"] < orders):
-            await asyncio.wait([running], timeout=0.1)
-        faults.shares = {}
-        while not running.done() and live.sequencer.trader["order_count"]:
-            await asyncio.wait([running], timeout=0.01)
-        live.stop()
-        await running
-        return live, link, await asyncio.to_thread(balances, door)
+        await trade_until([link], folder, orders, faults)
+        return link, await asyncio.to_thread(balances, door)
 
 
 @pytest.mark.spec("X1", "P1", "E4", "M2")
 def test_what_was_traded_over_sockets_is_the_venue_s_account_and_replays_to_the_same_decisions(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    folder.mkdir()
-    _, link, held = asyncio.run(trade(folder, 6, Faults({}, 0)))
+    link, held = asyncio.run(trade(folder, 6, Faults({}, 0)))
     summary = run_folder.finish(folder, 1.0)
     assert summary["orders"] >= 6
     assert summary["fills"] > 0
     assert summary["lots"]["sent"] == sum(summary["lots"][name] for name in ("filled", "expired"))
     assert (summary["refused_reports"], summary["refused_rows"], link.feed.counts["refused"]) == (0, 0, 0)
-    ours = {asset: Decimal(entry["balance"]).scaleb(-entry["decimals"]) for asset, entry in summary["assets"].items()}
-    assert ours == held, "to the last decimal"
+    assert money(summary) == held, "to the last decimal"
     assert link.feed.counts["gaps"] == 0
     assert link.feed.listings["BTCUSDT"].depth.repeated > 0, "two connections brought everything twice"
     verified = verify(folder)
@@ -91,7 +76,6 @@ def test_what_was_traded_over_sockets_is_the_venue_s_account_and_replays_to_the_
 @pytest.mark.spec("E4", "M2", "P1")
 def test_what_goes_wrong_on_real_sockets_leaves_the_accounts_equal(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    folder.mkdir()
     shares = {
         "drop": 0.02,
         "duplicate": 0.1,
@@ -100,10 +84,9 @@ def test_what_goes_wrong_on_real_sockets_leaves_the_accounts_equal(tmp_path: Pat
         "duplicate-report": 0.3,
         "lost-answer": 0.1,
     }
-    _, link, held = asyncio.run(trade(folder, 20, Faults(shares, 3)))
+    link, held = asyncio.run(trade(folder, 20, Faults(shares, 3)))
     summary = run_folder.finish(folder, 1.0)
-    ours = {asset: Decimal(entry["balance"]).scaleb(-entry["decimals"]) for asset, entry in summary["assets"].items()}
-    assert ours == held
+    assert money(summary) == held
     assert summary["refused_reports"] == 0
     assert link.gateway.counts["repeated_fills"] > 0
     assert verify(folder)["identical"]

@@ -2,8 +2,7 @@
 
 import json
 import random
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -11,20 +10,7 @@ import pytest
 from elegant_trading_system.core.kinds import BookState, CommandKind, Kind, Side
 from elegant_trading_system.data import journal
 
-from ..builders import loose
-from .desk import BTC, Clock, Outside, Venue
-
-
-@pytest.fixture
-def venue() -> Venue:
-    return Venue(Clock())
-
-
-@pytest.fixture
-def outside(venue: Venue, tmp_path: Path) -> Iterator[Outside]:
-    made = Outside(venue, loose(), tmp_path)
-    yield made
-    made.journal.close()
+from .desk import BTC, Outside, Venue
 
 
 def events(outside: Outside, *kinds: Kind) -> list[Any]:
@@ -58,34 +44,27 @@ def shake(venue: Venue, n: int, chance: random.Random) -> None:
         venue.flush()
 
 
-# --- the feed ---------------------------------------------------------------------------------------------
-@pytest.mark.spec("M2", "M3")
-def test_one_frame_in_twelve_lost_on_each_connection_and_no_snapshot_but_for_what_both_lost(
-    venue: Venue, outside: Outside
+def follow_through_losses(
+    venue: Venue, outside: Outside, seed: int, look: Callable[[Any], None] = lambda _update: None
 ) -> None:
-    chance = random.Random(7)
+    """Each connection loses a twelfth of the updates, the second is up to three frames behind: the book stays the venue's."""
+    chance, late, compared = random.Random(seed), list[str](), 0
     lost: list[set[int]] = [set(), set()]
-    compared = 0
 
-    def losing(connection: int) -> Any:
-        def passes(frame: str) -> bool:
-            data = json.loads(frame)["data"]
-            is_kept = chance.random() > 0.08 or data["e"] != "depthUpdate"
-            if not is_kept:
-                lost[connection].add(data["u"])
-            return is_kept
-
-        return passes
-
-    late: list[str] = []  # the second connection is up to three frames behind
-
-    second = losing(1)
+    def passes(connection: int, frame: str) -> bool:
+        update = json.loads(frame)["data"]
+        if update["e"] != "depthUpdate":
+            return True
+        look(update)
+        is_kept = chance.random() > 0.08
+        lost[connection] |= set() if is_kept else {update["u"]}
+        return is_kept
 
     def held(frame: str) -> bool:
-        late.extend([frame] if second(frame) else [])
+        late.extend([frame] if passes(1, frame) else [])
         return False
 
-    outside.listen(0, losing(0))
+    outside.listen(0, lambda frame: passes(0, frame))
     outside.listen(1, held)
     for n in range(1500):
         shake(venue, n, chance)
@@ -105,6 +84,27 @@ def test_one_frame_in_twelve_lost_on_each_connection_and_no_snapshot_but_for_wha
     assert outside.feed.counts["snapshots"] == 1 + outside.feed.counts["gaps"]
     assert outside.listing.depth.repaired > 10
     assert outside.feed.counts["refused"] == 0
+
+
+def check_nonsense(venue: Venue, outside: Outside, frame: bytes) -> None:
+    """A frame that is none is counted, changes nothing, and the next good one is understood."""
+    outside.listen(0)
+    assert outside.snapshot()
+    before = outside.journal.count, outside.book()
+    outside.feed.hear(0, frame)
+    assert outside.feed.counts["refused"] == 1
+    assert (outside.journal.count, outside.book()) == before
+    venue.depth([(599_999, 77)])
+    venue.flush()
+    assert outside.book() == venue.exchange.books["BTCUSDT"].sides
+
+
+# --- the feed ---------------------------------------------------------------------------------------------
+@pytest.mark.spec("M2", "M3")
+def test_one_frame_in_twelve_lost_on_each_connection_and_no_snapshot_but_for_what_both_lost(
+    venue: Venue, outside: Outside
+) -> None:
+    follow_through_losses(venue, outside, 7)
 
 
 @pytest.mark.spec("M3")
@@ -158,15 +158,7 @@ NONSENSE = [
 
 @pytest.mark.parametrize("frame", NONSENSE, ids=range(len(NONSENSE)))
 def test_nonsense_is_counted_and_changes_nothing(venue: Venue, outside: Outside, frame: bytes) -> None:
-    outside.listen(0)
-    outside.snapshot()
-    before = outside.journal.count, outside.book()
-    outside.feed.hear(0, frame)
-    assert outside.feed.counts["refused"] == 1
-    assert (outside.journal.count, outside.book()) == before
-    venue.depth([(599_999, 77)])
-    venue.flush()
-    assert outside.book() == venue.exchange.books["BTCUSDT"].sides, "and the next good frame is understood"
+    check_nonsense(venue, outside, frame)
 
 
 # --- the gateway --------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from elegant_trading_system import cli
-from elegant_trading_system.cli_emulator import Scene, addresses, embedded
+from elegant_trading_system.cli_emulator import addresses, embedded
 from elegant_trading_system.emulator.faults import Faults
 from elegant_trading_system.errors import ExitCode
 from elegant_trading_system.shell import run_folder
@@ -17,23 +17,15 @@ from elegant_trading_system.shell.live import LiveRun, wall_ns
 from elegant_trading_system.sim.replay import verify
 
 from ..builders import loose
-
-SCENE = Scene("", ["BTC"], 1, 0.3, 30 * 60, [])
-PATIENCE_S = 120.0
+from .trading import SCENE, trade_until
 
 
 async def trade_on_paper(folder: Path, orders: int) -> tuple[LiveRun, int, dict[str, Decimal]]:
     """Until so many orders have been sent and answered; with what the venue knows of us."""
-    config, place = loose(), embedded(SCENE, ["binance"], 77.0)
-    async with place.serve(wall_ns, Faults({}, 0)) as doors:
-        live = LiveRun(paper_links({door.venue: addresses(door) for door in doors}, config, wall_ns), config, folder)
-        running = asyncio.create_task(live.run(PATIENCE_S, lambda run: run_folder.begin(folder, config, run.known, "")))
-        while not running.done() and (live.universe is None or live.sequencer.trader["next_order_id"] < orders):
-            await asyncio.wait([running], timeout=0.1)
-        while not running.done() and live.sequencer.trader["order_count"]:
-            await asyncio.wait([running], timeout=0.01)
-        live.stop()
-        await running
+    place, faults = embedded(SCENE, ["binance"], 77.0), Faults({}, 0)
+    async with place.serve(wall_ns, faults) as doors:
+        links = paper_links({door.venue: addresses(door) for door in doors}, loose(), wall_ns)
+        live = await trade_until(links, folder, orders, faults)
         account = place.market.exchanges["binance"].accounts["trader"]
         return live, len(account.orders), {asset: balance.free for asset, balance in account.balances.items()}
 

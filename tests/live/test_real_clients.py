@@ -203,7 +203,7 @@ def test_ccxt_keeps_coinbase_s_book_trades_and_hears_of_its_orders(venues: dict[
         "taking": "ExchangeError",
         "key": "AuthenticationError",
     }
-    told = [(name.removeprefix("ccxt-"), status) for name, status in found["events"]]
+    told = [(name.removeprefix("ccxt-"), status) for name, status, _ in found["events"]]
     assert {("whole", "closed"), ("partly", "canceled"), ("missed", "canceled")} <= set(told)
     assert [status for name, status in told if name == "resting"] == ["open", "canceled"]
 

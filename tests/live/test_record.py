@@ -319,5 +319,5 @@ def test_a_venue_that_cannot_be_recorded_is_refused_before_anything_is_made(
         with pytest.raises(SystemExit) as left:
             cli.main(["record", *words])
         assert left.value.code == 2
-    assert "no road to nowhere" in capsys.readouterr().err
+    assert "nowhere: no road of our own goes there" in capsys.readouterr().err
     assert not list(tmp_path.rglob("*"))

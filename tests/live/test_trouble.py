@@ -1,8 +1,6 @@
 """Trouble one kind at a time: silence, crossed books, old snapshots, nonsense numbers, bans, clocks that jump."""
 
 import json
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,21 +9,8 @@ from elegant_trading_system.core.kinds import BookState, CommandKind, Kind, Side
 from elegant_trading_system.emulator.faults import HELP, Faults, parse
 from elegant_trading_system.errors import UserError
 
-from ..builders import loose
-from .desk import Clock, Outside, Venue
+from .desk import Outside, Venue
 from .test_outside import Line, events, state_of
-
-
-@pytest.fixture
-def venue() -> Venue:
-    return Venue(Clock())
-
-
-@pytest.fixture
-def outside(venue: Venue, tmp_path: Path) -> Iterator[Outside]:
-    made = Outside(venue, loose(), tmp_path)
-    yield made
-    made.journal.close()
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ over another. It answers in floats: their shortest text is the number the venue 
 from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from decimal import Decimal, InvalidOperation
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -23,13 +24,14 @@ LEVELS = 200  # a side, from the touch: what lies behind it is forgotten, and to
 IDS_KEPT = 2000  # of prints, so that none counts twice
 MAKER_SIDES = ("coinbase",)  # ccxt hands through what these say, which is the resting order's side
 NUMBER_MAX = 10**15
+NO_LOTS: Mapping[int, Decimal] = MappingProxyType({})
 
 
 class CcxtListing:
     """One instrument: what was last told of its book, and which prints were."""
 
-    def __init__(self, listing_id: int, spec: ListingSpec) -> None:
-        self.listing_id, self.spec = listing_id, spec
+    def __init__(self, listing_id: int, spec: ListingSpec, lot: Decimal) -> None:
+        self.listing_id, self.spec, self.lot = listing_id, spec, lot
         self.sides: tuple[Side, Side] = ({}, {})
         self.is_live = False
         self.ids = deque[str](maxlen=IDS_KEPT)
@@ -39,9 +41,12 @@ class CcxtListing:
 class CcxtFeed:
     """Listings by ccxt's symbol."""
 
-    def __init__(self, sequencer: Sequencer, venue: str, specs: dict[int, ListingSpec]) -> None:
+    def __init__(
+        self, sequencer: Sequencer, venue: str, specs: dict[int, ListingSpec], lots: Mapping[int, Decimal] = NO_LOTS
+    ) -> None:
+        """`lots`: the amount of one lot, where the venue counts in contracts instead of coins."""
         self.sequencer = sequencer
-        self.listings = {spec.symbol: CcxtListing(n, spec) for n, spec in specs.items()}
+        self.listings = {spec.symbol: CcxtListing(n, spec, lots.get(n, spec.lot_size)) for n, spec in specs.items()}
         self.counts = Counter[str]()
         self._is_maker_side = venue in MAKER_SIDES
 
@@ -54,7 +59,7 @@ class CcxtFeed:
             sides = _side(book["bids"]), _side(book["asks"])
             if not sides[0] or not sides[1] or max(sides[0]) >= min(sides[1]):
                 raise ValueError("crossed or empty")  # noqa: TRY301 - judged where everything else is
-            changes = [_rows(_changes(old, new), listing.spec) for old, new in zip(listing.sides, sides, strict=True)]
+            changes = [_rows(_changes(old, new), listing) for old, new in zip(listing.sides, sides, strict=True)]
             ts_ns = int(book.get("timestamp") or 0) * NS_PER_MS
         except (KeyError, TypeError, ValueError, IndexError, ArithmeticError, AttributeError):
             self.counts["refused"] += 1
@@ -82,7 +87,7 @@ class CcxtFeed:
             try:
                 name = str(trade["id"])
                 is_buy = {"buy": True, "sell": False}[trade["side"]] != self._is_maker_side
-                rows = _rows({float(trade["price"]): float(trade["amount"])}, listing.spec)
+                rows = _rows({float(trade["price"]): float(trade["amount"])}, listing)
                 ts_ns = int(trade.get("timestamp") or 0) * NS_PER_MS
             except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError):
                 self.counts["refused"] += 1
@@ -93,6 +98,12 @@ class CcxtFeed:
             self._remember(listing, name)
             buys, sells = (rows, NO_ROWS) if is_buy else (NO_ROWS, rows)
             self.sequencer.hear(Kind.TRADE, listing.listing_id, buys, sells, ts_venue_ns=ts_ns)
+
+    def pass_over(self, symbol: str, trades: Sequence[Mapping[str, Any]]) -> None:
+        """Prints of before we came, which many venues begin with: known, and no news."""
+        for trade in trades:
+            if trade.get("id") is not None:
+                self._remember(self.listings[symbol], str(trade["id"]))
 
     @staticmethod
     def _remember(listing: CcxtListing, name: str) -> None:
@@ -113,14 +124,14 @@ def _changes(old: Side, new: Side) -> Side:
     return changed | dict.fromkeys(old.keys() - new.keys(), 0.0)
 
 
-def _rows(amounts: Side, spec: ListingSpec) -> Array:
+def _rows(amounts: Side, listing: CcxtListing) -> Array:
     """As ticks and whole lots. Raises ValueError for what is on no grid."""
-    rows = np.zeros(len(amounts), LEVEL)
+    rows, spec = np.zeros(len(amounts), LEVEL), listing.spec
     for row, (price, amount) in zip(rows, amounts.items(), strict=True):
         ticks = exact(price) / spec.tick_size
         if ticks != int(ticks) or ticks <= 0:
             raise ValueError(f"{price} is on no tick of {spec.tick_size}")
-        row["price_ticks"], row["lots"] = int(ticks), int(exact(amount) / spec.lot_size)
+        row["price_ticks"], row["lots"] = int(ticks), int(exact(amount) / listing.lot)
     return rows
 
 

@@ -12,23 +12,25 @@ from typing import Any, NamedTuple
 from ...core.kinds import CommandKind, Kind, RejectReason
 from ...data.tape import ListingSpec
 from .. import orders
+from ..link import OpenOrder
 from ..sequencer import Sequencer
-from .feed import exact
+from .feed import NO_LOTS, exact
 
 Json = Mapping[str, Any]
 FINAL = ("closed", "canceled", "expired", "rejected")
-CREATE, QUERY, TRADES = "create", "query", "trades"
+CREATE, QUERY, TRADES, FUNDING = "create", "query", "trades", "funding"
 #: A clear no. Their common base alone says only that the venue answered; a name used before says that an order exists.
 CLEAR = {"ExchangeError", "RateLimitExceeded", "InvalidNonce"}
 UNCLEAR = {"DuplicateOrderId", "OrderNotFound", "ExchangeClosedByUser", "ChecksumError"}
 VAGUE = "ExchangeError"
+ASK_MS = 500
 
 
 class Request(NamedTuple):
     """Something to ask the venue."""
 
-    what: str  # CREATE, QUERY, TRADES
-    order_id: int
+    what: str  # CREATE, QUERY, TRADES, FUNDING
+    order_id: int  # 0: of no order
     symbol: str
     name: str  # the order's, given by us
     venue_id: str  # the venue's; empty until it was heard
@@ -36,6 +38,7 @@ class Request(NamedTuple):
     side: str = ""
     amount: Decimal = Decimal(0)
     price: Decimal = Decimal(0)
+    is_reduce_only: bool = False
 
 
 @dataclass
@@ -43,6 +46,7 @@ class Sent(orders.Sent):
     trades: set[str] = field(default_factory=set)
     venue_id: str = ""
     status: str = ""  # last heard
+    ts_asked_ms: int = 0  # when it was last asked about
     executed: Decimal = Decimal(0)  # last heard
 
 
@@ -58,9 +62,17 @@ class CcxtGateway(orders.OrdersSent[Sent]):
         epoch: str,
         send: Callable[[Request], None],
         now_ms: Callable[[], int],
+        lots: Mapping[int, Decimal] = NO_LOTS,
     ) -> None:
+        """`lots`: the amount of one lot, where the venue counts in contracts instead of coins."""
         super().__init__(sequencer, specs, epoch, now_ms)
         self._send = send
+        self._lots = {listing_id: lots.get(listing_id, spec.lot_size) for listing_id, spec in specs.items()}
+        heard_ms = sequencer.ts_ns // orders.NS_PER_MS  # before a crash; what was paid up to there is in the ledger
+        self._began_ms = heard_ms or now_ms()
+        self._working = dict[int, Sent]()  # of which the venue may not have said its last word
+        self._paid = dict[str, int]()  # payments of funding that have been counted, and when they were made
+        self._funding_due = set[str]()  # symbols to be asked about before a restored run goes on
 
     # --- asking -----------------------------------------------------------------------------------------------
     def command(self, command: Any) -> None:
@@ -69,20 +81,31 @@ class CcxtGateway(orders.OrdersSent[Sent]):
             self._query(self.orders[int(command["order_id"])])
             return
         sent = self._note(command)
+        self._working[sent.order_id] = sent
         spec, side = self.specs[sent.listing_id], "buy" if sent.side > 0 else "sell"
         request = Request(CREATE, sent.order_id, spec.symbol, sent.name, "", sent.ts_ms, side)
-        price = int(command["price_ticks"]) * spec.tick_size
-        self._send(request._replace(amount=sent.lots * spec.lot_size, price=price))
+        amount, price = sent.lots * self._lots[sent.listing_id], int(command["price_ticks"]) * spec.tick_size
+        is_reduce_only = bool(command["is_reduce_only"]) and spec.kind == "linear"  # closes, never opens
+        self._send(request._replace(amount=amount, price=price, is_reduce_only=is_reduce_only))
 
     def _query(self, sent: Sent) -> None:
         self._ask(QUERY, sent)
 
+    def beat(self, now_ms: int) -> None:
+        """Orders of ours end at once. One that the venue has and that has not ended, as far as we know, is asked about."""
+        if self._working:
+            self._working = {order_id: sent for order_id, sent in self._working.items() if not sent.is_done}
+        for sent in self._working.values():
+            if sent.venue_id and now_ms >= sent.ts_asked_ms + ASK_MS:
+                self._query(sent)
+
     @staticmethod
     def client_id(epoch: str, order_id: int) -> str:
-        return f"ets-{epoch}-{order_id}"
+        """Letters and digits alone, and few of them: some venues take no more than eighteen."""
+        return f"ets{base36(int(epoch, 16))}x{order_id}"
 
     def _ask(self, what: str, sent: Sent) -> None:
-        symbol = self.specs[sent.listing_id].symbol
+        symbol, sent.ts_asked_ms = self.specs[sent.listing_id].symbol, self._now_ms()
         self._send(Request(what, sent.order_id, symbol, sent.name, sent.venue_id, sent.ts_ms))
 
     # --- hearing ----------------------------------------------------------------------------------------------
@@ -125,6 +148,50 @@ class CcxtGateway(orders.OrdersSent[Sent]):
         else:
             self.counts["unclear"] += 1
 
+    # --- funding ------------------------------------------------------------------------------------------------
+    def restore(self, orders: list[OpenOrder]) -> None:
+        """After a crash funding that nobody heard of is asked for, whether or not orders were open."""
+        super().restore(orders)
+        self._funding_due = {spec.symbol for spec in self.specs.values() if spec.kind == "linear"}
+
+    def unsettled(self) -> int:
+        for symbol in self._funding_due:
+            self.ask_funding(symbol)
+        return super().unsettled() + len(self._funding_due)
+
+    def ask_funding(self, symbol: str) -> None:
+        self._send(Request(FUNDING, 0, symbol, "", "", max(self._paid.values(), default=self._began_ms)))
+
+    def hear_funding(self, symbol: str, payments: Sequence[Json]) -> None:
+        """What funding was paid since we began: all of it is read before any counts, and each counts once."""
+        universe = self.sequencer.universe
+        listing_id, spec = next((n, spec) for n, spec in self.specs.items() if spec.symbol == symbol)
+        try:
+            found = [(_payment_name(one), one, exact_signed(one["amount"])) for one in payments]
+            stamps = [int(one["timestamp"]) for one in payments]
+        except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError):
+            self.counts["refused"] += 1
+            return
+        self._funding_due.discard(symbol)
+        for (name, one, amount), ts_ms in zip(found, stamps, strict=True):
+            if name in self._paid or ts_ms < self._began_ms or one.get("symbol") != symbol:
+                continue
+            self._paid[name] = ts_ms
+            if len(self._paid) > orders.ORDERS_MAX:
+                del self._paid[next(iter(self._paid))]
+            if one.get("code") != spec.settle:
+                self.counts["foreign"] += 1
+                continue
+            atoms, asset_id = int(amount * 10 ** universe.decimals[spec.settle]), universe.assets.index(spec.settle)
+            ts_ns = ts_ms * orders.NS_PER_MS
+            self.sequencer.hear(Kind.FUNDING, listing_id, ts_venue_ns=ts_ns, atoms=atoms, asset_id=asset_id)
+
+    @property
+    def is_quiet(self) -> bool:
+        """Has the venue's last word been heard, on every order and on funding of before a crash?"""
+        return not self._funding_due and all(sent.is_done for sent in (*self._working.values(), *self._restored))
+
+    # --- reading ------------------------------------------------------------------------------------------------
     def _fill_all(self, sent: Sent, trades: Iterable[Json]) -> None:
         for trade in trades:
             name = str(trade.get("id") or f"{trade['timestamp']} {trade['price']} {trade['amount']}")
@@ -132,7 +199,8 @@ class CcxtGateway(orders.OrdersSent[Sent]):
                 self.counts["repeated_fills"] += 1
                 continue
             spec = self.specs[sent.listing_id]
-            ticks, lots = int(exact(trade["price"]) / spec.tick_size), int(exact(trade["amount"]) / spec.lot_size)
+            ticks = int(exact(trade["price"]) / spec.tick_size)
+            lots = int(exact(trade["amount"]) / self._lots[sent.listing_id])
             atoms, asset_id = self._fee(trade, spec)
             sent.trades.add(name)
             ts_ns = int(trade.get("timestamp") or 0) * orders.NS_PER_MS
@@ -151,7 +219,7 @@ class CcxtGateway(orders.OrdersSent[Sent]):
         """What the order has come to; fills we have not heard of are asked for first."""
         if sent.is_done:
             return
-        if sent.executed > sent.filled_lots * self.specs[sent.listing_id].lot_size:
+        if sent.executed > sent.filled_lots * self._lots[sent.listing_id]:
             self.counts["missed_fills"] += 1
             if not is_asked:
                 self._ask(TRADES, sent)
@@ -160,6 +228,20 @@ class CcxtGateway(orders.OrdersSent[Sent]):
             self._end(sent, Kind.REJECTED if is_rejected else Kind.EXPIRED, RejectReason.NONE)
         else:
             self._accept(sent)
+
+
+def exact_signed(number: object) -> Decimal:
+    value = Decimal(str(number))
+    return -exact(-value) if value < 0 else exact(value)
+
+
+def _payment_name(payment: Json) -> str:
+    return str(payment.get("id") or f"{payment['symbol']} {payment['timestamp']}")
+
+
+def base36(number: int) -> str:
+    digits = "0123456789abcdefghijklmnopqrstuvwxyz"
+    return base36(number // 36) + digits[number % 36] if number >= 36 else digits[number]
 
 
 def is_clear(names: Sequence[str]) -> bool:

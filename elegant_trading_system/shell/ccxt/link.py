@@ -1,38 +1,40 @@
 """The road to any other venue: ccxt.pro, an extra (`pip install '.[ccxt]'`), for its feeds and, by REST, for our orders.
 
-Slower than a road of our own by an order of magnitude, and as good as ccxt's knowledge of the venue. Spot only.
+Slower than a road of our own by an order of magnitude, and as good as ccxt's knowledge of the venue. Spot, or linear
+perpetuals: nobody tells us of fills and funding, so both are asked for.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+import contextlib
+import itertools
+from collections import deque
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from decimal import Decimal
 from typing import Any
 
+import aiohttp
+
+from ...core.kinds import Kind, OperatorCommand
 from ...data.decimals import Grid, parse_levels
 from ...data.tape import ListingSpec
-from ...errors import ExitCode, UserError
+from ...errors import UserError
+from ..binance.futures_setup import LiquidationWatch
 from ..link import BACKOFF_MAX_S, BACKOFF_S, Bar, Link, OpenOrder
 from ..orders import NS_PER_MS
 from ..sequencer import Sequencer
+from .client import Redirected, check_orders
 from .feed import CcxtFeed, exact
-from .gateway import CREATE, QUERY, CcxtGateway, Request
+from .gateway import CREATE, FUNDING, QUERY, CcxtGateway, Request
+from .markets import Instrument, chosen, instrument_of
+from .perpetuals import check_able, contracts_of, make_ready, risks_of
 
 HISTORY_MINUTES_MAX = 1000
 REQUESTS_MAX = 256  # under way
 MINUTE_MS = 60_000
-TICK_SIZE = 4  # ccxt's precisionMode: precisions are steps
+POSITIONS_CHECK_S = 10.0
+CHECKS_PER_FUNDING = 3
+NOTICES_MAX = 100
 NAME_PARAMETERS = {"coinbase": "client_order_id"}  # elsewhere ccxt's own clientOrderId
-
-
-def exchange_of(name: str, api_key: str = "", secret: str = "") -> Any:
-    """ccxt.pro's client of a venue. Raises UserError without ccxt, or without such a venue."""
-    try:
-        import ccxt.pro as ccxt  # type: ignore[import-not-found, import-untyped, unused-ignore]
-    except ImportError:
-        raise UserError(f"{name}: ccxt is not installed", "pip install '.[ccxt]'", ExitCode.USAGE) from None
-    if name not in ccxt.exchanges:
-        raise UserError(f"ccxt has no live feed of {name!r}", f"it has {', '.join(ccxt.exchanges)}", ExitCode.USAGE)
-    return getattr(ccxt, name)({"apiKey": api_key, "secret": secret, "options": {"defaultType": "spot"}})
 
 
 class OrderNotFound(Exception):
@@ -40,20 +42,38 @@ class OrderNotFound(Exception):
 
 
 class CcxtLink(Link):
-    """Instruments as ccxt writes them (BTC/USDT) on one venue."""
+    """Instruments of one venue, as ccxt writes them (BTC/USDT, BTC/USDT:USDT) or by their base (BTC)."""
 
-    def __init__(self, exchange: Any, symbols: list[str], now_ns: Callable[[], int]) -> None:
-        self.exchange, self.symbols, self.now_ns = exchange, symbols, now_ns
+    def __init__(
+        self, exchange: Any, wishes: list[str], now_ns: Callable[[], int], stands_for: Mapping[str, str] | None = None
+    ) -> None:
+        """`stands_for`: the venue's addresses, and those that are asked instead; no other is."""
+        self.exchange, self.wishes, self.now_ns, self.stands_for = exchange, wishes, now_ns, stands_for
         self.name = str(exchange.id)
+        self.instruments: list[Instrument] = []
         self.specs: dict[int, ListingSpec] = {}
         self.feed: CcxtFeed
         self.gateway: CcxtGateway
         self._asked: set[asyncio.Task[None]] = set()
+        self._watch = LiquidationWatch()
+        self._notices = deque[str](maxlen=NOTICES_MAX)
+        self._odd = dict[int, Decimal]()  # positions that differed from ours when last looked at
+
+    def open(self, http: aiohttp.ClientSession) -> None:
+        super().open(http)
+        self.exchange.session = http if self.stands_for is None else Redirected(http, self.stands_for)
+        self.exchange.own_session = False
+
+    async def close(self) -> None:
+        for task in self._asked:
+            task.cancel()
+        await self.exchange.close()
 
     def wire(self, sequencer: Sequencer, specs: dict[int, ListingSpec], epoch: str) -> None:
         self.specs = specs
-        self.feed = CcxtFeed(sequencer, self.name, specs)
-        self.gateway = CcxtGateway(sequencer, specs, epoch, self._send, lambda: self.now_ns() // NS_PER_MS)
+        lots = {n: one.lot for one in self.instruments for n, spec in specs.items() if spec.symbol == one.spec.symbol}
+        self.feed = CcxtFeed(sequencer, self.name, specs, lots)
+        self.gateway = CcxtGateway(sequencer, specs, epoch, self._send, lambda: self.now_ns() // NS_PER_MS, lots)
 
     def command(self, command: Any) -> None:
         self.gateway.command(command)
@@ -65,7 +85,8 @@ class CcxtLink(Link):
         return self.gateway.unsettled()
 
     def beat(self, now_ns: int) -> None:
-        """ccxt watches over its connections itself."""
+        """ccxt watches over its connections itself; it does not tell us of orders."""
+        self.gateway.beat(now_ns // NS_PER_MS)
 
     def health(self) -> str:
         live = sum(listing.is_live for listing in self.feed.listings.values())
@@ -76,25 +97,27 @@ class CcxtLink(Link):
 
     # --- before the first decision ----------------------------------------------------------------------------
     async def describe(self) -> list[ListingSpec]:
-        try:
-            return self._specs(await self._asking(self.exchange.load_markets()))
-        except BaseException:
-            await self.exchange.close()
-            raise
+        markets = await self._asking(self.exchange.load_markets())
+        symbols = list(dict.fromkeys(chosen(self.name, markets, wish) for wish in self.wishes))
+        self.instruments = [instrument_of(self.name, markets[symbol]) for symbol in symbols]
+        kinds = {one.spec.kind for one in self.instruments}
+        self.exchange.options["defaultType"] = "swap" if kinds == {"linear"} else "spot"
+        return [one.spec for one in self.instruments]
 
-    def _specs(self, markets: dict[str, Any]) -> list[ListingSpec]:
-        missing = [symbol for symbol in self.symbols if symbol not in markets]
-        if missing:
-            raise UserError(f"{self.name} has no {', '.join(missing)}", "ccxt writes BTC/USDT")
-        if self.exchange.precisionMode != TICK_SIZE:
-            raise UserError(f"{self.name}: ccxt tells digits, not steps", "this venue needs a road of its own")
-        return [spec_of(self.name, markets[symbol]) for symbol in self.symbols]
+    @property
+    def perpetuals(self) -> list[str]:
+        return [one.spec.symbol for one in self.instruments if one.spec.kind == "linear"]
 
     async def remember(self) -> list[Bar]:
         bars = list[Bar]()
         if not self.exchange.has.get("fetchOHLCV"):
             return bars
         for listing_id, spec in self.specs.items():
+            if self._contract(spec) != 1:
+                self._notices.append(
+                    f"{spec.symbol}: no history, whose volumes are coins at some venues, contracts at others"
+                )
+                continue
             grid = Grid.of(spec.tick_size, spec.lot_size)
             fetched = self.exchange.fetch_ohlcv(spec.symbol, "1m", limit=HISTORY_MINUTES_MAX)
             for ms, *prices, volume in await self._asking(fetched):
@@ -105,9 +128,51 @@ class CcxtLink(Link):
                     bars.append(Bar(end_ns, listing_id, parse_levels([f"[{','.join(texts)}]".encode()], grid).rows))
         return bars
 
+    def _contract(self, spec: ListingSpec) -> Decimal:
+        """Coins of what the venue counts amounts in."""
+        return next(spec.lot_size / one.lot for one in self.instruments if one.spec.symbol == spec.symbol)
+
+    async def check_account(self) -> None:
+        """No positions that a new run knows nothing of."""
+        if held := contracts_of(await self._positions()):
+            raise UserError(f"{self.name}: the account holds {', '.join(held)}", "close these positions there first")
+
+    def check_able(self) -> None:
+        """Can ccxt do there what orders need? Raises UserError."""
+        check_orders(self.exchange)
+        if 0 < len(self.perpetuals) < len(self.instruments):
+            raise UserError(f"{self.name}: coins and perpetuals in one run, which hold their money apart", "choose one")
+        if self.perpetuals:
+            check_able(self.exchange)
+
     async def balances(self) -> dict[str, Decimal]:
+        """Coins that are free; of perpetuals the wallet, without what open positions would bring. Makes the account ready."""
+        self.check_able()
+        if not self.perpetuals:
+            found = await self._asking(self.exchange.fetch_balance())
+            free = {asset: exact(amount) for asset, amount in found["free"].items() if amount is not None}
+            missing = sorted({one.spec.settle for one in self.instruments} - free.keys())
+            self._notices.extend(f"the account holds no {asset}" for asset in missing)
+            return free
+        await make_ready(self.exchange, self.perpetuals)
         found = await self._asking(self.exchange.fetch_balance())
-        return {asset: exact(amount) for asset, amount in found["free"].items() if amount is not None}
+        wallet = {asset: exact(amount) for asset, amount in found["total"].items() if amount}
+        for position in await self._positions():
+            asset = self.exchange.markets[position["symbol"]]["settle"]
+            wallet[asset] = wallet.get(asset, Decimal(0)) - Decimal(str(position.get("unrealizedPnl") or 0))
+        return wallet
+
+    async def positions(self) -> dict[int, Decimal]:
+        """In coins."""
+        held = contracts_of(await self._positions())
+        linear = {n: spec for n, spec in self.specs.items() if spec.kind == "linear"}
+        return {n: held.get(spec.symbol, Decimal(0)) * self._contract(spec) for n, spec in linear.items()}
+
+    async def _positions(self) -> list[dict[str, Any]]:
+        if not self.perpetuals:
+            return []
+        found: list[dict[str, Any]] = await self._asking(self.exchange.fetch_positions(self.perpetuals))
+        return [position for position in found if position.get("contracts")]
 
     async def _asking(self, answer: Awaitable[Any]) -> Any:
         """What must succeed before anything begins: whatever ccxt raises is told."""
@@ -118,18 +183,48 @@ class CcxtLink(Link):
 
     # --- while it runs ----------------------------------------------------------------------------------------
     def order_tasks(self) -> list[Coroutine[Any, Any, None]]:
-        return []
+        return [self._keep_positions()] if self.perpetuals else []
 
     def market_tasks(self) -> list[Coroutine[Any, Any, None]]:
         symbols = list(self.feed.listings)
-        return [*map(self._keep_book, symbols), *map(self._keep_trades, symbols), self._keep_open()]
+        return [*map(self._keep_book, symbols), *map(self._keep_trades, symbols)]
 
-    async def _keep_open(self) -> None:
-        """ccxt's connections end with the run."""
-        try:
-            await asyncio.Event().wait()
-        finally:
-            await self.exchange.close()
+    def notices(self) -> list[str]:
+        found = list(self._notices)
+        self._notices.clear()
+        return found
+
+    async def _keep_positions(self) -> None:
+        """What funding has cost, how far liquidation is, and whether what we hold is what the venue says."""
+        for n in itertools.count(1):
+            await asyncio.sleep(POSITIONS_CHECK_S)
+            if n % CHECKS_PER_FUNDING == 0:
+                for symbol in self.perpetuals:
+                    self.gateway.ask_funding(symbol)
+            with contextlib.suppress(UserError):  # asked again
+                await self._check_positions()
+
+    async def _check_positions(self) -> None:
+        """A position that differs twice, while no order is open, was changed by somebody else: nothing is entered any more."""
+        sent, was_quiet = len(self.gateway.orders), self.gateway.is_quiet
+        found = await self._positions()
+        self._notices.extend(self._watch.hear(risks_of(found)))
+        if not was_quiet or sent != len(self.gateway.orders):
+            return
+        held, trader = contracts_of(found), self.feed.sequencer.trader
+        odd = {}
+        for listing_id, spec in self.specs.items():
+            decimals = self.feed.sequencer.universe.decimals[spec.base]
+            ours = Decimal(int(trader["inventory"][listing_id]["held_atoms"])).scaleb(-decimals)
+            theirs = held.get(spec.symbol, Decimal(0)) * self._contract(spec)
+            if ours != theirs:
+                odd[listing_id] = theirs - ours
+        if odd and odd == self._odd and not self.gateway.counts["forced"]:
+            self.gateway.counts["forced"] += 1
+            names = ", ".join(f"{self.specs[n].symbol} by {by:+f}" for n, by in odd.items())
+            self._notices.append(f"HALTED, nothing is entered: the venue holds something else than we: {names}")
+            self.feed.sequencer.hear(Kind.OPERATOR, 0, code=OperatorCommand.HALT)
+        self._odd = odd
 
     async def _keep_book(self, symbol: str) -> None:
         async def watch() -> None:
@@ -138,8 +233,12 @@ class CcxtLink(Link):
         await self._keep(watch, lambda: self.feed.hear_lost(symbol))
 
     async def _keep_trades(self, symbol: str) -> None:
+        heard = [self.feed.pass_over, self.feed.hear_trades]  # the first time, and ever after
+
         async def watch() -> None:
-            self.feed.hear_trades(symbol, await self.exchange.watch_trades(symbol))
+            trades = await self.exchange.watch_trades(symbol)
+            heard[0](symbol, trades)
+            heard[:-1] = []
 
         await self._keep(watch, lambda: None)
 
@@ -177,6 +276,8 @@ class CcxtLink(Link):
                 answer = await self._create(request)
             elif what == QUERY:
                 answer = await self._find(request)
+            elif what == FUNDING:
+                answer = await self.exchange.fetch_funding_history(request.symbol, request.since_ms)
             else:
                 answer = await self.exchange.fetch_my_trades(request.symbol, request.since_ms - MINUTE_MS)
         except Exception as error:  # which of them are a clear no is said in the gateway  # noqa: BLE001
@@ -184,12 +285,15 @@ class CcxtLink(Link):
             return
         if what in (CREATE, QUERY):
             self.gateway.hear_order(order_id, answer)
+        elif what == FUNDING:
+            self.gateway.hear_funding(request.symbol, answer)
         else:
             self.gateway.hear_trades(order_id, answer)
 
     async def _create(self, request: Request) -> Any:
         """Once. ccxt's rounding is of no effect: the numbers lie on the venue's grid, and so do their shortest texts."""
-        named = {NAME_PARAMETERS.get(self.name, "clientOrderId"): request.name, "timeInForce": "IOC"}
+        named: dict[str, Any] = {NAME_PARAMETERS.get(self.name, "clientOrderId"): request.name, "timeInForce": "IOC"}
+        named |= {"reduceOnly": True} if request.is_reduce_only else {}
         amount, price = float(request.amount), float(request.price)
         return await self.exchange.create_order(request.symbol, "limit", request.side, amount, price, named)
 
@@ -197,29 +301,21 @@ class CcxtLink(Link):
         """By the venue's number; before that is known, by our name among the account's orders since it was sent."""
         if request.venue_id:
             return await self.exchange.fetch_order(request.venue_id, request.symbol)
-        orders = await self.exchange.fetch_orders(request.symbol, request.since_ms - MINUTE_MS)
+        orders = await self._orders_since(request.symbol, request.since_ms - MINUTE_MS)
         found = [order for order in orders if order.get("clientOrderId") == request.name]
         if not found:
             raise OrderNotFound(request.name)
         return found[0]
 
-
-def spec_of(venue: str, market: dict[str, Any]) -> ListingSpec:
-    """An instrument from ccxt's market. Raises UserError for what has no steps or is no spot."""
-    precision, limits = market["precision"], market["limits"]
-    if not market.get("spot") or not precision.get("price") or not precision.get("amount"):
-        raise UserError(f"{venue} {market['symbol']}: no spot market with steps of price and amount", "leave it out")
-    lot = exact(precision["amount"]).normalize()
-    least, cost = limits["amount"].get("min") or 0, (limits.get("cost") or {}).get("min") or 0
-    return ListingSpec(
-        venue=venue,
-        symbol=market["symbol"],
-        kind="spot",
-        base=market["base"],
-        quote=market["quote"],
-        settle=market["quote"],
-        tick_size=exact(precision["price"]).normalize(),
-        lot_size=lot,
-        lots_min=max(1, -int(-exact(least) // lot)),
-        notional_min=exact(cost),
-    )
+    async def _orders_since(self, symbol: str, since_ms: int) -> list[Any]:
+        """All the account's orders; where a venue lists them in several places, from each of them."""
+        has, exchange = self.exchange.has, self.exchange
+        if has.get("fetchOrders"):
+            return list(await exchange.fetch_orders(symbol, since_ms))
+        if has.get("fetchCanceledAndClosedOrders"):
+            lists = [exchange.fetch_canceled_and_closed_orders]
+        else:
+            lists = [exchange.fetch_closed_orders]
+            lists += [exchange.fetch_canceled_orders] if has.get("fetchCanceledOrders") else []
+        lists += [exchange.fetch_open_orders] if has.get("fetchOpenOrders") else []
+        return [order for ask in lists for order in await ask(symbol, since_ms)]

@@ -6,37 +6,14 @@ import sys
 from typing import Any
 
 from binance import AsyncClient, BinanceSocketManager, DepthCacheManager  # type: ignore[import-not-found]
-from binance.exceptions import BinanceAPIException  # type: ignore[import-not-found]
+from binance_shared import code_of, follow_book, hear  # type: ignore[import-not-found]
 
 MUCH = "300"  # more than rests within ten ticks, wherever the touch is by then
 BOOKS = 40
 
 
-async def code_of(action: Any) -> int:
-    try:
-        await action
-    except BinanceAPIException as error:
-        return int(error.code)
-    return 0
-
-
-async def hear(socket: Any, seen: list[Any]) -> None:
-    async with socket as messages:
-        while True:
-            message = await messages.recv()
-            event = message.get("event", message)
-            if event.get("e") == "executionReport":
-                seen.append([event["c"], event["x"], event["X"]])
-
-
-async def follow(client: Any, found: dict[str, Any]) -> None:
-    """A book kept by the client's own rules."""
-    async with DepthCacheManager(client, symbol="BTCUSDT", limit=1000, ws_interval=100) as books:
-        for _ in range(BOOKS):
-            book = await books.recv()
-            found["crossed"] += book.get_bids()[0][0] >= book.get_asks()[0][0]
-        found["depth"] = [len(book.get_bids()), len(book.get_asks())]
-        found["touch"] = [book.get_bids()[0][0], book.get_asks()[0][0]]
+def read(event: Any) -> list[Any]:
+    return [[event["c"], event["x"], event["X"]]] if event.get("e") == "executionReport" else []
 
 
 async def main(where: dict[str, Any]) -> None:
@@ -48,8 +25,8 @@ async def main(where: dict[str, Any]) -> None:
     try:
         info = await client.get_symbol_info("BTCUSDT")
         found["filters"] = sorted(rule["filterType"] for rule in info["filters"])
-        hearing = asyncio.create_task(hear(BinanceSocketManager(client).user_socket(), seen))
-        await follow(client, found)
+        hearing = asyncio.create_task(hear(BinanceSocketManager(client).user_socket(), read, seen))
+        await follow_book(DepthCacheManager(client, symbol="BTCUSDT", limit=1000, ws_interval=100), BOOKS, found)
         price = f"{found['touch'][1] + 400:.2f}"
         far = f"{found['touch'][0] - 4000:.2f}"
         order = {"symbol": "BTCUSDT", "side": "BUY", "type": "LIMIT", "timeInForce": "IOC", "quantity": "0.010"}

@@ -6,36 +6,15 @@ import sys
 from typing import Any
 
 from binance import AsyncClient, BinanceSocketManager, FuturesDepthCacheManager  # type: ignore[import-not-found]
-from binance.exceptions import BinanceAPIException  # type: ignore[import-not-found]
+from binance_shared import code_of, follow_book, hear  # type: ignore[import-not-found]
 
 BOOKS = 20
 
 
-async def code_of(action: Any) -> int:
-    try:
-        await action
-    except BinanceAPIException as error:
-        return int(error.code)
-    return 0
-
-
-async def hear(socket: Any, seen: list[Any]) -> None:
-    async with socket as messages:
-        while True:
-            event = await messages.recv()
-            if event.get("e") == "ORDER_TRADE_UPDATE":
-                seen.append([event["o"]["c"], event["o"]["x"], event["o"]["X"]])
-            elif event.get("e") == "ACCOUNT_UPDATE":
-                seen.append(["account", event["a"]["m"], event["a"]["P"][0]["s"]])
-
-
-async def follow(client: Any, found: dict[str, Any]) -> None:
-    async with FuturesDepthCacheManager(client, symbol="BTCUSDT") as books:
-        for _ in range(BOOKS):
-            book = await books.recv()
-            found["crossed"] += float(book.get_bids()[0][0]) >= float(book.get_asks()[0][0])
-        found["depth"] = [len(book.get_bids()), len(book.get_asks())]
-        found["touch"] = [float(book.get_bids()[0][0]), float(book.get_asks()[0][0])]
+def read(event: Any) -> list[Any]:
+    if event.get("e") == "ORDER_TRADE_UPDATE":
+        return [[event["o"]["c"], event["o"]["x"], event["o"]["X"]]]
+    return [["account", event["a"]["m"], event["a"]["P"][0]["s"]]] if event.get("e") == "ACCOUNT_UPDATE" else []
 
 
 async def hear_one(socket: Any) -> Any:
@@ -56,8 +35,8 @@ async def main(where: dict[str, Any]) -> None:
         found["margin"] = await code_of(client.futures_change_margin_type(symbol="BTCUSDT", marginType="CROSSED"))
         found["leverage"] = (await client.futures_change_leverage(symbol="BTCUSDT", leverage=8))["leverage"]
         sockets = BinanceSocketManager(client)
-        hearing = asyncio.create_task(hear(sockets.futures_user_socket(), seen))
-        await follow(client, found)
+        hearing = asyncio.create_task(hear(sockets.futures_user_socket(), read, seen))
+        await follow_book(FuturesDepthCacheManager(client, symbol="BTCUSDT"), BOOKS, found)
         found["mark"] = (await hear_one(sockets.symbol_mark_price_socket("BTCUSDT")))["data"]["e"]
         found["aggregate"] = (await hear_one(sockets.aggtrade_futures_socket("BTCUSDT")))["data"]["e"]
         price, far = f"{found['touch'][0] - 40:.0f}", f"{found['touch'][1] + 400:.0f}"
