@@ -85,6 +85,7 @@ class RejectReason(IntEnum):
     VENUE = 1
     BALANCE = 2
     REDUCE_ONLY = 3
+    RATE = 4  # ours: what is left of the venue's limits is kept for exits and questions
 
 
 class OperatorCommand(IntEnum):

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ import numpy as np
 from ..core.kinds import Kind
 from ..data.tape import ListingSpec
 from ..errors import UserError
+from .budget import Budget, Use
 from .sequencer import Sequencer
 
 Array = np.ndarray[Any, Any]
@@ -21,6 +22,7 @@ BACKOFF_S, BACKOFF_MAX_S = 0.1, 10.0
 FRAME_BYTES_MAX = 1 << 25  # a whole book of a busy instrument comes in one frame
 PING_S = 20.0
 BAN_S = 60.0  # where a venue does not say for how long
+AFFORD_S = 0.1  # between looks at what the venue's limits leave
 
 
 class BannedError(UserError):
@@ -124,12 +126,16 @@ class Link(ABC):
         """What a person should know, each once."""
         return []
 
+    def hear_headers(self, headers: Mapping[str, str]) -> None:  # noqa: B027 - most say nothing
+        """What an answer says beside its body: how much of the venue's limits is used."""
+
     async def get(self, url: str, headers: dict[str, str] | None = None, **params: Any) -> bytes:
         """The body of a GET; anything but 200 raises UserError with the venue's own words."""
         path = url.rpartition("/")[2].partition("?")[0]
         try:
             async with self.http.get(url, params=params, headers=headers) as reply:
                 body = await reply.read()
+                self.hear_headers(reply.headers)
         except (aiohttp.ClientError, TimeoutError) as error:
             raise UserError(f"{self.name}: {path} at {url.partition('?')[0]}: {error or 'no answer'}") from None
         if reply.status in (418, 429):
@@ -161,6 +167,14 @@ class Link(ABC):
             ended()
             await asyncio.sleep(wait_s)
             wait_s = min(2 * wait_s, BACKOFF_MAX_S)
+
+
+async def afford(budget: Budget, use: Use, **amounts: int) -> None:
+    """Wait until the venue's limits leave room for it; orders never wait."""
+    while True:
+        if budget.take(use, **amounts):
+            return
+        await asyncio.sleep(budget.wait_s or AFFORD_S)
 
 
 def send_now(socket: aiohttp.ClientWebSocketResponse, text: str) -> None:

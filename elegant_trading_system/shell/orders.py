@@ -52,7 +52,7 @@ class OrdersSent(ABC, Generic[Order]):
         self.orders: dict[int, Order] = {}
         self.counts = Counter[str]()
         self._restored: list[Order] = []  # of before a crash
-        self._unsent: list[Order] = []  # decided while they could not leave: certain never to have left
+        self._unsent: list[tuple[Order, RejectReason]] = []  # decided while they could not leave: they never have
         self._now_ms = now_ms
 
     # --- what each venue does in its own way ------------------------------------------------------------------
@@ -82,15 +82,15 @@ class OrdersSent(ABC, Generic[Order]):
         self.orders[order_id] = sent
         return sent
 
-    def _keep_back(self, sent: Order) -> None:
+    def _keep_back(self, sent: Order, reason: RejectReason = RejectReason.VENUE) -> None:
         """Sent later, it would meet another market."""
         self.counts["unsent"] += 1
-        self._unsent.append(sent)
+        self._unsent.append((sent, reason))
 
     def _refuse_unsent(self) -> None:
         """Orders that never left are refused by us. Not at once: they were decided inside a step of the core."""
         while self._unsent:
-            self._end(self._unsent.pop(0), Kind.REJECTED, RejectReason.VENUE)
+            self._end(self._unsent[0][0], Kind.REJECTED, self._unsent.pop(0)[1])
 
     # --- after a crash ----------------------------------------------------------------------------------------
     def restore(self, orders: list[OpenOrder]) -> None:

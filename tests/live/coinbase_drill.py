@@ -159,6 +159,7 @@ class CoinbaseDrill(Timetable):
             "an order was sent twice": len(set(names)) < len(names),
             "the venue has orders that were never decided": not set(names) <= self.sent,
             "orders are still open for us": int(trader["order_count"]) > 0,
+            "the venue's own limits were exceeded": self.venue.coinbase.counts["limited"] > 0,
             "orders are still open at the venue": bool(self.venue.account.open_orders()),
             "reports were refused by the core": int(trader["refused_reports"]) > 0,
             "a frame was not understood": self.outside.feed.counts["refused"] + self.outside.gateway.counts["refused"],

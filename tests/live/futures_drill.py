@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from elegant_trading_system.emulator.binance.streams import MarketSession
+from elegant_trading_system.shell.budget import Use
 
 from .desk import BTC
 from .drill import LINE_S, Drill, main
 from .futures_desk import FuturesOutside, FuturesVenue
 
 FUNDING_EVERY_MS, INCOME_MS = 700, 10_000.0
+INCOME_WEIGHT = 30  # the dearest of what is asked over REST
 
 
 class FuturesDrill(Drill):
@@ -26,6 +28,7 @@ class FuturesDrill(Drill):
         """Funding is due so often that some of it is lost."""
         self.venue = FuturesVenue(self.clock)
         self.venue.exchange.funding_ms = FUNDING_EVERY_MS
+        self.tighten()
         self.outside = FuturesOutside(self.venue, self.config, folder)
 
     def held_atoms(self) -> tuple[int, int]:
@@ -78,6 +81,8 @@ class FuturesDrill(Drill):
         self.outside.requests.clear()
 
     def request(self, name: str, method: str, path: str, params: Any) -> None:
+        if not self.outside.gateway.budget.take(Use.NEEDED, REQUEST_WEIGHT=INCOME_WEIGHT):
+            return
         status, body = self.venue.signed(method, path, params)
         passage, _ = self.faults.answer('{"clientOrderId":0,"id":0}')
         if passage.delays_s:

@@ -201,6 +201,8 @@ class Watch:
             self.fail("the venue has orders that were never decided")
         if int(trader["order_count"]):
             self.fail(f"{int(trader['order_count'])} orders are still open for us")
+        if limited := self.venue.binance.counts["limited"]:
+            self.fail(f"the venue's own limits were exceeded {limited} times")
         if self.venue.account.open_orders():
             self.fail("orders are still open at the venue")
         if int(trader["refused_reports"]):

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 from ..orders import DUPLICATE, FINAL, WOULD_TAKE, Account, Instrument, Order, Refusal, TimeInForce
 from ..perpetuals import BRACKETS, MARGIN, REDUCE_ONLY, UNFILLABLE, PerpetualAccount, Perpetuals
@@ -46,8 +46,9 @@ class BinanceFutures(BinanceVenue):
     """The venue of perpetuals."""
 
     prefix = "/fapi/"
-    weight_max = 2400
     rate_limits = wire.RATE_LIMITS
+    order_weight = 0
+    api_weights: ClassVar[dict[str, int]] = {}
     streams: FuturesStreams
 
     def __init__(self, exchange: Perpetuals, keys: dict[str, Key], now_ns: Callable[[], int]) -> None:
@@ -97,7 +98,7 @@ class BinanceFutures(BinanceVenue):
             "timezone": "UTC",
             "serverTime": self.now_ms,
             "futuresType": "U_MARGINED",
-            "rateLimits": wire.RATE_LIMITS,
+            "rateLimits": self.rate_limits,
             "exchangeFilters": [],
             "assets": [{"asset": asset, "marginAvailable": True, "autoAssetExchange": "0"} for asset in assets],
             "symbols": [wire.symbol_info(instrument) for instrument in instruments],
@@ -167,6 +168,7 @@ class BinanceFutures(BinanceVenue):
             raise ApiError(-1115, "Invalid timeInForce.")
         is_reduce_only = str(params.get("reduceOnly", False)).lower() == "true"
         self._check_size(account, instrument, ticks, lots, is_reduce_only=is_reduce_only)
+        self.count_order(account)
         try:
             order, events = self.exchange.place(
                 account,

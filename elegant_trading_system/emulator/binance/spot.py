@@ -22,8 +22,9 @@ class BinanceSpot(BinanceVenue):
     """The venue of coins."""
 
     prefix = "/api/v3/"
-    weight_max = 6000
     rate_limits = wire.RATE_LIMITS
+    order_weight = 1
+    api_weights = {"exchangeInfo": 20, "order.status": 4, "myTrades": 20, "account.status": 20, "openOrders.status": 6}  # noqa: RUF012
 
     def __init__(self, exchange: Exchange, keys: dict[str, Key], now_ns: Callable[[], int]) -> None:
         super().__init__(exchange, keys, now_ns, Streams(exchange, now_ns))
@@ -67,7 +68,7 @@ class BinanceSpot(BinanceVenue):
         return {
             "timezone": "UTC",
             "serverTime": self.now_ms,
-            "rateLimits": wire.RATE_LIMITS,
+            "rateLimits": self.rate_limits,
             "exchangeFilters": [],
             "symbols": [wire.symbol_info(instrument) for instrument in wanted],
         }
@@ -107,6 +108,7 @@ class BinanceSpot(BinanceVenue):
         price = instrument.price(ticks or self.exchange.books[instrument.symbol].last_ticks)
         if price * instrument.quantity(lots) < instrument.notional_min:
             raise ApiError(-1013, "Filter failure: NOTIONAL")
+        self.count_order(account)
         try:
             order, events = self.exchange.place(
                 account,

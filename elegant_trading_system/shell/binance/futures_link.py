@@ -6,6 +6,7 @@ import itertools
 from collections import deque
 from collections.abc import Callable, Coroutine
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any
 
 import aiohttp
@@ -13,6 +14,7 @@ import msgspec
 
 from ...data.tape import ListingSpec
 from ...errors import UserError
+from ..budget import Use
 from ..sequencer import Sequencer
 from .feed import Listing
 from .futures_feed import BinanceFuturesFeed
@@ -35,6 +37,18 @@ class BinanceFuturesLink(BinanceLink):
     name = "binanceusdm"
     prefix = "/fapi/v1"
     public = "/public"
+    orders = BinanceFuturesGateway
+    weights = MappingProxyType(
+        {
+            "klines": 5,
+            "depth": 20,
+            "v3/account": 5,
+            "v3/balance": 5,
+            "v3/positionRisk": 5,
+            "v1/userTrades": 5,
+            "v1/income": 30,
+        }
+    )
     feed: BinanceFuturesFeed
     gateway: BinanceFuturesGateway
 
@@ -49,7 +63,9 @@ class BinanceFuturesLink(BinanceLink):
         self.feed = BinanceFuturesFeed(sequencer, listings, self._wanted.put_nowait)
         key, send = (self.place.api_key, self.place.secret), self.send
         ask, notice = self._ask_later, self._notices.append
-        self.gateway = BinanceFuturesGateway(sequencer, self.specs, *key, epoch, send, self.now_ms, ask, notice)
+        self.gateway = BinanceFuturesGateway(
+            sequencer, self.specs, *key, epoch, send, self.now_ms, ask, notice, self.budget
+        )
 
     def _ask_later(self, name: str, method: str, path: str, params: Json) -> None:
         with contextlib.suppress(asyncio.QueueFull):  # asked again when the core asks
@@ -88,14 +104,17 @@ class BinanceFuturesLink(BinanceLink):
 
     async def _signed(self, path: str) -> Any:
         """What a GET answers; UserError when the venue refuses."""
+        await self._afford(path)
         url = f"{self.place.rest}/fapi/{path}?{self.sign({})}"
         return msgspec.json.decode(await self.get(url, {"X-MBX-APIKEY": self.place.api_key}))
 
     async def _request(self, method: str, path: str, params: Json) -> tuple[int, bytes]:
         """A signed request; (status, body)."""
+        await self._afford(path, Use.NEEDED)
         url = f"{self.place.rest}/fapi/{path}?{self.sign(params)}"
         try:
             async with self.http.request(method, url, headers={"X-MBX-APIKEY": self.place.api_key}) as reply:
+                self.hear_headers(reply.headers)
                 return reply.status, await reply.read()
         except (aiohttp.ClientError, TimeoutError) as error:
             raise UserError(f"{self.name}: {path} at {self.place.rest}: {error or 'no answer'}") from None

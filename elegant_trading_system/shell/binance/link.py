@@ -1,9 +1,10 @@
 """Binance Spot's bytes: market streams twice, REST for snapshots, history and the account, the WebSocket API for orders."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from decimal import Decimal
-from typing import Any, NamedTuple
+from types import MappingProxyType
+from typing import Any, ClassVar, NamedTuple
 from urllib.parse import urlencode
 
 import aiohttp
@@ -12,7 +13,8 @@ import msgspec
 from ...data.decimals import Grid, parse_levels
 from ...data.tape import ListingSpec
 from ...errors import UserError
-from ..link import BannedError, Bar, Link, OpenOrder, send_now
+from ..budget import Budget, Use, limits_of
+from ..link import BannedError, Bar, Link, OpenOrder, afford, send_now
 from ..sequencer import Sequencer
 from .feed import BinanceFeed, Listing
 from .gateway import BinanceGateway
@@ -41,6 +43,10 @@ class BinanceLink(Link):
     name = "binance"
     prefix = "/api/v3"  # of REST
     public = ""  # of market streams
+    orders: ClassVar[type[BinanceOrders]] = BinanceGateway
+    weights: ClassVar[Mapping[str, int]] = MappingProxyType(  # of REST; 1 where nothing stands
+        {"exchangeInfo": 20, "klines": 2, "depth": 50, "account": 20}
+    )
 
     def __init__(self, place: Place, symbols: list[str], now_ns: Callable[[], int]) -> None:
         self.place, self.symbols, self.now_ns = place, symbols, now_ns
@@ -49,6 +55,7 @@ class BinanceLink(Link):
         self.gateway: BinanceOrders
         self._wanted: asyncio.Queue[str] = asyncio.Queue()
         self._socket: aiohttp.ClientWebSocketResponse | None = None  # of orders
+        self.budget = Budget(self.orders.limits, self.now_ms)  # of everything that uses the key
 
     def wire(self, sequencer: Sequencer, specs: dict[int, ListingSpec], epoch: str) -> None:
         self.specs = specs
@@ -59,7 +66,7 @@ class BinanceLink(Link):
         """Feed and gateway."""
         self.feed = BinanceFeed(sequencer, listings, self._wanted.put_nowait)
         key, send = (self.place.api_key, self.place.secret), self.send
-        self.gateway = BinanceGateway(sequencer, self.specs, *key, epoch, send, self.now_ms)
+        self.gateway = BinanceGateway(sequencer, self.specs, *key, epoch, send, self.now_ms, self.budget)
 
     def now_ms(self) -> int:
         return self.now_ns() // NS_PER_MS
@@ -81,12 +88,14 @@ class BinanceLink(Link):
             "snapshots": feed["snapshots"],
             "refused": feed["refused"] + gateway["refused"],
             "unclear answers": gateway["unclear"],
+            "orders not sent to keep the limits": self.budget.counts["entry"],
         }
         return lines + "".join(f", {count:,} {name}" for name, count in shown.items() if count)
 
     # --- before the first decision ----------------------------------------------------------------------------
     async def describe(self) -> list[ListingSpec]:
         info = await self._json("exchangeInfo")
+        self.budget.learn(limits_of(info.get("rateLimits", [])))
         known = {entry["symbol"]: entry for entry in info["symbols"]}
         missing = [symbol for symbol in self.symbols if symbol not in known]
         if missing:
@@ -115,9 +124,22 @@ class BinanceLink(Link):
         return {row["asset"]: Decimal(row["free"]) for row in account["balances"]}
 
     async def _json(self, path: str, **params: Any) -> Any:
+        await self._afford(path)
         return msgspec.json.decode(await self.get(f"{self.place.rest}{self.prefix}/{path}", **params))
 
+    async def _afford(self, path: str, use: Use = Use.BACKGROUND) -> None:
+        await afford(self.budget, use, REQUEST_WEIGHT=self.weights.get(path, 1), RAW_REQUESTS=1)
+
+    def hear_headers(self, headers: Mapping[str, str]) -> None:
+        used = headers.get("X-MBX-USED-WEIGHT-1M", "")
+        if used.isdecimal():
+            self.budget.hear_used("REQUEST_WEIGHT", 60_000, int(used))
+        wait_s = headers.get("Retry-After", "")
+        if wait_s.isdecimal():
+            self.budget.hold_back(int(wait_s) * 1000)
+
     async def _signed(self, path: str) -> Any:
+        await self._afford(path)
         url = f"{self.place.rest}{self.prefix}/{path}?{self.sign({})}"
         return msgspec.json.decode(await self.get(url, {"X-MBX-APIKEY": self.place.api_key}))
 
@@ -172,7 +194,7 @@ class BinanceLink(Link):
             symbol = await self._wanted.get()
             while True:
                 try:
-                    await asyncio.sleep(self.gateway.banned_s)
+                    await self._afford("depth")
                     url = f"{self.place.rest}{self.prefix}/depth"
                     if self.feed.hear_snapshot(symbol, await self.get(url, symbol=symbol, limit=SNAPSHOT_LIMIT)):
                         break

@@ -16,6 +16,7 @@ import msgspec
 
 from ...core.kinds import CommandKind, Kind, RejectReason
 from ...data.tape import ListingSpec
+from ..budget import Budget, Limit, Use
 from ..orders import ABSENCE_MS, OrdersSent
 from ..sequencer import Sequencer
 from .auth import Signer
@@ -40,7 +41,9 @@ CLOCK_MS = 60_000  # orders are looked for from so long before they were sent: t
 SILENT_MS = 5000  # heartbeats come every second
 AGAIN_MS = 500  # between questions about fills that the venue has announced and does not list yet
 PAGE = 100
-OK = 200
+OK, TOO_MANY = 200, 429
+LIMITS = (Limit("PRIVATE", 1000, 30), Limit("PUBLIC", 1000, 10))  # requests a second by key, and by address
+TOO_MANY_MS = 2000  # the venue says no more than that it was too much in a second
 OWN_NUMBER = re.compile("[0-9a-f]{12}$")
 UNCLEAR_STATUSES = (408, 409, 425, 499)  # of the 4xx; the others mean that nothing was done
 BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, LookupError, TypeError, AttributeError)
@@ -61,8 +64,11 @@ class CoinbaseGateway(OrdersSent[Sent]):
         epoch: str,
         send: Callable[[Request], None],
         now_ms: Callable[[], int],
+        budget: Budget | None = None,
     ) -> None:
+        """`budget` is shared with everything else that uses the key."""
         super().__init__(sequencer, specs, epoch, now_ms)
+        self.budget = budget or Budget(LIMITS, now_ms)
         self.is_subscribed = False
         self.offset_ms = 0  # the venue's clock less ours
         self._key = api_key, secret
@@ -116,7 +122,17 @@ class CoinbaseGateway(OrdersSent[Sent]):
             "side": "BUY" if sent.side > 0 else "SELL",
             "order_configuration": {"sor_limit_ioc": {"base_size": size, "limit_price": price}},
         }
-        self._send(Request(f"place {sent.order_id}", "POST", ROOT, msgspec.json.encode(body).decode()))
+        use = Use.NEEDED if command["is_reduce_only"] else Use.ENTRY
+        if not self._ask(Request(f"place {sent.order_id}", "POST", ROOT, msgspec.json.encode(body).decode()), use):
+            self._keep_back(sent, RejectReason.RATE)
+
+    def _ask(self, request: Request, use: Use = Use.NEEDED) -> bool:
+        """Now or not at all: what the limits leave no room for is asked again when the core asks."""
+        if not self.budget.take(use, PRIVATE=1):
+            self.counts["held_back"] += 1
+            return False
+        self._send(request)
+        return True
 
     @staticmethod
     def client_id(epoch: str, order_id: int) -> str:
@@ -129,7 +145,7 @@ class CoinbaseGateway(OrdersSent[Sent]):
 
     def _query(self, sent: Sent) -> None:
         if sent.venue_id:
-            self._send(Request(f"status {sent.order_id}", "GET", f"{ROOT}/historical/{sent.venue_id}"))
+            self._ask(Request(f"status {sent.order_id}", "GET", f"{ROOT}/historical/{sent.venue_id}"))
         else:  # the venue finds nothing by our name: all orders since are looked through
             sent.ts_listed_ms = self._now_ms()
             self._list(sent, "")
@@ -138,12 +154,13 @@ class CoinbaseGateway(OrdersSent[Sent]):
         since = datetime.fromtimestamp((sent.ts_ms + self.offset_ms - CLOCK_MS) // 1000, UTC)
         query = f"product_ids={symbol_of(self.specs[sent.listing_id])}&start_date={since:%Y-%m-%dT%H:%M:%S}Z"
         path = f"{ROOT}/historical/batch?{query}&limit={PAGE}{page_behind(cursor)}"
-        self._send(Request(f"list {sent.order_id}", "GET", path))
+        self._ask(Request(f"list {sent.order_id}", "GET", path))
 
     def _ask_fills(self, sent: Sent, cursor: str = "") -> None:
         sent.is_asking = True
         path = f"{ROOT}/historical/fills?order_ids={sent.venue_id}&limit={PAGE}{page_behind(cursor)}"
-        self._send(Request(f"fills {sent.order_id}", "GET", path))
+        if not self._ask(Request(f"fills {sent.order_id}", "GET", path)):
+            self._ask_again(sent)
 
     def _ask_about_all(self) -> None:
         """Something may have been told that we have not heard."""
@@ -155,6 +172,9 @@ class CoinbaseGateway(OrdersSent[Sent]):
     def hear_answer(self, request_id: str, status: int, body: str | bytes) -> None:
         """What came back for a request; what cannot be read says nothing about the order."""
         what, _, number = request_id.partition(" ")
+        if status == TOO_MANY:
+            self.counts["bans"] += 1
+            self.budget.hold_back(TOO_MANY_MS)
         sent = self.orders.get(int(number))
         if sent is None:
             return

@@ -14,11 +14,12 @@ from yarl import URL
 from ...data.decimals import Grid, parse_levels
 from ...data.tape import ListingSpec
 from ...errors import UserError
-from ..link import Bar, Link, OpenOrder
+from ..budget import Budget, Use
+from ..link import BannedError, Bar, Link, OpenOrder, afford
 from ..sequencer import Sequencer
 from .auth import Signer
 from .feed import CoinbaseFeed, Listing
-from .gateway import CoinbaseGateway
+from .gateway import LIMITS, TOO_MANY_MS, CoinbaseGateway
 from .orders import Request, symbol_of
 
 NS_PER_S = 1_000_000_000
@@ -27,7 +28,6 @@ CONNECTIONS = 2  # one leads, the other stands by
 CANDLES_MAX = 350  # of one request
 HISTORY_MINUTES = 1000
 MINUTE_S = 60
-PUBLIC_PAUSE_S = 0.12  # ten public requests a second are allowed
 REQUEST_S = 5.0
 CLOCK_EVERY_S = 30.0
 REQUESTS_MAX = 256  # under way at once; what is more is not sent
@@ -59,6 +59,7 @@ class CoinbaseLink(Link):
         self._sockets: dict[int, aiohttp.ClientWebSocketResponse] = {}
         self._saying: dict[int, asyncio.Queue[str]] = {n: asyncio.Queue() for n in range(CONNECTIONS + 1)}
         self._asking: set[asyncio.Task[None]] = set()
+        self.budget = Budget(LIMITS, lambda: self.now_ns() // NS_PER_MS)  # of everything that uses the key
 
     def wire(self, sequencer: Sequencer, specs: dict[int, ListingSpec], epoch: str) -> None:
         self.specs = specs
@@ -72,6 +73,7 @@ class CoinbaseLink(Link):
             epoch,
             self._ask,
             lambda: self.now_ns() // NS_PER_MS,
+            self.budget,
         )
         self.gateway.offset_ms = self.offset_ns // NS_PER_MS
 
@@ -115,6 +117,7 @@ class CoinbaseLink(Link):
             "snapshots": feed["snapshots"],
             "refused": feed["refused"] + gateway["refused"],
             "unclear answers": gateway["unclear"],
+            "orders not sent to keep the limits": self.budget.counts["entry"],
         }
         return up + "".join(f", {count:,} {name}" for name, count in shown.items() if count)
 
@@ -141,9 +144,7 @@ class CoinbaseLink(Link):
     async def balances(self) -> dict[str, Decimal]:
         free, cursor = dict[str, Decimal](), ""
         while True:
-            headers = self._signed("GET", "/accounts")
-            body = await self.get(f"{self.place.rest}/accounts", headers, limit=250, cursor=cursor)
-            page = msgspec.json.decode(body)
+            page = await self._private("/accounts", limit=250, cursor=cursor)
             for row in page["accounts"]:
                 amount = Decimal(row["available_balance"]["value"])
                 free[row["currency"]] = free.get(row["currency"], Decimal(0)) + amount
@@ -152,8 +153,19 @@ class CoinbaseLink(Link):
                 return free
 
     async def _public(self, path: str, **params: Any) -> Any:
-        await asyncio.sleep(PUBLIC_PAUSE_S)
-        return msgspec.json.decode(await self.get(f"{self.place.rest}/{path}", **params))
+        await afford(self.budget, Use.BACKGROUND, PUBLIC=1)
+        return await self._asked(f"{self.place.rest}/{path}", None, **params)
+
+    async def _private(self, path: str, **params: Any) -> Any:
+        await afford(self.budget, Use.BACKGROUND, PRIVATE=1)
+        return await self._asked(self.place.rest + path, self._signed("GET", path), **params)
+
+    async def _asked(self, url: str, headers: dict[str, str] | None, **params: Any) -> Any:
+        try:
+            return msgspec.json.decode(await self.get(url, headers, **params))
+        except BannedError:
+            self.budget.hold_back(TOO_MANY_MS)
+            raise
 
     @cached_property
     def _signer(self) -> Signer:
