@@ -23,10 +23,12 @@ from .cli_parse import (
     stopping,
 )
 from .cli_place import Place, place_of
+from .errors import ExitCode, UserError
 from .terminal import open_page, print_json, print_summary, progress_bar
 
 if TYPE_CHECKING:
     from .config import Config
+    from .shell.accounts import Choices
     from .shell.live import LiveRun
     from .shell.run_folder import Recovered
 
@@ -83,6 +85,16 @@ def run(
     ] = False,
     resume: Annotated[Path | None, typer.Option("--resume", help="Go on with a run that ended or was killed.")] = None,
     is_rearmed: Annotated[bool, typer.Option("--rearm", help="Resuming: enter again after a halt.")] = False,
+    holdings: Annotated[
+        str,
+        typer.Option(
+            "--holdings",
+            help="What the account holds already of what is traded. adopt: positions of the run; ignore: set aside; refuse.",
+        ),
+    ] = "refuse",
+    open_orders: Annotated[
+        str, typer.Option("--open-orders", help="Orders that are open there already: cancel, ignore or refuse.")
+    ] = "refuse",
     out: Annotated[Path | None, typer.Option("--out", help="Folder of the run; by default named by the time.")] = None,
     is_browsed: Annotated[
         bool, typer.Option("--browser/--no-browser", help="Show the report when the run has ended.")
@@ -102,7 +114,8 @@ def run(
     resolved = recovered.config if recovered else load_config([*scene.configs, *(config or [])], sets)
     place = place_of(venues, hosts, scene, fault, resolved, is_live=is_live)
     folder = resume or new_folder(out)
-    plan = Plan(place, resolved, folder, minutes * 60, recovered, is_flat_at_end, is_rearmed)
+    choices = choices_of(holdings, open_orders)
+    plan = Plan(place, resolved, folder, minutes * 60, recovered, is_flat_at_end, is_rearmed, choices)
     summary = trade_to_the_end(plan, is_silent=as_json)
     page = write_page(folder)
     if as_json:
@@ -112,6 +125,16 @@ def run(
     sys.stdout.write(f"\nReport: {page}\nThe same decisions again: ets replay {folder} --verify\n")
     if is_browsed:
         open_page(page)
+
+
+def choices_of(holdings: str, open_orders: str) -> "Choices":
+    from .shell.accounts import Choice, Choices
+
+    allowed = {"--holdings": ("adopt", "ignore", "refuse"), "--open-orders": ("cancel", "ignore", "refuse")}
+    for (option, words), word in zip(allowed.items(), (holdings, open_orders), strict=True):
+        if word not in words:
+            raise UserError(f"{option} {word}: it is one of {', '.join(words)}", "", ExitCode.USAGE)
+    return Choices(Choice(holdings), Choice(open_orders))
 
 
 def recovered_from(resume: Path | None) -> "Recovered | None":
@@ -140,6 +163,7 @@ class Plan(NamedTuple):
     recovered: "Recovered | None"
     is_flat_at_end: bool
     is_rearmed: bool
+    choices: "Choices"
 
 
 def trade_to_the_end(plan: Plan, *, is_silent: bool) -> dict[str, Any]:
@@ -217,6 +241,7 @@ async def trade(plan: Plan, watcher: "Watcher") -> None:
             recovered=plan.recovered,
             is_flat_at_end=plan.is_flat_at_end,
             is_rearmed=plan.is_rearmed,
+            choices=plan.choices,
         )
 
         def begin(live: LiveRun) -> None:

@@ -83,8 +83,8 @@ class Link(ABC):
     async def remember(self) -> list[Bar]:
         """Complete minute bars, or days of an index, from before now, in any order."""
 
-    async def check_account(self) -> None:  # noqa: B027 - most accounts hold nothing that matters
-        """May a new run begin on it? Raises UserError when it holds what the run would know nothing of."""
+    async def settle_in(self) -> None:  # noqa: B027 - most accounts are what we trade on
+        """Called before anything is asked of the account: make it what we trade on. UserError when it cannot be."""
 
     @abstractmethod
     async def balances(self) -> dict[str, Decimal]:
@@ -93,6 +93,21 @@ class Link(ABC):
     async def positions(self) -> dict[int, Decimal]:
         """Contracts the account holds, by listing and signed; coins are balances."""
         return {}
+
+    async def entry_prices(self) -> dict[int, Decimal]:
+        """What the contracts of `positions` cost."""
+        return {}
+
+    async def strangers(self) -> list[str]:
+        """Positions in what we do not trade, in words."""
+        return []
+
+    async def resting_orders(self) -> list[str]:
+        """Open orders on our instruments, in words. Before a run begins they are somebody else's."""
+        return []
+
+    async def cancel_resting(self) -> None:  # noqa: B027 - where none are found, none are cancelled
+        """End them."""
 
     @abstractmethod
     def order_tasks(self) -> list[Coroutine[Any, Any, None]]:

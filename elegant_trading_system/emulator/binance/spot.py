@@ -140,6 +140,16 @@ class BinanceSpot(BinanceVenue):
         own_id = str(params.get("newClientOrderId") or f"cancel-{order.order_id}")
         return wire.order_result(order) | {"origClientOrderId": order.client_id, "clientOrderId": own_id}
 
+    def cancel_all(self, account: Account, params: dict[str, Any]) -> list[Json]:
+        """All of one symbol; without any there is nothing to cancel."""
+        open_orders = account.open_orders(self.instrument(params).symbol)
+        if not open_orders:
+            raise ApiError(-2011, "Unknown order sent.")
+        return [
+            self.cancel(account, {"symbol": order.instrument.symbol, "orderId": order.order_id})
+            for order in open_orders
+        ]
+
     def restrictions(self, account: Account, params: dict[str, Any]) -> Json:  # noqa: ARG002 - one signature for all
         """What the key that asks may do."""
         key = next(key for key in self.keys.values() if key.account is account)
@@ -160,6 +170,7 @@ class BinanceSpot(BinanceVenue):
         ("GET", "order"): BinanceVenue.query,
         ("DELETE", "order"): cancel,
         ("GET", "openOrders"): BinanceVenue.open_orders,
+        ("DELETE", "openOrders"): cancel_all,
         ("GET", "allOrders"): BinanceVenue.all_orders,
         ("GET", "myTrades"): BinanceVenue.trades,
         ("GET", "account"): account_status,

@@ -9,12 +9,10 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
-import aiohttp
 import msgspec
 
 from ...data.tape import ListingSpec
 from ...errors import UserError
-from ..budget import Use
 from ..sequencer import Sequencer
 from .feed import Listing
 from .futures_feed import BinanceFuturesFeed
@@ -36,6 +34,8 @@ class BinanceFuturesLink(BinanceLink):
 
     name = "binanceusdm"
     prefix = "/fapi/v1"
+    signed_root = "/fapi"
+    open_path, cancel_path = "v1/openOrders", "v1/allOpenOrders"
     public = "/public"
     orders = BinanceFuturesGateway
     weights = MappingProxyType(
@@ -84,40 +84,32 @@ class BinanceFuturesLink(BinanceLink):
             raise UserError(f"{self.name}: {', '.join(others)} is no perpetual", "choose others with --instruments")
         return specs
 
-    async def check_account(self) -> None:
-        """No positions that a new run knows nothing of."""
-        held = [risk["symbol"] for risk in await self._signed("v3/positionRisk") if Decimal(risk["positionAmt"])]
-        if held:
-            raise UserError(f"{self.name}: the account holds {', '.join(held)}", "close these positions there first")
-
-    async def balances(self) -> dict[str, Decimal]:
-        """The wallet; the account is first made what we trade on."""
-        await self.read_clock()
+    async def settle_in(self) -> None:
+        """One position an instrument, all money as one margin, a leverage."""
+        await super().settle_in()
         for request in requests(self.symbols, self.leverage):
             status, body = await self._request(request.method, request.path, request.params)
             check(request, status, body)
+
+    async def balances(self) -> dict[str, Decimal]:
+        """The wallet."""
         return {row["asset"]: Decimal(row["balance"]) for row in await self._signed("v3/balance")}
+
+    async def strangers(self) -> list[str]:
+        risks = await self._signed("v3/positionRisk")
+        return [
+            f"{Decimal(risk['positionAmt']):f} {risk['symbol']}"
+            for risk in risks
+            if Decimal(risk["positionAmt"]) and risk["symbol"] not in self.symbols
+        ]
+
+    async def entry_prices(self) -> dict[int, Decimal]:
+        paid = {risk["symbol"]: Decimal(risk["entryPrice"]) for risk in await self._signed("v3/positionRisk")}
+        return {listing_id: paid.get(symbol_of(spec), Decimal(0)) for listing_id, spec in self.specs.items()}
 
     async def positions(self) -> dict[int, Decimal]:
         held = {risk["symbol"]: Decimal(risk["positionAmt"]) for risk in await self._signed("v3/positionRisk")}
         return {listing_id: held.get(symbol_of(spec), Decimal(0)) for listing_id, spec in self.specs.items()}
-
-    async def _signed(self, path: str) -> Any:
-        """What a GET answers; UserError when the venue refuses."""
-        await self._afford(path)
-        url = f"{self.place.rest}/fapi/{path}?{self.sign({})}"
-        return msgspec.json.decode(await self.get(url, {"X-MBX-APIKEY": self.place.api_key}))
-
-    async def _request(self, method: str, path: str, params: Json) -> tuple[int, bytes]:
-        """A signed request; (status, body)."""
-        await self._afford(path, Use.NEEDED)
-        url = f"{self.place.rest}/fapi/{path}?{self.sign(params)}"
-        try:
-            async with self.http.request(method, url, headers={"X-MBX-APIKEY": self.place.api_key}) as reply:
-                self.hear_headers(reply.headers)
-                return reply.status, await reply.read()
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise UserError(f"{self.name}: {path} at {self.place.rest}: {error or 'no answer'}") from None
 
     # --- while it runs ----------------------------------------------------------------------------------------
     def order_tasks(self) -> list[Coroutine[Any, Any, None]]:

@@ -18,12 +18,13 @@ from ..link import BannedError, Bar, Link, OpenOrder, afford, send_now
 from ..sequencer import Sequencer
 from .feed import BinanceFeed, Listing
 from .gateway import BinanceGateway
-from .orders import BinanceOrders, signature_of, symbol_of
+from .orders import BinanceOrders, Json, signature_of, symbol_of
 
 NS_PER_MS = 1_000_000
 CONNECTIONS = 2  # what one loses the other brings
 HISTORY_MINUTES_MAX = 1000  # of one request
 SNAPSHOT_LIMIT = 1000
+NOTHING_OPEN = b"-2011"
 SNAPSHOT_PAUSE_S = 0.5  # between attempts: snapshots are dear
 
 
@@ -42,10 +43,12 @@ class BinanceLink(Link):
 
     name = "binance"
     prefix = "/api/v3"  # of REST
+    signed_root = "/api/v3"
     public = ""  # of market streams
+    open_path = cancel_path = "openOrders"
     orders: ClassVar[type[BinanceOrders]] = BinanceGateway
     weights: ClassVar[Mapping[str, int]] = MappingProxyType(  # of REST; 1 where nothing stands
-        {"exchangeInfo": 20, "klines": 2, "depth": 50, "account": 20}
+        {"exchangeInfo": 20, "klines": 2, "depth": 50, "account": 20, "openOrders": 6}
     )
 
     def __init__(self, place: Place, symbols: list[str], now_ns: Callable[[], int]) -> None:
@@ -114,12 +117,11 @@ class BinanceLink(Link):
                     bars.append(Bar(end_ns, listing_id, parse_levels([f"[{text}]".encode()], grid).rows))
         return bars
 
-    async def read_clock(self) -> None:
+    async def settle_in(self) -> None:
         """What is signed is stamped with the venue's time, whatever ours says."""
         self.gateway.offset_ms = int((await self._json("time"))["serverTime"]) - self.now_ms()
 
     async def balances(self) -> dict[str, Decimal]:
-        await self.read_clock()
         account = await self._signed("account")
         return {row["asset"]: Decimal(row["free"]) for row in account["balances"]}
 
@@ -138,10 +140,36 @@ class BinanceLink(Link):
         if wait_s.isdecimal():
             self.budget.hold_back(int(wait_s) * 1000)
 
-    async def _signed(self, path: str) -> Any:
+    async def resting_orders(self) -> list[str]:
+        rows = [
+            row for spec in self.specs.values() for row in await self._signed(self.open_path, symbol=symbol_of(spec))
+        ]
+        return [
+            f"{row['symbol']} {row['side']} {Decimal(row['origQty']).normalize():f} at {row['price']}" for row in rows
+        ]
+
+    async def cancel_resting(self) -> None:
+        for spec in self.specs.values():
+            status, body = await self._request("DELETE", self.cancel_path, {"symbol": symbol_of(spec)})
+            if status != 200 and NOTHING_OPEN not in body:
+                raise UserError(f"{self.name} refused to cancel: {body[:200].decode(errors='replace')}")
+
+    async def _signed(self, path: str, **params: Any) -> Any:
+        """What a GET answers; UserError when the venue refuses."""
         await self._afford(path)
-        url = f"{self.place.rest}{self.prefix}/{path}?{self.sign({})}"
+        url = f"{self.place.rest}{self.signed_root}/{path}?{self.sign(params)}"
         return msgspec.json.decode(await self.get(url, {"X-MBX-APIKEY": self.place.api_key}))
+
+    async def _request(self, method: str, path: str, params: Json) -> tuple[int, bytes]:
+        """A signed request; (status, body)."""
+        await self._afford(path, Use.NEEDED)
+        url = f"{self.place.rest}{self.signed_root}/{path}?{self.sign(params)}"
+        try:
+            async with self.http.request(method, url, headers={"X-MBX-APIKEY": self.place.api_key}) as reply:
+                self.hear_headers(reply.headers)
+                return reply.status, await reply.read()
+        except (aiohttp.ClientError, TimeoutError) as error:
+            raise UserError(f"{self.name}: {path} at {self.place.rest}: {error or 'no answer'}") from None
 
     def sign(self, params: dict[str, Any]) -> str:
         """A query that is ours and of now."""

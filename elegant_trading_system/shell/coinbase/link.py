@@ -30,6 +30,7 @@ HISTORY_MINUTES = 1000
 MINUTE_S = 60
 REQUEST_S = 5.0
 CLOCK_EVERY_S = 30.0
+ORDERS_MAX, CANCELS_MAX = 1000, 100  # of one request
 REQUESTS_MAX = 256  # under way at once; what is more is not sent
 DECIMALS_MAX = 9  # of a tick times a lot: finer money does not fit 64 bits
 
@@ -151,6 +152,30 @@ class CoinbaseLink(Link):
             cursor = page["cursor"]
             if not (page["has_next"] and cursor):
                 return free
+
+    async def _open_orders(self) -> list[Any]:
+        found = list[Any]()
+        for symbol in self.symbols:
+            asked = {"order_status": "OPEN", "product_ids": symbol, "limit": ORDERS_MAX}
+            found += (await self._private("/orders/historical/batch", **asked))["orders"]
+        return found
+
+    async def resting_orders(self) -> list[str]:
+        return [f"{order['product_id']} {order['side']} ({order['order_id']})" for order in await self._open_orders()]
+
+    async def cancel_resting(self) -> None:
+        ids = [order["order_id"] for order in await self._open_orders()]
+        for begin in range(0, len(ids), CANCELS_MAX):
+            await afford(self.budget, Use.NEEDED, PRIVATE=1)
+            path, body = "/orders/batch_cancel", msgspec.json.encode({"order_ids": ids[begin : begin + CANCELS_MAX]})
+            try:
+                async with self.http.post(
+                    self.place.rest + path, data=body, headers=self._signed("POST", path)
+                ) as reply:
+                    if reply.status != 200:
+                        raise UserError(f"{self.name} refused to cancel: {(await reply.text())[:200]}")
+            except (aiohttp.ClientError, TimeoutError) as error:
+                raise UserError(f"{self.name}: {path}: {error or 'no answer'}") from None
 
     async def _public(self, path: str, **params: Any) -> Any:
         await afford(self.budget, Use.BACKGROUND, PUBLIC=1)
