@@ -25,6 +25,7 @@ WEIGHTS = {
     "accountConfig": 5,
     "symbolConfig": 5,
     "income": 30,
+    "feeBurn": 30,
     "commissionRate": 20,
     "countdownCancelAll": 10,
     "dual": 30,
@@ -109,6 +110,8 @@ class BinanceFutures(BinanceVenue):
         return wire.depth_snapshot(instrument, self.exchange.books[instrument.symbol], limit, self.now_ms)
 
     def touch(self, params: dict[str, Any]) -> Json:
+        if (price := self.coin_price(params)) is not None:
+            return {"symbol": params["symbol"], "bidPrice": price, "bidQty": "1", "askPrice": price, "askQty": "1"}
         instrument = self.instrument(params)
         found = wire.book_ticker(instrument, self.exchange.books[instrument.symbol], self.now_ms)
         names = {"s": "symbol", "b": "bidPrice", "B": "bidQty", "a": "askPrice", "A": "askQty", "T": "time"}
@@ -277,6 +280,9 @@ class BinanceFutures(BinanceVenue):
             "tradeGroupId": -1,
         }
 
+    def fee_burn(self, account: Account, params: dict[str, Any]) -> Json:  # noqa: ARG002
+        return {"feeBurn": account.fee_coin is not None}
+
     def symbol_config(self, account: Account, params: dict[str, Any]) -> list[Json]:
         wanted = [self.instrument(params)] if params.get("symbol") else self.exchange.instruments.values()
         return [words.symbol_config(_perpetual(account).position(instrument)) for instrument in wanted]
@@ -339,6 +345,7 @@ class BinanceFutures(BinanceVenue):
     private = {  # noqa: RUF012 - declared as ClassVar above
         ("POST", "v1/order"): place,
         ("GET", "v1/order"): BinanceVenue.query,
+        ("GET", "v1/feeBurn"): fee_burn,
         ("DELETE", "v1/order"): cancel,
         ("DELETE", "v1/allOpenOrders"): cancel_all,
         ("POST", "v1/countdownCancelAll"): count_down,

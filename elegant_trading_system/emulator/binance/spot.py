@@ -15,7 +15,15 @@ from .wire import ApiError, Json
 
 __all__ = ["BinanceSpot", "Key", "Reply"]
 CLIENT_ID = re.compile(r"[a-zA-Z0-9-_]{1,36}")
-WEIGHTS = {"exchangeInfo": 20, "account": 20, "klines": 2, "openOrders": 6, "allOrders": 20, "myTrades": 20}
+WEIGHTS = {
+    "exchangeInfo": 20,
+    "account": 20,
+    "account/commission": 20,
+    "klines": 2,
+    "openOrders": 6,
+    "allOrders": 20,
+    "myTrades": 20,
+}
 
 
 class BinanceSpot(BinanceVenue):
@@ -81,6 +89,8 @@ class BinanceSpot(BinanceVenue):
         )
 
     def touch(self, params: dict[str, Any]) -> Json:
+        if (price := self.coin_price(params)) is not None:
+            return {"symbol": params["symbol"], "bidPrice": price, "bidQty": "1", "askPrice": price, "askQty": "1"}
         instrument = self.instrument(params)
         found = wire.book_ticker(instrument, self.exchange.books[instrument.symbol])
         return {"symbol": found["s"], "bidPrice": found["b"], "bidQty": found["B"], "askPrice": found["a"]} | {
@@ -155,6 +165,22 @@ class BinanceSpot(BinanceVenue):
         key = next(key for key in self.keys.values() if key.account is account)
         return wire.api_restrictions(can_withdraw=key.can_withdraw, can_trade=key.can_trade)
 
+    def commission(self, account: Account, params: dict[str, Any]) -> Json:
+        """What trading costs, and whether it may be paid in the venue's coin."""
+        rates = {side: wire.text(self.exchange.fee_rate) for side in ("maker", "taker")}
+        none = {"maker": "0.00000000", "taker": "0.00000000", "buyer": "0.00000000", "seller": "0.00000000"}
+        return {
+            "symbol": self.instrument(params).symbol,
+            "standardCommission": none | rates,
+            "taxCommission": none,
+            "discount": {
+                "enabledForAccount": account.fee_coin is not None,
+                "enabledForSymbol": True,
+                "discountAsset": "BNB",
+                "discount": "0.75000000",
+            },
+        }
+
     def account_status(self, account: Account, params: dict[str, Any]) -> Json:  # noqa: ARG002 - one signature for all
         return wire.account_info(account, self.exchange.fee_rate, self.now_ms)
 
@@ -174,6 +200,7 @@ class BinanceSpot(BinanceVenue):
         ("GET", "allOrders"): BinanceVenue.all_orders,
         ("GET", "myTrades"): BinanceVenue.trades,
         ("GET", "account"): account_status,
+        ("GET", "account/commission"): commission,
         ("GET", "/sapi/v1/account/apiRestrictions"): restrictions,
     }
     api_methods = {  # noqa: RUF012

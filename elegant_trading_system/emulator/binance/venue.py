@@ -189,6 +189,14 @@ class BinanceVenue(ABC):
             raise ApiError(-1121, "Invalid symbol.")
         return found
 
+    def coin_price(self, params: dict[str, Any]) -> str | None:
+        """Of the coin that somebody pays fees with, where it is no instrument here."""
+        for account in self.exchange.accounts.values():
+            coin = account.fee_coin
+            if coin is not None and str(params.get("symbol", "")).startswith(coin.asset):
+                return f"{coin.price:f}"
+        return None
+
     def kline_rows(self, params: dict[str, Any]) -> list[list[Any]]:
         if params.get("interval") != "1m":
             raise ApiError(-1120, "Invalid interval.")

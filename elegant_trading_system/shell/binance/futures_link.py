@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import itertools
-from collections import deque
 from collections.abc import Callable, Coroutine
 from decimal import Decimal
 from types import MappingProxyType
@@ -26,7 +25,6 @@ KEY_CHECK_S = 1.0
 MARGIN_CHECK_S = 10.0
 CHECKS_PER_INCOME = 6
 REQUESTS_MAX = 1000
-NOTICES_MAX = 100
 
 
 class BinanceFuturesLink(BinanceLink):
@@ -47,6 +45,8 @@ class BinanceFuturesLink(BinanceLink):
             "v3/positionRisk": 5,
             "v1/userTrades": 5,
             "v1/income": 30,
+            "v1/feeBurn": 30,
+            "ticker/bookTicker": 2,
         }
     )
     feed: BinanceFuturesFeed
@@ -56,7 +56,6 @@ class BinanceFuturesLink(BinanceLink):
         super().__init__(place, symbols, now_ns)
         self.leverage = leverage
         self.watch = LiquidationWatch()
-        self._notices = deque[str](maxlen=NOTICES_MAX)
         self._requests: asyncio.Queue[tuple[str, str, str, Json]] = asyncio.Queue(REQUESTS_MAX)
 
     def make(self, sequencer: Sequencer, listings: list[Listing], epoch: str) -> None:
@@ -70,11 +69,6 @@ class BinanceFuturesLink(BinanceLink):
     def _ask_later(self, name: str, method: str, path: str, params: Json) -> None:
         with contextlib.suppress(asyncio.QueueFull):  # asked again when the core asks
             self._requests.put_nowait((name, method, path, params))
-
-    def notices(self) -> list[str]:
-        found = list(self._notices)
-        self._notices.clear()
-        return found
 
     # --- before the first decision ----------------------------------------------------------------------------
     async def describe(self) -> list[ListingSpec]:
@@ -90,6 +84,9 @@ class BinanceFuturesLink(BinanceLink):
         for request in requests(self.symbols, self.leverage):
             status, body = await self._request(request.method, request.path, request.params)
             check(request, status, body)
+
+    async def pays_in_coin(self) -> bool:
+        return bool((await self._signed("v1/feeBurn"))["feeBurn"])
 
     async def balances(self) -> dict[str, Decimal]:
         """The wallet."""

@@ -1,6 +1,8 @@
 """Binance Spot's bytes: market streams twice, REST for snapshots, history and the account, the WebSocket API for orders."""
 
 import asyncio
+import contextlib
+from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
 from decimal import Decimal
 from types import MappingProxyType
@@ -25,6 +27,8 @@ CONNECTIONS = 2  # what one loses the other brings
 HISTORY_MINUTES_MAX = 1000  # of one request
 SNAPSHOT_LIMIT = 1000
 NOTHING_OPEN = b"-2011"
+COIN, COIN_EVERY_S, COIN_PRICE_MAX = "BNB", 60.0, 10**9  # with which fees may be paid
+NOTICES_MAX = 100
 SNAPSHOT_PAUSE_S = 0.5  # between attempts: snapshots are dear
 
 
@@ -48,7 +52,8 @@ class BinanceLink(Link):
     open_path = cancel_path = "openOrders"
     orders: ClassVar[type[BinanceOrders]] = BinanceGateway
     weights: ClassVar[Mapping[str, int]] = MappingProxyType(  # of REST; 1 where nothing stands
-        {"exchangeInfo": 20, "klines": 2, "depth": 50, "account": 20, "openOrders": 6}
+        {"exchangeInfo": 20, "klines": 2, "depth": 50, "account": 20, "account/commission": 20, "openOrders": 6}
+        | {"ticker/bookTicker": 2}
     )
 
     def __init__(self, place: Place, symbols: list[str], now_ns: Callable[[], int]) -> None:
@@ -56,6 +61,8 @@ class BinanceLink(Link):
         self.specs: dict[int, ListingSpec] = {}
         self.feed: BinanceFeed
         self.gateway: BinanceOrders
+        self.is_paid_in_coin = False
+        self._notices = deque[str](maxlen=NOTICES_MAX)
         self._wanted: asyncio.Queue[str] = asyncio.Queue()
         self._socket: aiohttp.ClientWebSocketResponse | None = None  # of orders
         self.budget = Budget(self.orders.limits, self.now_ms)  # of everything that uses the key
@@ -120,6 +127,39 @@ class BinanceLink(Link):
     async def settle_in(self) -> None:
         """What is signed is stamped with the venue's time, whatever ours says."""
         self.gateway.offset_ms = int((await self._json("time"))["serverTime"]) - self.now_ms()
+        self.is_paid_in_coin = await self.pays_in_coin()
+        if self.is_paid_in_coin:
+            await self._read_coin()
+            self._notices.append(
+                f"fees are paid with {COIN}, which is set aside: they are counted at its last price "
+                f"({self.gateway.coin_prices.get(COIN, 'unknown: as much as they usually are')})"
+            )
+
+    async def pays_in_coin(self) -> bool:
+        """Is "pay fees with BNB" switched on?"""
+        answer = await self._signed("account/commission", symbol=self.symbols[0])
+        return bool(answer["discount"]["enabledForAccount"])
+
+    async def _read_coin(self) -> None:
+        """What the coin is worth; where nobody says, fees are estimated."""
+        settle = next(iter(self.specs.values())).settle
+        with contextlib.suppress(UserError, ValueError, ArithmeticError, LookupError, TypeError):
+            touch = await self._json("ticker/bookTicker", symbol=COIN + settle)
+            price = (Decimal(touch["bidPrice"]) + Decimal(touch["askPrice"])) / 2
+            if price.is_finite() and 0 < price < COIN_PRICE_MAX:
+                self.gateway.coin_prices[COIN] = price
+
+    async def _keep_coin(self) -> None:
+        """Asked again and again once it matters."""
+        while True:
+            await asyncio.sleep(COIN_EVERY_S)
+            if self.is_paid_in_coin or self.gateway.counts["foreign_fees"]:
+                await self._read_coin()
+
+    def notices(self) -> list[str]:
+        found = list(self._notices)
+        self._notices.clear()
+        return found
 
     async def balances(self) -> dict[str, Decimal]:
         account = await self._signed("account")
@@ -178,7 +218,7 @@ class BinanceLink(Link):
 
     # --- while it runs ----------------------------------------------------------------------------------------
     def order_tasks(self) -> list[Coroutine[Any, Any, None]]:
-        return [self._keep_gateway()]
+        return [self._keep_gateway(), self._keep_coin()]
 
     def market_tasks(self) -> list[Coroutine[Any, Any, None]]:
         return [*map(self._keep_feed, range(CONNECTIONS)), self._keep_books()]

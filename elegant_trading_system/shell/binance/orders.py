@@ -9,7 +9,7 @@ import hashlib
 import hmac
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from decimal import Decimal
+from decimal import ROUND_UP, Decimal
 from typing import Any, ClassVar
 
 import msgspec
@@ -19,7 +19,7 @@ from ...data.tape import ListingSpec
 from ..budget import BAN_MS, UNITS_MS, Budget, Limit, Use
 from ..orders import ABSENCE_MS, OrdersSent
 from ..sequencer import Sequencer
-from .fills import Fill, Sent, executed_of, read_fills, within
+from .fills import NUMBER_MAX, Fill, Sent, executed_of, read_fills, within
 
 Json = dict[str, Any]
 RECEIVE_WINDOW_MS = 5000
@@ -71,6 +71,7 @@ class BinanceOrders(OrdersSent[Sent]):
         self.is_subscribed = False
         self.is_connected = False
         self.offset_ms = 0  # the venue's clock less ours
+        self.coin_prices: dict[str, Decimal] = {}  # last known, of what fees may be paid with; in what we settle in
         self._is_clock_known = False
         self._ts_asked_ms: dict[str, int] = {}  # what a connection needs: when it was asked for
         self._api_key, self._secret = api_key, secret
@@ -285,7 +286,21 @@ class BinanceOrders(OrdersSent[Sent]):
     def _apply_fills(self, sent: Sent, fills: list[Fill]) -> None:
         for fill in fills:
             sent.trades.add(fill.trade_id)
-            self._hear_fill(sent, fill.ticks, fill.lots, fill.atoms, fill.asset_id, fill.ts_ns)
+            is_new = self._hear_fill(sent, fill.ticks, fill.lots, fill.atoms, fill.asset_id, fill.ts_ns)
+            if is_new and fill.coin:
+                self._hear_foreign_fee(sent, self._worth(sent, fill))
+
+    def _worth(self, sent: Sent, fill: Fill) -> int:
+        """Atoms of what we settle in: by the coin's last price, else as much as fees usually are."""
+        universe, spec = self.sequencer.universe, self.specs[sent.listing_id]
+        price = self.coin_prices.get(fill.coin)
+        if price is None:
+            self.counts["estimated_fees"] += 1
+            ppm = int(universe.record[0]["listings"][sent.listing_id]["taker_fee_ppm"])
+            worth = fill.ticks * spec.tick_size * fill.lots * spec.lot_size * ppm / 1_000_000
+        else:
+            worth = fill.coins * price
+        return min(int((worth * 10 ** universe.decimals[spec.settle]).to_integral_value(ROUND_UP)), NUMBER_MAX)
 
     def _settle(self, sent: Sent, status: str, executed: Decimal, ts_ns: int, *, may_ask: bool = True) -> None:
         """What the venue says the order has come to; fills we have not heard of are asked for first."""
