@@ -75,7 +75,10 @@ def run(
     config: ConfigOption = None,
     sets: SetOption = None,
     hosts: Annotated[
-        Path | None, typer.Option("--hosts", help="Trade on venues that run already: what `ets emulator` prints.")
+        Path | None,
+        typer.Option(
+            "--hosts", help="Venues that run already: what `ets emulator` prints, or binance-testnet and its like."
+        ),
     ] = None,
     is_live: Annotated[
         bool, typer.Option("--live", help="Send orders, instead of simulating them. To this machine only, so far.")

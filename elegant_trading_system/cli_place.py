@@ -29,16 +29,20 @@ def place_of(
     """What the options name. Raises UserError for orders that would leave this machine."""
     if venues == "sim" and hosts is None:
         return simulated_venues(scene, fault, config)
-    from .shell.hosts import check_loopback, public_hosts, read_hosts
+    from .shell.hosts import check_loopback, public_hosts
+    from .shell.profiles import PROFILES, check_live, hosts_of, is_profile
 
     wanted = names_of(venues) or []
-    found = read_hosts(hosts) if hosts else public_hosts(wanted, scene.instruments)
+    if is_live and hosts:
+        check_live(hosts)
+    found = hosts_of(hosts, scene.instruments) if hosts else public_hosts(wanted, scene.instruments)
     if venues != "sim":
         found = {name: where for name, where in found.items() if name in wanted}
     if is_live:
         check_loopback(found)
         check_hosts(found)
-    title = f"{'LIVE' if is_live else 'PAPER'} {', '.join(found)}"
+    note = f" at {hosts} ({PROFILES[str(hosts)].note})" if hosts and is_profile(hosts) else ""
+    title = f"{'LIVE' if is_live else 'PAPER'} {', '.join(found)}{note}"
     return Place(title, lambda: contextlib.nullcontext(found), not is_live)
 
 

@@ -33,6 +33,10 @@ def record(
             "--venues", help="sim (on this machine), or binance,binanceusdm,deribit,ccxt:kraken (public data)."
         ),
     ] = SIM,
+    hosts: Annotated[
+        Path | None,
+        typer.Option("--hosts", help="Instead: what `ets emulator` prints, or binance-testnet and its like."),
+    ] = None,
     instruments: Annotated[str, typer.Option("--instruments", help="BTC,ETH/USDT; a base alone is in USDT.")] = "BTC",
     minutes: Annotated[float, typer.Option("--minutes", help="Stop after so long; 0: when told to.", min=0)] = 0.0,
     catalog: Annotated[Path, typer.Option("--catalog", help="Folder of tapes.")] = Path("ets_data/catalog"),
@@ -59,7 +63,7 @@ def record(
     if recover is None:
         folder = catalog / f"{_prefix()}{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
         names = names_of(instruments) or ["BTC"]
-        sources = _sources(venues, names, seed, edge, history, fault)
+        sources = _named(hosts, names) if hosts else _sources(venues, names, seed, edge, history, fault)
         tapes, counts = _recorded(folder, catalog, sources, minutes * 60 or FOREVER_S)
         answer |= {"tapes": [facts.model_dump(mode="json") for facts in tapes], "counts": counts}
     _show(answer, catalog, as_json=as_json)
@@ -90,6 +94,20 @@ def _sources(venues: str, names: list[str], seed: int, edge: float, history: int
         return links + [_by_ccxt(venue, names) for venue in wanted if venue not in hosts]
 
     return Sources(", ".join(wanted), opened)
+
+
+def _named(hosts: Path, names: list[str]) -> Sources:
+    """A profile, or the venues of a file."""
+    from .shell.hosts import LINKS
+    from .shell.live import wall_ns
+    from .shell.profiles import hosts_of
+
+    found = hosts_of(hosts, [name.partition("/")[0].upper() for name in names])
+
+    async def opened(_stack: contextlib.AsyncExitStack) -> "Sequence[Link]":
+        return [LINKS[venue](where, "", "", wall_ns) for venue, where in found.items()]
+
+    return Sources(str(hosts), opened)
 
 
 def _simulated(names: list[str], seed: int, edge: float, history: int, fault: list[str] | None) -> Sources:

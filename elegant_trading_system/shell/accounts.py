@@ -304,7 +304,7 @@ class Accounts:
                 if rest < 0:
                     continue  # coins of our own positions are missing: that cannot be accepted
                 aside[asset] = str(rest)
-            self.say(f"{link.name}: {amount:+f} {asset} that we did not cause is accepted")
+            self.say(f"{link.name}: {amount.normalize():+f} {asset} that we did not cause is accepted")
         note(self.folder, ignored=self.ignored)
 
 
