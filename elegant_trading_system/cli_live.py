@@ -23,6 +23,7 @@ from .cli_parse import (
     stopping,
 )
 from .cli_place import Place, place_of
+from .cli_rebalance import say_transfers
 from .errors import ExitCode, UserError
 from .terminal import open_page, print_json, print_summary, progress_bar
 
@@ -124,7 +125,8 @@ def run(
     if as_json:
         print_json({"run": str(folder), "report": str(page), **summary})
         return
-    print_summary(summary, folder)
+    print_summary({name: value for name, value in summary.items() if name != "transfers"}, folder)
+    say_transfers(summary)
     sys.stdout.write(f"\nReport: {page}\nThe same decisions again: ets replay {folder} --verify\n")
     if is_browsed:
         open_page(page)

@@ -32,7 +32,6 @@ LINE_S = 0.005  # one way
 SLOW_LINES_S = (0.005, 0.06, 0.2)  # to the order connection
 BUSY_S, QUIET_S, MINUTE_S = 20.0, 40.0, 70.0  # of the last: until what was used counts no more
 TIGHT_EVERY, TIGHT = 5, {"REQUEST_WEIGHT": 1000, "ORDERS": 6}
-SNAPSHOT_WEIGHT = 50
 SETTINGS = (
     "breakers.day_loss=0.9",
     "breakers.drawdown_reduce=0.97",
@@ -74,6 +73,7 @@ class Result(NamedTuple):
 
 class Drill:
     market_path = "/stream"
+    snapshot_weight = 50
     venue: Venue
     outside: Outside
 
@@ -255,7 +255,7 @@ class Drill:
         if gateway.banned_s:
             self.later(gateway.banned_s, self._answer_snapshot)
             return
-        if not gateway.budget.take(Use.BACKGROUND, REQUEST_WEIGHT=SNAPSHOT_WEIGHT):
+        if not gateway.budget.take(Use.BACKGROUND, REQUEST_WEIGHT=self.snapshot_weight):
             self.later(0.1, self._answer_snapshot)
             return
         self.watch.asked()
@@ -287,7 +287,9 @@ class Drill:
         self.pass_time(BUSY_S)
         self.faults.shares = {}
         self.outside.sequencer.hear(Kind.OPERATOR, 0, code=OperatorCommand.HALT)
-        self.pass_time(QUIET_S + (MINUTE_S if self.is_tight else 0.0))
+        self.pass_time(QUIET_S)
+        if self.outside.gateway.budget.counts["background"]:  # books had to wait for the venue's limits
+            self.pass_time(MINUTE_S)
         self.is_moving = False
         self.pass_time(1.0)  # what was published last arrives
         self.watch.look_at_the_end()

@@ -21,6 +21,7 @@ INCOME_WEIGHT = 30  # the dearest of what is asked over REST
 
 class FuturesDrill(Drill):
     market_path = "/public/stream"
+    snapshot_weight = 20
     venue: FuturesVenue
     outside: FuturesOutside
 
