@@ -36,6 +36,26 @@ if TYPE_CHECKING:
 STATUS_S, SCREEN_S = 5.0, 0.5
 SAID_MAX = 50
 FOREVER_S = 1e9
+VenuesOption = Annotated[
+    str,
+    typer.Option("--venues", help="sim: simulated venues on this machine. Names: their real data, simulated orders."),
+]
+HostsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--hosts", help="Venues that run already: what `ets emulator` prints, or binance-testnet and its like."
+    ),
+]
+HoldingsOption = Annotated[
+    str,
+    typer.Option(
+        "--holdings",
+        help="What the account holds already of what is traded. adopt: positions of the run; ignore: set aside; refuse.",
+    ),
+]
+OpenOrdersOption = Annotated[
+    str, typer.Option("--open-orders", help="Orders that are open there already: cancel, ignore or refuse.")
+]
 
 
 def compile_first(config: "Config") -> None:
@@ -58,12 +78,7 @@ def compile_now() -> None:
 
 
 def run(
-    venues: Annotated[
-        str,
-        typer.Option(
-            "--venues", help="sim: simulated venues on this machine. Names: their real data, simulated orders."
-        ),
-    ] = "sim",
+    venues: VenuesOption = "sim",
     minutes: Annotated[float, typer.Option("--minutes", help="Stop after so long; 0: when told to.", min=0)] = 0.0,
     is_demo: Annotated[
         bool, typer.Option("--demo", help="A chosen moment of a chosen market, where much happens.")
@@ -75,12 +90,7 @@ def run(
     fault: FaultOption = None,
     config: ConfigOption = None,
     sets: SetOption = None,
-    hosts: Annotated[
-        Path | None,
-        typer.Option(
-            "--hosts", help="Venues that run already: what `ets emulator` prints, or binance-testnet and its like."
-        ),
-    ] = None,
+    hosts: HostsOption = None,
     is_live: Annotated[
         bool, typer.Option("--live", help="Send orders, instead of simulating them. To this machine only, so far.")
     ] = False,
@@ -89,16 +99,8 @@ def run(
     ] = False,
     resume: Annotated[Path | None, typer.Option("--resume", help="Go on with a run that ended or was killed.")] = None,
     is_rearmed: Annotated[bool, typer.Option("--rearm", help="Resuming: enter again after a halt.")] = False,
-    holdings: Annotated[
-        str,
-        typer.Option(
-            "--holdings",
-            help="What the account holds already of what is traded. adopt: positions of the run; ignore: set aside; refuse.",
-        ),
-    ] = "refuse",
-    open_orders: Annotated[
-        str, typer.Option("--open-orders", help="Orders that are open there already: cancel, ignore or refuse.")
-    ] = "refuse",
+    holdings: HoldingsOption = "refuse",
+    open_orders: OpenOrdersOption = "refuse",
     out: Annotated[Path | None, typer.Option("--out", help="Folder of the run; by default named by the time.")] = None,
     is_browsed: Annotated[
         bool, typer.Option("--browser/--no-browser", help="Show the report when the run has ended.")
