@@ -1,6 +1,7 @@
 """`ets run`: trading in real time."""
 
 import asyncio
+import shutil
 import sys
 import time
 from datetime import UTC, datetime
@@ -175,12 +176,17 @@ class Plan(NamedTuple):
 
 def trade_to_the_end(plan: Plan, *, is_silent: bool) -> dict[str, Any]:
     """Trade, then make tables and summary from the journal."""
+    from .shell.accounts import NotBegunError
     from .shell.run_folder import finish
 
     watcher = Watcher(plan.place.title, is_silent=is_silent)
     compile_first(plan.config)
     began = time.perf_counter()
-    asyncio.run(trade(plan, watcher))
+    try:
+        asyncio.run(trade(plan, watcher))
+    except NotBegunError:  # a folder that holds nothing would only be in the way of the next try
+        shutil.rmtree(plan.folder, ignore_errors=True)
+        raise
     return finish(plan.folder, time.perf_counter() - began)
 
 

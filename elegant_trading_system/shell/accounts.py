@@ -46,6 +46,10 @@ class Choices(NamedTuple):
 CAREFUL = Choices()
 
 
+class NotBegunError(UserError):
+    """The run may not begin on its accounts; nothing has happened yet."""
+
+
 class Held(NamedTuple):
     """Coins or contracts of what we trade, more than a smallest order of it."""
 
@@ -91,10 +95,10 @@ class Accounts:
 
     # --- at the beginning -------------------------------------------------------------------------------------
     async def open(self) -> None:
-        """Dollars arrive as transfers, the rest as was chosen. Raises UserError before the first event where it may not."""
+        """Dollars arrive as transfers, the rest as was chosen. Raises NotBegunError where it may not."""
         found = [await self._look(link, specs) for link, specs in self.links.items()]
         if problems := [problem for account in found for problem in self._problems(account)]:
-            raise UserError("; ".join(problems), HINT, ExitCode.USAGE)
+            raise NotBegunError("; ".join(problems), HINT, ExitCode.USAGE)
         for account in found:
             if account.orders and self.choices.orders is Choice.CANCEL:
                 await account.link.cancel_resting()

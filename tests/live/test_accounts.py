@@ -1,6 +1,8 @@
 """What an account holds before us: adopted, set aside or refused; and what changes later without an order of ours."""
 
 import asyncio
+import json
+import subprocess
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -10,12 +12,13 @@ import polars as pl
 import pytest
 
 from elegant_trading_system.cli_emulator import Scene, addresses, embedded
+from elegant_trading_system.cli_live import choices_of
 from elegant_trading_system.core.kinds import PositionState, Side
 from elegant_trading_system.emulator.embedded import Embedded
 from elegant_trading_system.emulator.faults import Faults
 from elegant_trading_system.emulator.orders import Account, TimeInForce
 from elegant_trading_system.emulator.perpetuals import PerpetualAccount
-from elegant_trading_system.errors import UserError
+from elegant_trading_system.errors import ExitCode, UserError
 from elegant_trading_system.research.report import write_report
 from elegant_trading_system.shell import accounts, run_folder
 from elegant_trading_system.shell.accounts import Choice, Choices
@@ -23,7 +26,8 @@ from elegant_trading_system.shell.hosts import link_to
 from elegant_trading_system.shell.live import LiveRun, wall_ns
 from elegant_trading_system.sim.replay import verify
 
-from ..builders import loose
+from ..builders import LOOSE, loose
+from .test_live_run import ETS, ROOT
 
 D = Decimal
 SCENE = Scene("", ["BTC"], 1, 0.0, 30 * 60, [])
@@ -110,6 +114,13 @@ def is_live(live: LiveRun) -> bool:
 
 def position_of(live: LiveRun) -> Any:
     return live.sequencer.trader["positions"][0]
+
+
+def test_choices_are_named_when_another_is_given() -> None:
+    assert choices_of("adopt", "cancel") == Choices(Choice.ADOPT, Choice.CANCEL)
+    for words in (("cancel", "refuse"), ("adopt", "adopt"), ("", "refuse")):
+        with pytest.raises(UserError, match="it is one of"):
+            choices_of(*words)
 
 
 VENUES = pytest.mark.parametrize("venue", ["binance", "binanceusdm", "coinbase"])
@@ -273,3 +284,30 @@ def test_what_a_person_has_accepted_is_booked_as_a_transfer_and_trading_goes_on(
     ]
     assert float(again.sequencer.trader["drawdown_max"]) == 0.0
     assert D(run_folder.recover(tmp_path).ignored["binance"]["BTC"]) == D("0.25")
+
+
+@pytest.mark.spec("E6", "X8")
+def test_a_run_that_was_refused_its_account_leaves_no_folder_and_begins_when_told_how(
+    tmp_path: Path,
+) -> None:
+    async def rehearse() -> tuple[int, str, bool, int]:
+        place = embedded(SCENE, ["binance"], 100_000.0)
+        async with place.serve(wall_ns, Faults({}, 0)) as (door,):
+            hold(place, place.market.exchanges["binance"].accounts["trader"], "0.5")
+            hosts, folder = tmp_path / "hosts.json", tmp_path / "run"
+            hosts.write_text(json.dumps({"venues": {"binance": addresses(door)}}))
+            words = ["run", "--hosts", str(hosts), "--live", "--out", str(folder), "--minutes", "0.01", "--no-browser"]
+            settings = [word for setting in (*LOOSE, *QUIET) for word in ("--set", setting)]
+            refused, said = await asyncio.to_thread(end_of, [*words, *settings])
+            is_left = folder.exists()
+            begun, _ = await asyncio.to_thread(end_of, [*words, *settings, "--holdings", "ignore"])
+            return refused, said, is_left, begun
+
+    refused, said, is_left, begun = asyncio.run(rehearse())
+    assert (refused, is_left, begun) == (ExitCode.USAGE, False, 0), said
+    assert "binance holds 0.5 BTC" in said
+
+
+def end_of(words: list[str]) -> tuple[int, str]:
+    done = subprocess.run([*ETS, *words], cwd=ROOT, capture_output=True, text=True, check=False, timeout=300)
+    return done.returncode, done.stderr

@@ -110,14 +110,14 @@ class BinanceFutures(BinanceVenue):
         return wire.depth_snapshot(instrument, self.exchange.books[instrument.symbol], limit, self.now_ms)
 
     def touch(self, params: dict[str, Any]) -> Json:
-        if (price := self.coin_price(params)) is not None:
-            return {"symbol": params["symbol"], "bidPrice": price, "bidQty": "1", "askPrice": price, "askQty": "1"}
         instrument = self.instrument(params)
         found = wire.book_ticker(instrument, self.exchange.books[instrument.symbol], self.now_ms)
         names = {"s": "symbol", "b": "bidPrice", "B": "bidQty", "a": "askPrice", "A": "askQty", "T": "time"}
         return {name: found[letter] for letter, name in names.items()} | {"lastUpdateId": found["u"]}
 
     def premium_index(self, params: dict[str, Any]) -> Any:
+        if (price := self.coin_price(params)) is not None:
+            return {"symbol": params["symbol"], "markPrice": price}
         if params.get("symbol"):
             return wire.premium_index(self.perpetuals, self.instrument(params).symbol, self.now_ms)
         return [wire.premium_index(self.perpetuals, symbol, self.now_ms) for symbol in self.exchange.instruments]

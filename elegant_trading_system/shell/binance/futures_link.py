@@ -33,6 +33,7 @@ class BinanceFuturesLink(BinanceLink):
     name = "binanceusdm"
     prefix = "/fapi/v1"
     signed_root = "/fapi"
+    coin_path, coin_price = "premiumIndex", "markPrice"  # the other's header counts weight wrongly
     open_path, cancel_path = "v1/openOrders", "v1/allOpenOrders"
     public = "/public"
     orders = BinanceFuturesGateway
@@ -46,7 +47,6 @@ class BinanceFuturesLink(BinanceLink):
             "v1/userTrades": 5,
             "v1/income": 30,
             "v1/feeBurn": 30,
-            "ticker/bookTicker": 2,
         }
     )
     feed: BinanceFuturesFeed

@@ -50,6 +50,7 @@ class BinanceLink(Link):
     signed_root = "/api/v3"
     public = ""  # of market streams
     open_path = cancel_path = "openOrders"
+    coin_path, coin_price = "ticker/bookTicker", "bidPrice"
     orders: ClassVar[type[BinanceOrders]] = BinanceGateway
     weights: ClassVar[Mapping[str, int]] = MappingProxyType(  # of REST; 1 where nothing stands
         {"exchangeInfo": 20, "klines": 2, "depth": 50, "account": 20, "account/commission": 20, "openOrders": 6}
@@ -144,8 +145,8 @@ class BinanceLink(Link):
         """What the coin is worth; where nobody says, fees are estimated."""
         settle = next(iter(self.specs.values())).settle
         with contextlib.suppress(UserError, ValueError, ArithmeticError, LookupError, TypeError):
-            touch = await self._json("ticker/bookTicker", symbol=COIN + settle)
-            price = (Decimal(touch["bidPrice"]) + Decimal(touch["askPrice"])) / 2
+            found = await self._json(self.coin_path, symbol=COIN + settle)
+            price = Decimal(found[self.coin_price])
             if price.is_finite() and 0 < price < COIN_PRICE_MAX:
                 self.gateway.coin_prices[COIN] = price
 
