@@ -19,10 +19,12 @@ from .coinbase.venue import Coinbase
 from .deribit import Deribit
 from .faults import Faults
 from .market import Market
-from .orders import Account
+from .orders import Account, FeeCoin
 from .perpetuals import PerpetualAccount, Perpetuals
 from .server import Publisher, binance_app, binance_futures_app, deribit_app, keep_moving, serving
 from .volatility import VolatilityIndex
+
+COINS = Decimal(10)  # of BNB, for fees
 
 
 class Door(NamedTuple):
@@ -105,6 +107,8 @@ class Embedded:
     def __init__(self, market: Market, seed: int, capital: Decimal, *, has_indices: bool = True) -> None:
         self.market, self.seed, self.has_indices = market, seed, has_indices
         self.capital = capital  # at each venue
+        self.coins: dict[str, Decimal] = {}  # what customers of venues of coins hold besides
+        self.is_paid_in_coin = False  # do they pay fees with BNB, where that is possible?
 
     @contextlib.asynccontextmanager
     async def serve(self, now_ns: Callable[[], int], faults: Faults, port: int = 0) -> AsyncIterator[list[Door]]:
@@ -116,6 +120,7 @@ class Embedded:
                 opened = OPENERS[venue](self.market, self.capital, faults.venue_ns, faults)
                 bound = await stack.enter_async_context(serving(opened.app, port + n if port else 0))
                 publishers[venue] = opened.publisher
+                self._endow(venue)
                 doors.append(Door(venue, f"127.0.0.1:{bound}", list(exchange.instruments), *opened[2:]))
             if self.has_indices:
                 deribit = publishers[INDICES] = _deribit(self.market, self.seed, now_ns)
@@ -125,6 +130,15 @@ class Embedded:
             moving = asyncio.create_task(keep_moving(self.market, publishers, now_ns, faults))
             stack.push_async_callback(_stop, moving)
             yield doors
+
+    def _endow(self, venue: str) -> None:
+        for account in self.market.exchanges[venue].accounts.values():
+            if not isinstance(account, PerpetualAccount):
+                for asset, amount in self.coins.items():
+                    account.balance(asset).free += amount
+            if self.is_paid_in_coin and venue.startswith("binance"):
+                account.fee_coin = FeeCoin()
+                account.balance(account.fee_coin.asset).free += COINS
 
 
 async def _stop(task: asyncio.Task[None]) -> None:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import polars as pl
 import pytest
 
-from elegant_trading_system.cli_emulator import Scene, addresses, embedded
+from elegant_trading_system.cli_emulator import Scene, addresses, coins_of, embedded
 from elegant_trading_system.cli_live import choices_of
 from elegant_trading_system.core.kinds import PositionState, Side
 from elegant_trading_system.emulator.embedded import Embedded
@@ -292,8 +292,8 @@ def test_a_run_that_was_refused_its_account_leaves_no_folder_and_begins_when_tol
 ) -> None:
     async def rehearse() -> tuple[int, str, bool, int]:
         place = embedded(SCENE, ["binance"], 100_000.0)
+        place.coins = coins_of(["btc=0.5"])
         async with place.serve(wall_ns, Faults({}, 0)) as (door,):
-            hold(place, place.market.exchanges["binance"].accounts["trader"], "0.5")
             hosts, folder = tmp_path / "hosts.json", tmp_path / "run"
             hosts.write_text(json.dumps({"venues": {"binance": addresses(door)}}))
             words = ["run", "--hosts", str(hosts), "--live", "--out", str(folder), "--minutes", "0.01", "--no-browser"]
