@@ -20,6 +20,8 @@ from elegant_trading_system.emulator.orders import Account, TimeInForce
 from elegant_trading_system.emulator.perpetuals import PerpetualAccount
 from elegant_trading_system.errors import ExitCode, UserError
 from elegant_trading_system.research.report import write_report
+from elegant_trading_system.research.why import why_order
+from elegant_trading_system.research.why_words import order_lines
 from elegant_trading_system.shell import accounts, run_folder
 from elegant_trading_system.shell.accounts import Choice, Choices
 from elegant_trading_system.shell.hosts import link_to
@@ -190,6 +192,9 @@ def test_what_is_adopted_is_a_position_with_a_stop_that_is_closed_by_the_run_s_o
     assert told == pytest.approx(summary["pnl"]["net"], abs=0.02)
     assert verify(tmp_path)["identical"]
     assert write_report(tmp_path).exists()
+    told_why = "\n".join(order_lines(why_order(tmp_path, 1)))
+    assert "the account held 0.5 on" in told_why
+    assert "closed" in told_why
 
 
 @pytest.mark.spec("E6")
