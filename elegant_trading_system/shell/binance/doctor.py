@@ -45,14 +45,15 @@ async def examine(
         visit = _Visit(http, api, place, now_ns, wallet)
         reached = await visit.clock()
         if reached[0].result == "fail":
-            names = ("symbols", "market streams", "order line", "key", "permissions")
+            names = ("symbols", "market streams", "order line", "key", "permissions", "fees")
             return [
                 *reached,
                 *(Finding(f"{api.name} {name}", "skipped", "the venue was not reached") for name in names),
             ]
         streams = await visit.streams(symbols[0]) if symbols else []
         key = await visit.key()
-        fees = await visit.fees(symbols) if symbols and key[0].result == "ok" else []
+        is_asked = bool(symbols) and key[0].result == "ok"
+        fees = await visit.fees(symbols) if is_asked else [Finding(f"{api.name} fees", "skipped", "no key to ask with")]
         return [*reached, *await visit.symbols(symbols), *streams, *await visit.orders(), *key, *fees]
 
 
