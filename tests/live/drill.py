@@ -31,7 +31,8 @@ MOVE_MS, FLUSH_MS, TICK_MS = 20.0, 100.0, 20.0
 LINE_S = 0.005  # one way
 SLOW_LINES_S = (0.005, 0.06, 0.2)  # to the order connection
 BUSY_S, QUIET_S, MINUTE_S = 20.0, 40.0, 70.0  # of the last: until what was used counts no more
-TIGHT_EVERY, TIGHT = 5, {"REQUEST_WEIGHT": 1000, "ORDERS": 6}
+TIGHT_EVERY = 7  # no divisor of the number of faults: each of them meets such a venue
+TIGHT = {("REQUEST_WEIGHT", "MINUTE"): 1000, ("ORDERS", "SECOND"): 6}
 SETTINGS = (
     "breakers.day_loss=0.9",
     "breakers.drawdown_reduce=0.97",
@@ -105,9 +106,9 @@ class Drill:
 
     def tighten(self) -> None:
         """In some schedules a venue of little patience: so few orders, so little weight, that one gets there."""
-        tight = TIGHT if self.is_tight else {}
+        limits = TIGHT if self.is_tight else {}
         self.venue.binance.rate_limits = [
-            row | {"limit": tight.get(row["rateLimitType"], row["limit"])} if row["interval"] != "DAY" else row
+            row | {"limit": limits.get((row["rateLimitType"], row["interval"]), row["limit"])}
             for row in self.venue.binance.rate_limits
         ]
 

@@ -90,15 +90,15 @@ class FuturesDrill(Drill):
             self.later(LINE_S + passage.delays_s[0], lambda: self.outside.gateway.hear_reply(name, status, body))
 
     def check_money(self) -> None:
-        """Wallet and open cost together are exact on both sides; each alone rounds while a position is half closed."""
+        """Wallet less open cost is exact on both sides; each alone rounds while a position is half closed."""
         trader, position = self.outside.sequencer.trader, self.venue.account.position(BTC)
         inventory = trader["inventory"][0]
         held = Decimal(int(inventory["held_atoms"])).scaleb(-self.outside.universe.decimals["BTC"])
         if held != position.amount:
             self.watch.fail(f"position: ours {held}, the venue's {position.amount}")
-        ours = self.outside.balance() + int(inventory["open_cost"]) * BTC.tick * BTC.lot
-        if ours != self.venue.wallet + position.cost:
-            self.watch.fail(f"money: ours {ours}, the venue's {self.venue.wallet + position.cost}")
+        ours = self.outside.balance() - int(inventory["open_cost"]) * BTC.tick * BTC.lot
+        if ours != self.venue.wallet - position.cost:
+            self.watch.fail(f"money: ours {ours}, the venue's {self.venue.wallet - position.cost}")
         paid = sum((row.amount for row in self.venue.account.income), Decimal(0))
         funding = Decimal(int(trader["funding_atoms"].sum())).scaleb(-self.outside.universe.decimals["USDT"])
         if funding != paid:

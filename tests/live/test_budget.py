@@ -236,7 +236,7 @@ def test_coinbase_s_thirty_requests_a_second_are_kept_with_a_reserve(tmp_path: P
 
 
 # --- the drill --------------------------------------------------------------------------------------------------
-TIGHT = [seed for seed in range(40) if seed % drill.TIGHT_EVERY == drill.TIGHT_EVERY - 1]
+TIGHT = [seed for seed in range(56) if seed % drill.TIGHT_EVERY == drill.TIGHT_EVERY - 1]
 
 
 @pytest.mark.spec("R7", "E4")
