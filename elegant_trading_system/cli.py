@@ -30,6 +30,7 @@ from .cli_parse import (
     time_ns,
 )
 from .cli_query import query
+from .cli_rebalance import rebalance
 from .cli_record import record
 from .cli_regimes import regimes
 from .cli_why import why
@@ -304,6 +305,7 @@ app.command("export")(export)
 app.command("why")(why)
 app.command("regimes")(regimes)
 app.command("query")(query)
+app.command("rebalance")(rebalance)
 
 
 def _show_run(summary: dict[str, Any], run: Path, page: Path | None) -> None:

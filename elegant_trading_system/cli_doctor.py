@@ -32,6 +32,10 @@ def doctor(
         ),
     ] = "sim",
     instruments: Annotated[str, typer.Option("--instruments", help="Base assets: BTC,ETH.")] = "BTC",
+    hosts: Annotated[
+        Path | None,
+        typer.Option("--hosts", help="Instead: what `ets emulator` prints, or binance-testnet and its like."),
+    ] = None,
     out: Annotated[Path, typer.Option("--out", help="Where runs are to be kept.")] = RUNS,
     as_json: JsonOption = False,
 ) -> None:
@@ -43,6 +47,7 @@ def doctor(
     Examples:
       ets doctor
       ets doctor --venues binance --instruments BTC,ETH --json
+      ets doctor --hosts binance-testnet
     """
     from .shell.doctor import keys, machine, passes
     from .shell.hosts import check_roads, is_traded
@@ -53,7 +58,9 @@ def doctor(
         raise UserError(f"--venues {','.join(untraded)}: nothing is traded there", "", ExitCode.USAGE)
     findings = [*machine(out), *keys(os.environ)]
     bases = [name.upper() for name in names_of(instruments) or []]
-    for venue in wanted:
+    if hosts:
+        findings += asyncio.run(_named(hosts, [name.partition("/")[0] for name in bases]))
+    for venue in wanted if hosts is None else []:
         findings += asyncio.run(_simulated(bases) if venue == "sim" else _real(venue, bases))
     if as_json:
         print_json({"passes": passes(findings), "checks": [finding._asdict() for finding in findings]})
@@ -83,6 +90,21 @@ async def _simulated(bases: list[str]) -> "list[Finding]":
                 wallet,
             )
     return [finding._replace(name=f"simulated {finding.name}") for finding in found]
+
+
+async def _named(hosts: Path, bases: list[str]) -> "list[Finding]":
+    """A profile, or venues of a file. A key is asked about where one is set; testnets cannot say what it may do."""
+    from .shell.hosts import KEYS
+    from .shell.profiles import venues_of
+
+    found: list[Finding] = []
+    for venue, where in venues_of(hosts, bases).items():
+        if venue in VENUES:
+            names = KEYS[venue]
+            key = where.get("api_key") or os.environ.get(names[0], "")
+            secret = where.get("api_secret") or os.environ.get(names[1], "")
+            found += await examined(venue, where, (key, secret), where["symbols"], "")
+    return found
 
 
 async def _real(venue: str, bases: list[str]) -> "list[Finding]":

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from .cli_parse import EdgeOption, SeedOption, names_of, stopping
+from .errors import ExitCode, UserError
 from .terminal import progress_bar
 
 if TYPE_CHECKING:
@@ -109,6 +110,10 @@ def emulator(
     accounts: Annotated[
         int, typer.Option("--accounts", help="Customers, each with a key and balances of its own.", min=1, max=100)
     ] = 1,
+    holding: Annotated[
+        list[str] | None, typer.Option("--holding", help="BTC=0.5: coins every customer has besides. May be repeated.")
+    ] = None,
+    is_paid_in_coin: Annotated[bool, typer.Option("--bnb-fees", help="Customers pay Binance's fees with BNB.")] = False,
     fault: FaultOption = None,
 ) -> None:
     """Serve simulated venues on this machine until stopped; one JSON line says where and with which keys.
@@ -116,7 +121,7 @@ def emulator(
     Examples:
       ets emulator --port 9000 --seed 7
       ets emulator --instruments SOL --edge 0.2
-      ets emulator --accounts 3
+      ets emulator --accounts 3 --holding BTC=0.5 --bnb-fees
       ets emulator --fault drop:0.01 --fault lost-report:0.1
       ets emulator --tape ets_data/catalog --instruments BTC
     """
@@ -133,6 +138,8 @@ def emulator(
         scene = Scene("", bases or ["BTC", "ETH"], seed, edge, past_s, [])
         place = embedded(scene, [*OPENERS, *INDICES], capital, accounts)
 
+    place.coins, place.is_paid_in_coin = coins_of(holding or []), is_paid_in_coin
+
     async def serve() -> None:
         async with place.serve(wall_ns, faults, port) as doors:
             venues = {door.venue: {**addresses(door), "accounts": accounts_of(door)} for door in doors}
@@ -142,6 +149,18 @@ def emulator(
                 await stopped.wait()
 
     asyncio.run(serve())
+
+
+def coins_of(texts: list[str]) -> dict[str, Decimal]:
+    """["BTC=0.5"]; UserError for anything else."""
+    found: dict[str, Decimal] = {}
+    for text in texts:
+        asset, _, amount = text.partition("=")
+        try:
+            found[asset.upper()] = Decimal(amount)
+        except ArithmeticError:
+            raise UserError(f"--holding {text}: it is written BTC=0.5", "", ExitCode.USAGE) from None
+    return found
 
 
 def addresses(door: "Door") -> dict[str, Any]:

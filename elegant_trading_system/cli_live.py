@@ -1,6 +1,7 @@
 """`ets run`: trading in real time."""
 
 import asyncio
+import shutil
 import sys
 import time
 from datetime import UTC, datetime
@@ -24,10 +25,13 @@ from .cli_parse import (
     stopping,
 )
 from .cli_place import Place, place_of
+from .cli_rebalance import say_transfers
+from .errors import ExitCode, UserError
 from .terminal import open_page, print_json, print_summary, progress_bar
 
 if TYPE_CHECKING:
     from .config import Config
+    from .shell.accounts import Choices
     from .shell.live import LiveRun
     from .shell.run_folder import Recovered
 
@@ -36,6 +40,20 @@ SAID_MAX = 50
 FOREVER_S = 1e9
 KeysCheckedOption = Annotated[
     str, typer.Option("--key-checked", help="Venues whose keys you have looked at yourself: they cannot withdraw.")
+]
+VenuesOption = Annotated[
+    str,
+    typer.Option("--venues", help="sim: simulated venues on this machine. Names: their real data, simulated orders."),
+]
+HoldingsOption = Annotated[
+    str,
+    typer.Option(
+        "--holdings",
+        help="What the account holds already of what is traded. adopt: positions of the run; ignore: set aside; refuse.",
+    ),
+]
+OpenOrdersOption = Annotated[
+    str, typer.Option("--open-orders", help="Orders that are open there already: cancel, ignore or refuse.")
 ]
 
 
@@ -59,12 +77,7 @@ def compile_now() -> None:
 
 
 def run(
-    venues: Annotated[
-        str,
-        typer.Option(
-            "--venues", help="sim: simulated venues on this machine. Names: their real data, simulated orders."
-        ),
-    ] = "sim",
+    venues: VenuesOption = "sim",
     minutes: Annotated[float, typer.Option("--minutes", help="Stop after so long; 0: when told to.", min=0)] = 0.0,
     is_demo: Annotated[
         bool, typer.Option("--demo", help="A chosen moment of a chosen market, where much happens.")
@@ -86,6 +99,8 @@ def run(
     ] = False,
     resume: Annotated[Path | None, typer.Option("--resume", help="Go on with a run that ended or was killed.")] = None,
     is_rearmed: Annotated[bool, typer.Option("--rearm", help="Resuming: enter again after a halt.")] = False,
+    holdings: HoldingsOption = "refuse",
+    open_orders: OpenOrdersOption = "refuse",
     out: Annotated[Path | None, typer.Option("--out", help="Folder of the run; by default named by the time.")] = None,
     is_browsed: Annotated[
         bool, typer.Option("--browser/--no-browser", help="Show the report when the run has ended.")
@@ -106,16 +121,28 @@ def run(
     checked = names_of(keys_checked)
     place = place_of(venues, hosts, scene, fault, resolved, is_live=is_live, keys_checked=checked or [])
     folder = resume or new_folder(out)
-    plan = Plan(place, resolved, folder, minutes * 60, recovered, is_flat_at_end, is_rearmed)
+    choices = choices_of(holdings, open_orders)
+    plan = Plan(place, resolved, folder, minutes * 60, recovered, is_flat_at_end, is_rearmed, choices)
     summary = trade_to_the_end(plan, is_silent=as_json)
     page = write_page(folder)
     if as_json:
         print_json({"run": str(folder), "report": str(page), **summary})
         return
-    print_summary(summary, folder)
+    print_summary({name: value for name, value in summary.items() if name != "transfers"}, folder)
+    say_transfers(summary)
     sys.stdout.write(f"\nReport: {page}\nThe same decisions again: ets replay {folder} --verify\n")
     if is_browsed:
         open_page(page)
+
+
+def choices_of(holdings: str, open_orders: str) -> "Choices":
+    from .shell.accounts import Choice, Choices
+
+    allowed = {"--holdings": ("adopt", "ignore", "refuse"), "--open-orders": ("cancel", "ignore", "refuse")}
+    for (option, words), word in zip(allowed.items(), (holdings, open_orders), strict=True):
+        if word not in words:
+            raise UserError(f"{option} {word}: it is one of {', '.join(words)}", "", ExitCode.USAGE)
+    return Choices(Choice(holdings), Choice(open_orders))
 
 
 def recovered_from(resume: Path | None) -> "Recovered | None":
@@ -144,16 +171,22 @@ class Plan(NamedTuple):
     recovered: "Recovered | None"
     is_flat_at_end: bool
     is_rearmed: bool
+    choices: "Choices"
 
 
 def trade_to_the_end(plan: Plan, *, is_silent: bool) -> dict[str, Any]:
     """Trade, then make tables and summary from the journal."""
+    from .shell.accounts import NotBegunError
     from .shell.run_folder import finish
 
     watcher = Watcher(plan.place.title, is_silent=is_silent)
     compile_first(plan.config, is_replay_too=True)  # snapshots follow by replay
     began = time.perf_counter()
-    asyncio.run(trade(plan, watcher))
+    try:
+        asyncio.run(trade(plan, watcher))
+    except NotBegunError:  # a folder that holds nothing would only be in the way of the next try
+        shutil.rmtree(plan.folder, ignore_errors=True)
+        raise
     return finish(plan.folder, time.perf_counter() - began)
 
 
@@ -222,6 +255,7 @@ async def trade(plan: Plan, watcher: "Watcher") -> None:
             is_flat_at_end=plan.is_flat_at_end,
             is_rearmed=plan.is_rearmed,
             catalog=plan.place.catalog,
+            choices=plan.choices,
         )
 
         def begin(live: LiveRun) -> None:

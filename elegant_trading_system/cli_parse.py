@@ -26,7 +26,10 @@ SetOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object on stdout and nothing else.")]
 HostsOption = Annotated[
-    Path | None, typer.Option("--hosts", help="Venues that run already: what `ets emulator` prints.")
+    Path | None,
+    typer.Option(
+        "--hosts", help="Venues that run already: what `ets emulator` prints, or binance-testnet and its like."
+    ),
 ]
 SeedOption = Annotated[int, typer.Option("--seed", help="Everything random follows from it.", min=0)]
 EdgeOption = Annotated[

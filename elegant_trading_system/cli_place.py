@@ -38,17 +38,21 @@ def place_of(
     """What the options name. Raises UserError for orders that would leave this machine."""
     if venues == "sim" and hosts is None:
         return simulated_venues(scene, fault, config)
-    from .shell.hosts import check_loopback, check_roads, hosts_of, public_hosts, read_hosts
+    from .shell.hosts import check_loopback, check_roads, hosts_of, public_hosts
+    from .shell.profiles import PROFILES, check_live, is_profile, venues_of
 
     wanted = names_of(venues) or []
-    found = read_hosts(hosts) if hosts else public_hosts(wanted, scene.instruments)
+    if is_live and hosts:
+        check_live(hosts)
+    found = venues_of(hosts, scene.instruments) if hosts else public_hosts(wanted, scene.instruments)
     if hosts and venues != "sim":
         found = hosts_of(found, wanted)
     check_roads(found)
     if is_live:
         check_loopback(found)
         check_hosts(found, keys_checked)
-    title = f"{'LIVE' if is_live else 'PAPER'} {', '.join(found)}"
+    note = f" at {hosts} ({PROFILES[str(hosts)].note})" if hosts and is_profile(hosts) else ""
+    title = f"{'LIVE' if is_live else 'PAPER'} {', '.join(found)}{note}"
     return Place(title, lambda: contextlib.nullcontext(found), not is_live, None if hosts else CATALOG)
 
 

@@ -58,7 +58,7 @@ def record(
     if recover is None:
         folder = catalog / f"{_prefix()}{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}"
         names = names_of(instruments) or ["BTC"]
-        sources = _running(hosts, venues) if hosts else _sources(venues, names, seed, edge, history, fault)
+        sources = _running(hosts, venues, names) if hosts else _sources(venues, names, seed, edge, history, fault)
         tapes, counts = _recorded(folder, catalog, sources, minutes * 60 or FOREVER_S)
         answer |= {"tapes": [facts.model_dump(mode="json") for facts in tapes], "counts": counts}
     _show(answer, catalog, as_json=as_json)
@@ -80,10 +80,12 @@ def _sources(venues: str, names: list[str], seed: int, edge: float, history: int
     return _public(public_hosts(names_of(venues) or [], names))
 
 
-def _running(hosts: Path, venues: str) -> Sources:
-    from .shell.hosts import check_roads, hosts_of, read_hosts
+def _running(hosts: Path, venues: str, names: list[str]) -> Sources:
+    """A profile, or the venues of a file."""
+    from .shell.hosts import check_roads, hosts_of
+    from .shell.profiles import venues_of
 
-    found = read_hosts(hosts)
+    found = venues_of(hosts, [name.partition("/")[0].upper() for name in names])
     found = found if venues == SIM else hosts_of(found, names_of(venues) or [])
     check_roads(found)
     return _public(found)

@@ -7,7 +7,7 @@ boundary up to the event, each decided at its own stamp), then the event, then w
 
 import numpy as np
 
-from . import breakers, execution_engine, market_data, portfolio_monitor
+from . import breakers, execution_engine, market_data, portfolio_monitor, positions
 from . import decider as product
 from .append import PACKETS, count_in
 from .history import History
@@ -23,7 +23,7 @@ ACCEPTED, FILL, EXPIRED, REJECTED = (
     Kind.EXPIRED.value,
     Kind.REJECTED.value,
 )
-OPERATOR = Kind.OPERATOR.value
+ADOPTED, OPERATOR = Kind.ADOPTED.value, Kind.OPERATOR.value
 HALT, RESUME = OperatorCommand.HALT.value, OperatorCommand.RESUME.value
 RESTART, RECONCILED = OperatorCommand.RESTART.value, OperatorCommand.RECONCILED.value
 FLATTEN, STOP = OperatorCommand.FLATTEN.value, OperatorCommand.STOP.value
@@ -58,6 +58,8 @@ def hear(universe, market, books, trader, memory, market_params, params, packet,
             decider.on_report(
                 universe, market, books, trader, memory, market_params, params, listing_id, packet, levels
             )
+    elif packet.kind == ADOPTED:
+        positions.adopt(universe, market, trader, market_params, params, packet, levels)
     else:
         portfolio_monitor.apply_cash(universe, market, trader, packet)
 

@@ -20,6 +20,8 @@ class Kind(IntEnum):
     FEE = 20  # atoms of asset_id, outside a fill
     FUNDING = 21  # atoms of asset_id
     TRANSFER = 22  # deposit or withdrawal, atoms of asset_id
+    ADOPTED = 23  # what the account held before us becomes a position: one row on its side, at the price of now;
+    # atoms of the quote is what it cost, order_id the intent it is kept under
     TICK = 32  # carries time only; changes nothing that the next packet would not
     OPERATOR = 33  # code is the OperatorCommand
 
@@ -85,6 +87,7 @@ class RejectReason(IntEnum):
     VENUE = 1
     BALANCE = 2
     REDUCE_ONLY = 3
+    RATE = 4  # ours: what is left of the venue's limits is kept for exits and questions
 
 
 class OperatorCommand(IntEnum):

@@ -55,6 +55,21 @@ def apply_fill(universe, trader, listing_id, side, ticks, lots, fee_atoms, fee_a
 
 
 @kernel
+def apply_adopted(universe, trader, listing_id, side, lots, cost_atoms):
+    """Coins as if what they are worth had been paid in and spent on them; contracts at what they cost."""
+    listing = universe.listings[listing_id]
+    inventory = trader.inventory[listing_id]
+    base_atoms = side * lots * listing.base_atoms_per_lot
+    inventory.held_atoms += base_atoms
+    if listing.kind == LINEAR:
+        inventory.open_cost += side * (cost_atoms // listing.quote_atoms_per_tick_lot)
+        return
+    book_fill(trader, listing.venue_id, listing.base_id, base_atoms)
+    trader.transfer_atoms[listing.venue_id, listing.quote_id] += cost_atoms
+    trader.fill_atoms[listing.venue_id, listing.quote_id] -= cost_atoms
+
+
+@kernel
 def book_fill(trader, venue_id, asset_id, atoms):
     trader.balances[venue_id, asset_id] += atoms
     trader.fill_atoms[venue_id, asset_id] += atoms

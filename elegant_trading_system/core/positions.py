@@ -6,6 +6,7 @@ from . import breakers, cost_gate, execution_engine, exits, portfolio_monitor, r
 from .history import remember_fill
 from .jit import kernel, routine
 from .kinds import ExitReason, Kind, PositionState, Verdict
+from .units import BPS
 from .venue_choice import class_mid_price
 
 FILL = Kind.FILL.value
@@ -29,6 +30,53 @@ BREAKER, SESSION, VOLATILE, REMNANT = (
 )
 EXIT_STOP, EXIT_BREAKER = Verdict.EXIT_STOP.value, Verdict.EXIT_BREAKER.value
 EXIT_DUST = Verdict.EXIT_DUST.value
+
+
+ADOPTED_BUCKET = -1  # nobody's signal: the cost gate learns nothing from it
+
+
+# --- what was held before us -----------------------------------------------------------------------------------
+@routine
+def adopt(universe, market, trader, market_params, params, packet, levels):
+    """A position of ours from now on: in the ledgers at what it cost, its stop, target and time from the price of now."""
+    row, side = levels[packet.level_begin], 1 if packet.buy_count == 1 else -1
+    listing_id, listing = np.int64(packet.listing_id), universe.listings[packet.listing_id]
+    portfolio_monitor.apply_adopted(universe, trader, listing_id, side, row.lots, packet.atoms)
+    position = trader.positions[listing.group_id]
+    if position.state == FLAT:
+        begin_adopted(universe, market, trader, market_params, params, position, listing_id, side, packet.order_id)
+    atoms = row.lots * listing.base_atoms_per_lot
+    price = row.price_ticks * listing.tick_price
+    position.target_atoms += atoms
+    position.entry_atoms += atoms
+    position.entry_quote += price * row.lots * listing.lot_base
+    position.ts_intent_ns = packet.ts_local_ns
+    position.price_cap = min(params.cap_atr * position.atr_price / price, params.cap_bps * BPS)
+    risk_manager.apply_bracket(position, price, market_params, params, packet.ts_local_ns)
+
+
+@kernel
+def begin_adopted(universe, market, trader, market_params, params, position, listing_id, side, intent_id):
+    """An empty position that is open. Its range is that of the longest bar known."""
+    listing = universe.listings[listing_id]
+    group = market.groups[listing.group_id]
+    tick_price = universe.listings[universe.groups[listing.group_id].reference_id].tick_price
+    trader.open_count += 1
+    trader.next_intent_id = max(trader.next_intent_id, intent_id)
+    position.state, position.side, position.intent_id = OPEN, side, intent_id
+    position.class_id, position.primary_id = listing.class_id, listing_id
+    position.target_atoms = position.entry_atoms = position.exit_atoms = 0
+    position.entry_quote = position.exit_quote = 0.0
+    position.wave = position.working_count = position.exit_reason = 0
+    position.bucket = ADOPTED_BUCKET
+    position.strength = position.edge_bps = position.shadow_bps = position.risk_quote = 0.0
+    for b in range(market_params.bar_count):
+        if group.bars[b].atr_ticks > 0.0:
+            position.bar_index = b
+    bar = group.bars[position.bar_index]
+    position.regime, position.atr_price = bar.regime, bar.atr_ticks * tick_price
+    position.target_atr = params.regimes[bar.regime].target_atr_min
+    position.volatile_episode = bar.volatile_episodes
 
 
 # --- an open position ----------------------------------------------------------------------------------------
@@ -184,7 +232,7 @@ def close_position(universe, trader, params, group_id, ts_ns):
             portfolio_monitor.apply_dust(universe, trader, group.listing_ids[k])
             trader.verdicts[EXIT_DUST] += 1
     memory = trader.groups[group_id]
-    if position.entry_atoms > 0 and position.exit_atoms > 0:
+    if position.bucket != ADOPTED_BUCKET and position.entry_atoms > 0 and position.exit_atoms > 0:
         paid = position.entry_quote / position.entry_atoms
         move_bps = position.side * (position.exit_quote / position.exit_atoms / paid - 1.0) * 1e4
         cost_gate.apply_move(memory, position.regime, position.bucket, move_bps)

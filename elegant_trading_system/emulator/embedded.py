@@ -21,10 +21,12 @@ from .deribit import Deribit
 from .exchange import Exchange
 from .faults import Faults
 from .market import Market
-from .orders import Account
+from .orders import Account, FeeCoin
 from .perpetuals import PerpetualAccount, Perpetuals
 from .server import Publisher, binance_app, binance_futures_app, cboe_app, deribit_app, keep_moving, serving
 from .volatility import VolatilityIndex
+
+COINS = Decimal(10)  # of BNB, for fees
 
 
 class Customer(NamedTuple):
@@ -149,6 +151,8 @@ class Embedded:
         """`capital` is every customer's at each venue."""
         self.market, self.seed, self.indices = market, seed, indices
         self.wealth = Wealth(customers, capital)
+        self.coins: dict[str, Decimal] = {}  # what customers of venues of coins hold besides
+        self.is_paid_in_coin = False  # do they pay fees with BNB, where that is possible?
 
     @contextlib.asynccontextmanager
     async def serve(self, now_ns: Callable[[], int], faults: Faults, port: int = 0) -> AsyncIterator[list[Door]]:
@@ -160,6 +164,7 @@ class Embedded:
                 opened = OPENERS[venue](self.market, self.wealth, faults.venue_ns, faults)
                 bound = await stack.enter_async_context(serving(opened.app, port + n if port else 0))
                 publishers[venue] = opened.publisher
+                self._endow(venue)
                 doors.append(Door(venue, f"127.0.0.1:{bound}", list(exchange.instruments), opened.customers))
             for name in self.indices:
                 index, app, symbols = self._index(name, now_ns, faults)
@@ -169,6 +174,15 @@ class Embedded:
             moving = asyncio.create_task(keep_moving(self.market, publishers, now_ns, faults))
             stack.push_async_callback(_stop, moving)
             yield doors
+
+    def _endow(self, venue: str) -> None:
+        for account in self.market.exchanges[venue].accounts.values():
+            if not isinstance(account, PerpetualAccount):
+                for asset, amount in self.coins.items():
+                    account.balance(asset).free += amount
+            if self.is_paid_in_coin and venue.startswith("binance"):
+                account.fee_coin = FeeCoin()
+                account.balance(account.fee_coin.asset).free += COINS
 
     def _index(
         self, name: str, now_ns: Callable[[], int], faults: Faults

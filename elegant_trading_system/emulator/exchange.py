@@ -200,14 +200,18 @@ class Exchange:
         paid_asset, received_asset = (
             (instrument.quote, instrument.base) if is_buy else (instrument.base, instrument.quote)
         )
-        fee = self._fee(received)
+        fee, coins = self._fee(received), None
         if self.is_fee_in_quote:  # rounded over the whole order: what was locked is enough
             fee = self._fee(order.quote_filled + quote) - sum((fill.fee for fill in order.fills), Decimal(0))
+        elif (coins := order.account.pay_in_coin(quote * self.fee_rate)) is not None:
+            fee = Decimal(0)
         is_fee_on_top = self.is_fee_in_quote and is_buy
         paid, received = (paid + fee, received) if is_fee_on_top else (paid, received - fee)
         order.account.balance(paid_asset).locked -= paid
         order.locked -= paid
         order.account.balance(received_asset).free += received
+        if coins is not None:
+            return coins, order.account.fee_coin.asset if order.account.fee_coin else "", Decimal(0)
         return fee, instrument.quote if self.is_fee_in_quote else received_asset, Decimal(0)
 
     def _unlock(self, order: Order) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import ROUND_UP, Decimal
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -100,6 +100,14 @@ class Balance:
     locked: Decimal = Decimal(0)
 
 
+class FeeCoin(NamedTuple):
+    """A venue's own coin, with which fees may be paid for less."""
+
+    asset: str = "BNB"
+    price: Decimal = Decimal(600)  # in what instruments are quoted in
+    multiple: Decimal = Decimal("0.75")  # of the usual fee
+
+
 class Account:
     """One customer: balances by asset, orders by id and by their own name for them."""
 
@@ -109,9 +117,21 @@ class Account:
         self.orders: dict[int, Order] = {}
         self.working: dict[int, Order] = {}  # those of them that are not final
         self.by_client_id: dict[tuple[str, str], Order] = {}
+        self.fee_coin: FeeCoin | None = None  # does this one pay fees with it, as long as there is some?
 
     def balance(self, asset: str) -> Balance:
         return self.balances.setdefault(asset, Balance())
+
+    def pay_in_coin(self, fee: Decimal) -> Decimal | None:
+        """What a fee comes to in the venue's coin, taken from there; None where it is paid as usual."""
+        if self.fee_coin is None:
+            return None
+        coins = (fee * self.fee_coin.multiple / self.fee_coin.price).quantize(ATOM, ROUND_UP)
+        balance = self.balance(self.fee_coin.asset)
+        if balance.free < coins:
+            return None
+        balance.free -= coins
+        return coins
 
     def open_orders(self, symbol: str | None = None) -> list[Order]:
         return [order for order in self.working.values() if symbol in (None, order.instrument.symbol)]

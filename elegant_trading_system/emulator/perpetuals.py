@@ -241,8 +241,11 @@ class Perpetuals(Exchange):
         profit = position.apply(order.side, ticks, lots)
         notional = instrument.price(ticks) * instrument.quantity(lots)
         fee = (notional * (self.maker_fee_rate if is_maker else self.fee_rate)).quantize(ATOM, ROUND_UP)
+        position.ts_ms, coin = order.ts_ms, order.account.fee_coin
+        if coin is not None and (coins := order.account.pay_in_coin(fee)) is not None:
+            order.account.balance(instrument.quote).free += profit
+            return coins, coin.asset, profit
         order.account.balance(instrument.quote).free += profit - fee
-        position.ts_ms = order.ts_ms
         return fee, instrument.quote, profit
 
     # --- what comes with time ---------------------------------------------------------------------------------

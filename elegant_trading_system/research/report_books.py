@@ -4,6 +4,7 @@ from typing import Any
 
 import polars as pl
 
+from ..sim.rebalancing import in_words
 from .report_html import DASH, bounds, decimal, duration, number, paragraph, plural, section, share_of, table
 from .report_run import NS, Run
 from .report_stats import UNKNOWN, Interval, mean_interval
@@ -101,7 +102,29 @@ def ledger(run: Run) -> str:
     )
     named = f"Dust (left over, smaller than a lot, part of the balance): {', '.join(dust)}." if dust else "No dust."
     head = ["asset", "fills", "fees", "funding", "transfers", "balance", "exact"]
-    return section("ledger", "Ledger", paragraph(words, "soft"), table(head, rows), paragraph(named), _from_trades(run))
+    return section(
+        "ledger",
+        "Ledger",
+        paragraph(words, "soft"),
+        table(head, rows),
+        paragraph(named),
+        _from_trades(run),
+        _transfers(run),
+    )
+
+
+def _transfers(run: Run) -> str:
+    """What a live run proposes to move between its accounts, so that the router finds money where it wants it."""
+    if "transfers" not in run.summary:
+        return ""
+    rows = [
+        (name, row["free"], row["in_positions"], row["wanted"], row["refused_intents"])
+        for name, row in run.summary["accounts"].items()
+    ]
+    words = in_words(run.summary["transfers"]) or ["none: money is where it is wanted"]
+    head = ["account", "free", "in positions", "largest positions", "intents without balance"]
+    told = paragraph(f"Transfers proposed; nothing moves by itself. {'. '.join(words)}.")
+    return table(head, rows) + told
 
 
 def _from_trades(run: Run) -> str:

@@ -93,6 +93,12 @@ def _intent(intent: Answer, ts: str) -> Iterator[str]:
 
 def _orders(answer: Answer) -> Iterator[str]:
     asked = answer["order"]["order_id"]
+    for held in answer["fills_of_the_intent"]:
+        if held["order_id"] == 0:
+            yield (
+                f"{_at(held['ts'], 'adopted')}  the account held {_number(held['quantity'])} on {held['listing']} already, "
+                f"reckoned at {_number(held['price'])}"
+            )
     for order in answer["orders_of_the_intent"]:
         at = _at(order["ts"], f"order {order['order_id']}")
         leaving = f" to leave ({order['exit_reason']})" if order["is_exit"] else ""
@@ -118,8 +124,8 @@ def _trip(trip: Answer) -> Iterator[str]:
         return
     yield (
         f"{_at(trip['ts_exit'], 'closed')}  after {trip['hold_s']:.1f} s by {trip['exit_reason']}: gross "
-        f"{trip['gross']:+,.2f}, fees {trip['fees']:,.2f}, net {trip['net']:+,.2f} ({trip['net_bps']:+.1f} bps, "
-        f"{trip['r_multiple']:+.2f} R)"
+        f"{trip['gross']:+,.2f}, fees {trip['fees']:,.2f}, net {trip['net']:+,.2f} ({trip['net_bps']:+.1f} bps"
+        + (f", {trip['r_multiple']:+.2f} R)" if trip["r_multiple"] is not None else ")")
     )
 
 

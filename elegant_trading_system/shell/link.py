@@ -3,7 +3,7 @@
 import asyncio
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -13,12 +13,14 @@ import numpy as np
 from ..core.kinds import Kind
 from ..data.tape import ListingSpec
 from ..errors import UserError
+from .budget import Budget, Use
 from .line import Line
 from .sequencer import Sequencer
 
 Array = np.ndarray[Any, Any]
 BACKOFF_S, BACKOFF_MAX_S = 0.1, 10.0
 BAN_S = 60.0  # where a venue does not say for how long
+AFFORD_S = 0.1  # between looks at what the venue's limits leave
 
 
 class BannedError(UserError):
@@ -79,8 +81,8 @@ class Link(ABC):
     async def remember(self) -> list[Bar]:
         """Complete minute bars, or days of an index, from before now, in any order."""
 
-    async def check_account(self) -> None:  # noqa: B027 - most accounts hold nothing that matters
-        """May a new run begin on it? Raises UserError when it holds what the run would know nothing of."""
+    async def settle_in(self) -> None:  # noqa: B027 - most accounts are what we trade on
+        """Called before anything is asked of the account: make it what we trade on. UserError when it cannot be."""
 
     @abstractmethod
     async def balances(self) -> dict[str, Decimal]:
@@ -89,6 +91,21 @@ class Link(ABC):
     async def positions(self) -> dict[int, Decimal]:
         """Contracts the account holds, by listing and signed; coins are balances."""
         return {}
+
+    async def entry_prices(self) -> dict[int, Decimal]:
+        """What the contracts of `positions` cost."""
+        return {}
+
+    async def strangers(self) -> list[str]:
+        """Positions in what we do not trade, in words."""
+        return []
+
+    async def resting_orders(self) -> list[str]:
+        """Open orders on our instruments, in words. Before a run begins they are somebody else's."""
+        return []
+
+    async def cancel_resting(self) -> None:  # noqa: B027 - where none are found, none are cancelled
+        """End them."""
 
     @abstractmethod
     def order_tasks(self) -> list[Coroutine[Any, Any, None]]:
@@ -125,12 +142,16 @@ class Link(ABC):
         """What a person should know, each once."""
         return []
 
+    def hear_headers(self, headers: Mapping[str, str]) -> None:  # noqa: B027 - most say nothing
+        """What an answer says beside its body: how much of the venue's limits is used."""
+
     async def get(self, url: str, headers: dict[str, str] | None = None, **params: Any) -> bytes:
         """The body of a GET; anything but 200 raises UserError with the venue's own words."""
         path = url.rpartition("/")[2].partition("?")[0]
         try:
             async with self.http.get(url, params=params, headers=headers) as reply:
                 body = await reply.read()
+                self.hear_headers(reply.headers)
         except (aiohttp.ClientError, TimeoutError) as error:
             raise UserError(f"{self.name}: {path} at {url.partition('?')[0]}: {error or 'no answer'}") from None
         if reply.status in (418, 429):
@@ -155,3 +176,11 @@ class Link(ABC):
                 wait_s = BACKOFF_S
             await asyncio.sleep(wait_s)
             wait_s = min(2 * wait_s, BACKOFF_MAX_S)
+
+
+async def afford(budget: Budget, use: Use, **amounts: int) -> None:
+    """Wait until the venue's limits leave room for it; orders never wait."""
+    while True:
+        if budget.take(use, **amounts):
+            return
+        await asyncio.sleep(budget.wait_s or AFFORD_S)

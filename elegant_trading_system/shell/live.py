@@ -6,8 +6,7 @@ It cannot tell an emulated venue from a real one.
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from decimal import Decimal
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +19,10 @@ from ..data.segments import START
 from ..data.tape import ListingSpec
 from ..data.universe import Universe, build
 from ..errors import UserError
+from .accounts import CAREFUL, Accounts, Choices
 from .index_history import on_file
 from .link import Bar, Link
-from .run_folder import Recovered, note, note_epoch
+from .run_folder import Recovered, note_epoch
 from .sequencer import Sequencer
 from .shadow import Shadow
 from .snapshots import Snapshots
@@ -30,7 +30,6 @@ from .volatility_words import VolatilityNames
 
 NS_PER_MS = 1_000_000
 REQUEST_S = 10.0
-ROUNDINGS = 10  # steps of a perpetual's cost, at most one for each time it was partly closed
 TICK_S = 0.02
 ASK_S = 1.0
 NAMING_S = 30.0
@@ -57,10 +56,13 @@ class LiveRun:
         is_flat_at_end: bool = False,
         is_rearmed: bool = False,
         catalog: Path | None = None,
+        choices: Choices = CAREFUL,
     ) -> None:
         """With `recovered`, the run in the folder goes on where it ended; `is_rearmed`: halted or not. With
         `is_flat_at_end` it ends holding nothing. The `catalog` may hold an index's past that its source does not tell.
+        `choices`: what becomes of what the accounts hold already.
         """
+        self.choices = choices
         self.is_rearmed, self.catalog = is_rearmed, catalog
         self.is_flat_at_end = is_flat_at_end
         self.recovered = recovered
@@ -70,6 +72,7 @@ class LiveRun:
         self.sequencer: Sequencer
         self.journal: Journal
         self.snapshots: Snapshots | None = None
+        self.accounts: Accounts
         self._link_of: list[Link] = []  # by listing id
         self._volatility = VolatilityNames(say)
         self._stopped = asyncio.Event()
@@ -130,7 +133,7 @@ class LiveRun:
                 self.journal.close()
 
     def _order_tasks(self) -> list[Coroutine[Any, Any, None]]:
-        return [task for link in self.links for task in link.order_tasks()]
+        return [self.accounts.keep_watch(), *(task for link in self.links for task in link.order_tasks())]
 
     async def _until_stopped(self, tasks: list[asyncio.Task[None]], seconds: float) -> None:
         stopping = asyncio.create_task(self._stopped.wait())
@@ -181,16 +184,11 @@ class LiveRun:
         note_epoch(self.folder, int(self.sequencer.trader["next_order_id"]) + 1, epoch)
         for link in self.links:
             link.wire(self.sequencer, self._specs_of(link), epoch)
+        by_link = {link: self._specs_of(link) for link in self.links}
+        self.accounts = Accounts(by_link, self.sequencer, self.folder, self.say, self.choices)
 
     def _specs_of(self, link: Link) -> dict[int, ListingSpec]:
         return {n: spec for n, spec in enumerate(self.known.listings) if self._link_of[n] is link}
-
-    def _settled_by(self, link: Link) -> dict[str, int]:
-        """The assets a venue's listings settle in, each with the first listing that does."""
-        settled: dict[str, int] = {}
-        for listing_id, spec in self._specs_of(link).items():
-            settled.setdefault(spec.settle, listing_id)
-        return settled
 
     def _command(self, command: Any) -> None:
         self._link_of[int(command["listing_id"])].command(command)
@@ -223,22 +221,7 @@ class LiveRun:
         self._volatility.look(self.known, self.sequencer.market, self.config, self.now_ns())
 
     async def _fund(self) -> None:
-        """What each account holds of the assets we settle in arrives as transfers; the rest is not ours to touch."""
-        ignored: dict[str, dict[str, str]] = {}
-        for link in self.links:
-            await link.check_account()
-            free = await link.balances()
-            if not free:
-                continue  # nothing is held where nothing is traded
-            settled = self._settled_by(link)
-            for asset, listing_id in settled.items():
-                asset_id = self.known.assets.index(asset)
-                self.sequencer.hear(Kind.TRANSFER, listing_id, atoms=self._atoms(asset, free), asset_id=asset_id)
-            ignored[link.name] = {asset: str(free[asset]) for asset in sorted(free.keys() - settled.keys())}
-        note(self.folder, ignored=ignored)
-
-    def _atoms(self, asset: str, amounts: Mapping[str, Decimal]) -> int:
-        return int(amounts.get(asset, Decimal(0)) * 10 ** self.known.decimals[asset])
+        await self.accounts.open()
 
     async def _prepare(self) -> None:
         """A new run: its past and its money."""
@@ -259,42 +242,12 @@ class LiveRun:
         while left := {link.name: count for link in self.links if (count := link.unsettled())}:
             self.say(f"asking about open orders: {', '.join(f'{count} at {name}' for name, count in left.items())}")
             await asyncio.sleep(ASK_S)
-        await self._compare_balances(found.ignored)
+        is_right = await self.accounts.compare(found.ignored, is_rearmed=self.is_rearmed)
         self.sequencer.hear(Kind.OPERATOR, 0, code=OperatorCommand.RECONCILED)
-        if self.is_rearmed:
+        if self.is_rearmed and is_right:
             self.sequencer.hear(Kind.OPERATOR, 0, code=OperatorCommand.RESUME)
         elif self.sequencer.trader["is_halted"]:
             self.say("the run is HALTED: nothing is entered until it is armed again by hand (--rearm)")
-
-    async def _compare_balances(self, ignored: dict[str, dict[str, str]]) -> None:
-        """A change that we did not cause stops all entries until a person has looked."""
-        for link in self.links:
-            free, venue_id = await link.balances(), self.known.venues.index(link.name)
-            foreign = {asset: Decimal(amount) for asset, amount in ignored.get(link.name, {}).items()}
-            for asset_id, asset in enumerate(self.known.assets):
-                ours = int(self.sequencer.trader["balances"][venue_id, asset_id]) + self._atoms(asset, foreign)
-                theirs = self._atoms(asset, free)
-                if abs(ours - theirs) > self._rounded(link, asset):
-                    self.say(f"{link.name}: {theirs} atoms of {asset}, {ours} expected: HALTED, nothing is entered")
-                    self.sequencer.hear(Kind.OPERATOR, 0, code=OperatorCommand.HALT)
-            await self._compare_positions(link)
-
-    async def _compare_positions(self, link: Link) -> None:
-        for listing_id, theirs in (await link.positions()).items():
-            spec, inventory = self.known.listings[listing_id], self.sequencer.trader["inventory"]
-            ours = Decimal(int(inventory[listing_id]["held_atoms"])).scaleb(-self.known.decimals[spec.base])
-            if ours != theirs:
-                self.say(f"{spec.name}: {theirs} contracts, {ours} expected: HALTED, nothing is entered")
-                self.sequencer.hear(Kind.OPERATOR, 0, code=OperatorCommand.HALT)
-
-    def _rounded(self, link: Link, asset: str) -> int:
-        """Atoms by which a wallet may differ while contracts are open: venues average their price, we do not."""
-        listings = self.known.record[0]["listings"]
-        return sum(
-            ROUNDINGS * int(listings[listing_id]["quote_atoms_per_tick_lot"])
-            for listing_id, spec in self._specs_of(link).items()
-            if spec.kind == "linear" and spec.settle == asset
-        )
 
     # --- while it runs --------------------------------------------------------------------------------------------
     async def _keep_naming(self) -> None:

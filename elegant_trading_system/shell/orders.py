@@ -52,7 +52,7 @@ class OrdersSent(ABC, Generic[Order]):
         self.orders: dict[int, Order] = {}
         self.counts = Counter[str]()
         self._restored: list[Order] = []  # of before a crash
-        self._unsent: list[Order] = []  # decided while they could not leave: certain never to have left
+        self._unsent: list[tuple[Order, RejectReason]] = []  # decided while they could not leave: they never have
         self._now_ms = now_ms
 
     # --- what each venue does in its own way ------------------------------------------------------------------
@@ -82,15 +82,15 @@ class OrdersSent(ABC, Generic[Order]):
         self.orders[order_id] = sent
         return sent
 
-    def _keep_back(self, sent: Order) -> None:
+    def _keep_back(self, sent: Order, reason: RejectReason = RejectReason.VENUE) -> None:
         """Sent later, it would meet another market."""
         self.counts["unsent"] += 1
-        self._unsent.append(sent)
+        self._unsent.append((sent, reason))
 
     def _refuse_unsent(self) -> None:
         """Orders that never left are refused by us. Not at once: they were decided inside a step of the core."""
         while self._unsent:
-            self._end(self._unsent.pop(0), Kind.REJECTED, RejectReason.VENUE)
+            self._end(self._unsent[0][0], Kind.REJECTED, self._unsent.pop(0)[1])
 
     # --- after a crash ----------------------------------------------------------------------------------------
     def restore(self, orders: list[OpenOrder]) -> None:
@@ -110,12 +110,12 @@ class OrdersSent(ABC, Generic[Order]):
         return len(self._restored)
 
     # --- what the core is told --------------------------------------------------------------------------------
-    def _hear_fill(self, sent: Order, ticks: int, lots: int, atoms: int, asset_id: int, ts_ns: int = 0) -> None:
-        """One execution that was not heard of in this session; perhaps it was in the one before. `atoms`: of the fee."""
+    def _hear_fill(self, sent: Order, ticks: int, lots: int, atoms: int, asset_id: int, ts_ns: int = 0) -> bool:
+        """One execution that was not heard of in this session; False if it was in the one before. `atoms`: of the fee."""
         if sent.heard[ticks, lots, atoms, asset_id] > 0:
             sent.heard[ticks, lots, atoms, asset_id] -= 1
             self.counts["repeated_fills"] += 1
-            return
+            return False
         row = np.array([(ticks, lots)], LEVEL)
         sent.filled_lots += lots
         sent.is_acknowledged = True
@@ -131,6 +131,18 @@ class OrdersSent(ABC, Generic[Order]):
             asset_id=asset_id,
         )
         sent.is_done = sent.filled_lots == sent.lots
+        return True
+
+    def _hear_foreign_fee(self, sent: Order, atoms: int) -> None:
+        """A fee that was paid with what the run does not keep a ledger of, worth so much of what it settles in.
+
+        Two events that leave the balance as the venue has it: the worth is paid in, and paid as the fee.
+        """
+        spec = self.specs[sent.listing_id]
+        asset_id = self.sequencer.universe.assets.index(spec.settle)
+        self.counts["foreign_fees"] += 1
+        for kind, signed in ((Kind.TRANSFER, atoms), (Kind.FEE, -atoms)):
+            self.sequencer.hear(kind, sent.listing_id, order_id=sent.order_id, atoms=signed, asset_id=asset_id)
 
     def _accept(self, sent: Order, ts_ns: int = 0) -> None:
         if not sent.is_acknowledged:

@@ -21,6 +21,7 @@ from ..data.tape import ListingSpec
 from ..data.universe import Universe
 from ..errors import UserError
 from ..sim import backtest
+from ..sim.rebalancing import rebalancing
 from ..sim.replay import LIVE, events_of, first_difference, new_counts, read_manifest, steps
 from ..sim.session import Log, Session
 from ..sim.summary import summarise
@@ -143,6 +144,7 @@ def finish(folder: Path, wall_s: float) -> dict[str, Any]:
     config, session = retell(folder, manifest)
     tables = all_tables(session)
     summary = summarise(session, tables["trades"], wall_s, config.digest(), journal.check_chain(folder / "journal"))
+    summary |= rebalancing(session)
     for name, frame in tables.items():
         frame.write_parquet(folder / f"{name}.parquet")
     first = [int(packets["ts_local_ns"][0]) for packets, _ in journal.read(folder / "journal") if len(packets)]

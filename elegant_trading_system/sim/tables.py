@@ -64,6 +64,7 @@ def _filled(fills_frame: pl.DataFrame) -> pl.DataFrame:
 def _status(log: Log) -> pl.Expr:
     """Filled, or what the venue said last."""
     replies = log.joined("replies")
+    replies = replies[replies["kind"] <= Kind.REJECTED]
     last = dict(zip(replies["order_id"].tolist(), replies["kind"].tolist(), strict=True))
     words = {order_id: Kind(kind).name.lower().replace("fill", "partly filled") for order_id, kind in last.items()}
     told = pl.col("order_id").replace_strict(words, default="unknown", return_dtype=pl.String)
@@ -73,27 +74,43 @@ def _status(log: Log) -> pl.Expr:
 def fills(universe: Universe, log: Log) -> pl.DataFrame:
     """One row per fill, with its fee in the fee's own asset."""
     replies, rows = log.joined("replies"), log.joined("rows")
-    is_fill = replies["kind"] == Kind.FILL
+    is_fill = np.isin(replies["kind"], (Kind.FILL, Kind.ADOPTED))
+    fee_atoms = _fees_behind(replies, is_fill)
     replies, rows = replies[is_fill], rows[is_fill]
+    is_adopted = replies["kind"] == Kind.ADOPTED  # an entry without an order: what was held before the run
     listings, assets = universe.record[0]["listings"], universe.record[0]["assets"]
     price = rows["price_ticks"] * listings["tick_price"][replies["listing_id"]]
     quantity = rows["lots"] * listings["lot_base"][replies["listing_id"]]
     commands = log.joined("commands")
     order_rows = dict(zip(commands["order_id"].tolist(), range(len(commands)), strict=True))
-    at = np.array([order_rows[order_id] for order_id in replies["order_id"].tolist()], np.int64)
+    at = np.array([order_rows.get(order_id, 0) for order_id in np.where(is_adopted, 0, replies["order_id"])], np.int64)
+    intents, exits = (
+        np.where(is_adopted, own, commands[name][at] if len(commands) else own)
+        for name, own in (("intent_id", replies["order_id"]), ("is_reduce_only", 0 * replies["order_id"]))
+    )
+    cost = replies["atoms"] * assets["atom"][listings["quote_id"][replies["listing_id"]]]
+    price = np.where(is_adopted, cost / np.where(is_adopted, quantity, 1.0), price)
     return _named(universe, replies["listing_id"], replies["ts_local_ns"]).with_columns(
         ts_venue=pl.Series(replies["ts_venue_ns"]).cast(NS),
-        order_id=pl.Series(replies["order_id"]),
-        intent_id=pl.Series(commands["intent_id"][at]),
-        is_exit=pl.Series(commands["is_reduce_only"][at] == 1),
+        order_id=pl.Series(np.where(is_adopted, 0, replies["order_id"])),
+        intent_id=pl.Series(intents),
+        is_exit=pl.Series(exits == 1),
         side=pl.Series(np.where(replies["buy_count"] == 1, "buy", "sell")),
         price=pl.Series(price),
         lots=pl.Series(rows["lots"]),
         quantity=pl.Series(quantity),
         notional=pl.Series(price * quantity),
-        fee=pl.Series(-replies["atoms"] * assets["atom"][replies["asset_id"]]),
+        fee=pl.Series(np.where(is_adopted, 0.0, -fee_atoms * assets["atom"][replies["asset_id"]])),
         fee_asset=pl.Series([universe.assets[asset_id] for asset_id in replies["asset_id"].tolist()], dtype=pl.String),
     )
+
+
+def _fees_behind(replies: Any, is_fill: Any) -> Any:
+    """Each fill's fee in atoms, with what was booked behind it because it was paid with another coin."""
+    atoms = replies["atoms"][is_fill].copy()
+    is_apart = (replies["kind"] == Kind.FEE) & (replies["order_id"] > 0)
+    np.add.at(atoms, (np.cumsum(is_fill) - 1)[is_apart], replies["atoms"][is_apart])
+    return atoms
 
 
 def evaluations(universe: Universe, log: Log) -> pl.DataFrame:

@@ -19,6 +19,10 @@ class CoinbaseWatch(Watch):
     def has_place(self) -> bool:
         return self.outside.listing.is_live  # type: ignore[attr-defined, no-any-return]
 
+    @property
+    def limited(self) -> int:
+        return int(self.venue.coinbase.counts["limited"])  # type: ignore[attr-defined]
+
     def remember_book(self, _last_id: int = -1) -> None:
         """The venue's book as it is told now."""
         if "told" not in vars(self):

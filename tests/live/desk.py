@@ -23,6 +23,7 @@ from elegant_trading_system.shell.binance.feed import BinanceFeed, Listing
 from elegant_trading_system.shell.binance.gateway import BinanceGateway
 from elegant_trading_system.shell.binance.link import spec_of
 from elegant_trading_system.shell.binance.orders import BinanceOrders
+from elegant_trading_system.shell.budget import limits_of
 from elegant_trading_system.shell.sequencer import Sequencer
 
 START_NS = 1_760_000_000 * NS_PER_S
@@ -101,6 +102,7 @@ class Outside:
         listing = Listing(0, "BTCUSDT", Grid.of(self.spec.tick_size, self.spec.lot_size))
         self.listing = listing
         self.make()
+        self.gateway.budget.learn(limits_of(venue.get("exchangeInfo")["rateLimits"]))
 
     def make(self) -> None:
         self.feed = BinanceFeed(self.sequencer, [self.listing], self.wanted.append)

@@ -20,6 +20,7 @@ from elegant_trading_system.core.kinds import CommandKind, Kind, OperatorCommand
 from elegant_trading_system.core.schema import NS_PER_S
 from elegant_trading_system.emulator.binance.streams import ApiSession, MarketSession
 from elegant_trading_system.emulator.faults import EPISODES_S, HELP, Faults
+from elegant_trading_system.shell.budget import Use
 
 from ..builders import loose
 from .desk import Outside, Venue
@@ -29,7 +30,9 @@ from .watch import MATRIX, Watch
 MOVE_MS, FLUSH_MS, TICK_MS = 20.0, 100.0, 20.0
 LINE_S = 0.005  # one way
 SLOW_LINES_S = (0.005, 0.06, 0.2)  # to the order connection
-BUSY_S, QUIET_S = 20.0, 40.0
+BUSY_S, QUIET_S, MINUTE_S = 20.0, 40.0, 70.0  # of the last: until what was used counts no more
+TIGHT_EVERY = 7  # no divisor of the number of faults: each of them meets such a venue
+TIGHT = {("REQUEST_WEIGHT", "MINUTE"): 1000, ("ORDERS", "SECOND"): 6}
 SETTINGS = (
     "breakers.day_loss=0.9",
     "breakers.drawdown_reduce=0.97",
@@ -64,6 +67,7 @@ class Result(NamedTuple):
     stale: int
     blind_exits: int
     bans: int
+    held_back: int  # for the venue's limits
     pairs: frozenset[tuple[str, str]]  # fault, order state
     problems: list[str]
 
@@ -72,6 +76,7 @@ class Drill(Timetable):
     market_path = "/stream"
     watch_type = Watch
     company = COMPANY
+    snapshot_weight = 50
     venue: Venue
     outside: Outside
 
@@ -96,7 +101,20 @@ class Drill(Timetable):
 
     def make(self, folder: Path) -> None:
         self.venue = Venue(self.clock)
+        self.tighten()
         self.outside = Outside(self.venue, self.config, folder)
+
+    @property
+    def is_tight(self) -> bool:
+        return self.seed % TIGHT_EVERY == TIGHT_EVERY - 1
+
+    def tighten(self) -> None:
+        """In some schedules a venue of little patience: so few orders, so little weight, that one gets there."""
+        limits = TIGHT if self.is_tight else {}
+        self.venue.binance.rate_limits = [
+            row | {"limit": limits.get((row["rateLimitType"], row["interval"]), row["limit"])}
+            for row in self.venue.binance.rate_limits
+        ]
 
     def held_atoms(self) -> tuple[int, int]:
         """BTC by our books and by the venue's."""
@@ -223,9 +241,13 @@ class Drill(Timetable):
         if gateway.banned_s:
             self.later(gateway.banned_s, self._answer_snapshot)
             return
+        if not gateway.budget.take(Use.BACKGROUND, REQUEST_WEIGHT=self.snapshot_weight):
+            self.later(0.1, self._answer_snapshot)
+            return
         self.watch.asked()
         query = "symbol=BTCUSDT&limit=1000"
         reply = self.faults.rest(self.venue.binance.http, "GET", f"{self.venue.prefix}/depth", query, "", {})
+        gateway.budget.hear_used("REQUEST_WEIGHT", 60_000, int(reply.headers.get("X-MBX-USED-WEIGHT-1M", 0)))
         if reply.status == 200:
             self.watch.remember_book(msgspec.json.decode(reply.body)["lastUpdateId"])
         elif "Retry-After" in reply.headers:
@@ -252,6 +274,8 @@ class Drill(Timetable):
         self.faults.shares = {}
         self.outside.sequencer.hear(Kind.OPERATOR, 0, code=OperatorCommand.HALT)
         self.pass_time(QUIET_S)
+        if self.outside.gateway.budget.counts["background"]:  # books had to wait for the venue's limits
+            self.pass_time(MINUTE_S)
         self.is_moving = False
         self.pass_time(1.0)  # what was published last arrives
         self.watch.look_at_the_end()
@@ -271,6 +295,7 @@ class Drill(Timetable):
             counts["stale"],
             self.watch.blind_exits,
             self.outside.gateway.counts["bans"],
+            sum(self.outside.gateway.budget.counts[use.name.lower()] for use in Use),
             frozenset(self.watch.pairs),
             self.watch.problems,
         )

@@ -11,16 +11,19 @@ from typing import Any
 
 from elegant_trading_system.emulator.binance.streams import MarketSession
 from elegant_trading_system.emulator.binance.venue import Reply
+from elegant_trading_system.shell.budget import Use
 
 from .desk import BTC
 from .drill import LINE_S, Drill, main
 from .futures_desk import FuturesOutside, FuturesVenue
 
 FUNDING_EVERY_MS, INCOME_MS = 700, 10_000.0
+INCOME_WEIGHT = 30  # the dearest of what is asked over REST
 
 
 class FuturesDrill(Drill):
     market_path = "/public/stream"
+    snapshot_weight = 20
     venue: FuturesVenue
     outside: FuturesOutside
 
@@ -28,6 +31,7 @@ class FuturesDrill(Drill):
         """Funding is due so often that some of it is lost."""
         self.venue = FuturesVenue(self.clock)
         self.venue.exchange.funding_ms = FUNDING_EVERY_MS
+        self.tighten()
         self.outside = FuturesOutside(self.venue, self.config, folder)
 
     def held_atoms(self) -> tuple[int, int]:
@@ -81,6 +85,8 @@ class FuturesDrill(Drill):
             self.later(LINE_S + self.faults.request_delay_s(), partial(self.request, *request))
 
     def request(self, name: str, method: str, path: str, params: Any) -> None:
+        if not self.outside.gateway.budget.take(Use.NEEDED, REQUEST_WEIGHT=INCOME_WEIGHT):
+            return
         http = partial(self.faults.rest, self.venue.binance.http)
         reply = self.venue.asked(http, method, path, params)
         passage, _ = self.faults.answer('{"clientOrderId":0,"id":0}')
@@ -95,15 +101,15 @@ class FuturesDrill(Drill):
         self.outside.gateway.hear_reply(name, reply.status, reply.body)
 
     def check_money(self) -> None:
-        """Wallet and open cost together are exact on both sides; each alone rounds while a position is half closed."""
+        """Wallet less open cost is exact on both sides; each alone rounds while a position is half closed."""
         trader, position = self.outside.sequencer.trader, self.venue.account.position(BTC)
         inventory = trader["inventory"][0]
         held = Decimal(int(inventory["held_atoms"])).scaleb(-self.outside.universe.decimals["BTC"])
         if held != position.amount:
             self.watch.fail(f"position: ours {held}, the venue's {position.amount}")
-        ours = self.outside.balance() + int(inventory["open_cost"]) * BTC.tick * BTC.lot
-        if ours != self.venue.wallet + position.cost:
-            self.watch.fail(f"money: ours {ours}, the venue's {self.venue.wallet + position.cost}")
+        ours = self.outside.balance() - int(inventory["open_cost"]) * BTC.tick * BTC.lot
+        if ours != self.venue.wallet - position.cost:
+            self.watch.fail(f"money: ours {ours}, the venue's {self.venue.wallet - position.cost}")
         paid = sum((row.amount for row in self.venue.account.income), Decimal(0))
         funding = Decimal(int(trader["funding_atoms"].sum())).scaleb(-self.outside.universe.decimals["USDT"])
         if funding != paid:

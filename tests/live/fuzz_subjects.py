@@ -130,7 +130,7 @@ class FeedSubject(Desk):
         self.before = (self.before + self.coming)[-FRAMES:]
         self.coming.clear()
         self.feed.check_holes(self.venue.clock())
-        self.venue.binance._weight = 0  # as if we did not ask more often than anybody would
+        self.venue.binance._spent.clear()  # as if we did not ask more often than anybody would
         if self.outside.wanted and self.outside.snapshot():
             self.outside.wanted.clear()
 

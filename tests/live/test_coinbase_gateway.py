@@ -190,7 +190,7 @@ def test_what_was_refused_by_mistake_but_is_known_to_live_is_not_ended(
     lines.carry()
     assert ends(outside) == [], "the channel has told of it"
     lines.is_listing_late = False
-    venue.clock.pass_ms(600)
+    venue.clock.pass_ms(2600)  # the wait that 429 asks for, and some
     outside.gateway.check_unsent()
     lines.carry()
     assert ends(outside) == [(Kind.FILL, 1)]

@@ -65,7 +65,7 @@ def results(found: dict[str, Finding]) -> dict[str, str]:
     return {name: finding.result for name, finding in found.items()}
 
 
-ALL = ("reachable", "clock", "BTCUSDT", "market streams", "order line", "key", "permissions")
+ALL = ("reachable", "clock", "BTCUSDT", "market streams", "order line", "key", "permissions", "fees")
 
 
 @pytest.mark.spec("M9", "X8")
@@ -96,14 +96,14 @@ def test_a_key_that_cannot_trade_is_of_no_use() -> None:
 @pytest.mark.parametrize("key, secret, code", [("nobody's", SECRET, -2015), (KEY, "another secret", -1022)])
 def test_a_wrong_key_fails_and_its_permissions_are_not_asked(key: str, secret: str, code: int) -> None:
     found = visit(key=key, secret=secret)
-    assert results(found) == dict.fromkeys(ALL, "ok") | {"key": "fail", "permissions": "skipped"}
+    assert results(found) == dict.fromkeys(ALL, "ok") | {"key": "fail", "permissions": "skipped", "fees": "skipped"}
     assert f"({code})" in found["key"].found
     assert not any(secret in word or key in word for finding in found.values() for word in finding)
 
 
 def test_without_a_key_the_market_is_checked_all_the_same() -> None:
     found = visit(key="", secret="")
-    assert results(found) == dict.fromkeys(ALL, "ok") | {"key": "skipped", "permissions": "skipped"}
+    assert results(found) == dict.fromkeys(ALL, "ok") | {"key": "skipped", "permissions": "skipped", "fees": "skipped"}
 
 
 @pytest.mark.spec("M9")
@@ -133,7 +133,7 @@ def test_a_symbol_that_is_missing_or_not_traded_fails_by_its_name() -> None:
 def test_a_venue_that_is_not_there_fails_once_and_the_rest_is_skipped() -> None:
     place = Place("http://127.0.0.1:9", "ws://127.0.0.1:9", "ws://127.0.0.1:9", KEY, SECRET)
     found = asyncio.run(examine(SPOT, place, ["BTCUSDT"], Clock()))
-    assert [finding.result for finding in found] == ["fail", *["skipped"] * 5]
+    assert [finding.result for finding in found] == ["fail", *["skipped"] * 6]
 
 
 def test_permissions_that_are_not_said_count_as_given() -> None:
@@ -174,7 +174,10 @@ def test_a_wrong_coinbase_key_a_missing_product_and_a_wrong_clock_fail_by_name()
     refused = dict.fromkeys(CHECKS, "ok") | {"key": "fail", "permissions": "skipped"}
     assert visit_coinbase(secret=other) == refused
     assert visit_coinbase(secret="no key at all") == refused
-    assert visit_coinbase(secret="") == dict.fromkeys(CHECKS, "ok") | {"key": "skipped", "permissions": "skipped"}
+    assert visit_coinbase(secret="") == dict.fromkeys(CHECKS, "ok") | {
+        "key": "skipped",
+        "permissions": "skipped",
+    }
     assert visit_coinbase(("BTC-USD", "NOPE-USD"))["NOPE-USD"] == "fail"
     assert visit_coinbase(skew_ns=10 * 10**9)["clock"] == "fail"
 

@@ -202,6 +202,11 @@ class Watch:
             if self.outside.book() != self._truth.get(last_id):
                 self.fail(f"our book is not the venue's at update {last_id}")
 
+    @property
+    def limited(self) -> int:
+        """How often the venue's own limits were exceeded."""
+        return self.venue.binance.counts["limited"]
+
     # --- in the end ---------------------------------------------------------------------------------------------
     def look_at_the_end(self) -> None:
         """When all has been quiet for a while, nothing is open and the books are the same."""
@@ -210,6 +215,8 @@ class Watch:
             self.fail("the venue has orders that were never decided")
         if int(trader["order_count"]):
             self.fail(f"{int(trader['order_count'])} orders are still open for us")
+        if self.limited:
+            self.fail(f"the venue's own limits were exceeded {self.limited} times")
         if self.venue.account.open_orders():
             self.fail("orders are still open at the venue")
         if int(trader["refused_reports"]):

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar
 
 from ..orders import DUPLICATE, FINAL, WOULD_TAKE, Account, Instrument, Order, Refusal, TimeInForce
 from ..perpetuals import BRACKETS, MARGIN, REDUCE_ONLY, UNFILLABLE, PerpetualAccount, Perpetuals
@@ -25,6 +25,7 @@ WEIGHTS = {
     "accountConfig": 5,
     "symbolConfig": 5,
     "income": 30,
+    "feeBurn": 30,
     "commissionRate": 20,
     "countdownCancelAll": 10,
     "dual": 30,
@@ -46,8 +47,9 @@ class BinanceFutures(BinanceVenue):
     """The venue of perpetuals."""
 
     prefix = "/fapi/"
-    weight_max = 2400
     rate_limits = wire.RATE_LIMITS
+    order_weight = 0
+    api_weights: ClassVar[dict[str, int]] = {}
     streams: FuturesStreams
 
     def __init__(self, exchange: Perpetuals, keys: dict[str, Key], now_ns: Callable[[], int]) -> None:
@@ -97,7 +99,7 @@ class BinanceFutures(BinanceVenue):
             "timezone": "UTC",
             "serverTime": self.now_ms,
             "futuresType": "U_MARGINED",
-            "rateLimits": wire.RATE_LIMITS,
+            "rateLimits": self.rate_limits,
             "exchangeFilters": [],
             "assets": [{"asset": asset, "marginAvailable": True, "autoAssetExchange": "0"} for asset in assets],
             "symbols": [wire.symbol_info(instrument) for instrument in instruments],
@@ -114,6 +116,8 @@ class BinanceFutures(BinanceVenue):
         return {name: found[letter] for letter, name in names.items()} | {"lastUpdateId": found["u"]}
 
     def premium_index(self, params: dict[str, Any]) -> Any:
+        if (price := self.coin_price(params)) is not None:
+            return {"symbol": params["symbol"], "markPrice": price}
         if params.get("symbol"):
             return wire.premium_index(self.perpetuals, self.instrument(params).symbol, self.now_ms)
         return [wire.premium_index(self.perpetuals, symbol, self.now_ms) for symbol in self.exchange.instruments]
@@ -167,6 +171,7 @@ class BinanceFutures(BinanceVenue):
             raise ApiError(-1115, "Invalid timeInForce.")
         is_reduce_only = str(params.get("reduceOnly", False)).lower() == "true"
         self._check_size(account, instrument, ticks, lots, is_reduce_only=is_reduce_only)
+        self.count_order(account)
         try:
             order, events = self.exchange.place(
                 account,
@@ -275,6 +280,9 @@ class BinanceFutures(BinanceVenue):
             "tradeGroupId": -1,
         }
 
+    def fee_burn(self, account: Account, params: dict[str, Any]) -> Json:  # noqa: ARG002
+        return {"feeBurn": account.fee_coin is not None}
+
     def symbol_config(self, account: Account, params: dict[str, Any]) -> list[Json]:
         wanted = [self.instrument(params)] if params.get("symbol") else self.exchange.instruments.values()
         return [words.symbol_config(_perpetual(account).position(instrument)) for instrument in wanted]
@@ -337,6 +345,7 @@ class BinanceFutures(BinanceVenue):
     private = {  # noqa: RUF012 - declared as ClassVar above
         ("POST", "v1/order"): place,
         ("GET", "v1/order"): BinanceVenue.query,
+        ("GET", "v1/feeBurn"): fee_burn,
         ("DELETE", "v1/order"): cancel,
         ("DELETE", "v1/allOpenOrders"): cancel_all,
         ("POST", "v1/countdownCancelAll"): count_down,

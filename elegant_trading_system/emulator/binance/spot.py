@@ -15,15 +15,24 @@ from .wire import ApiError, Json
 
 __all__ = ["BinanceSpot", "Key", "Reply"]
 CLIENT_ID = re.compile(r"[a-zA-Z0-9-_]{1,36}")
-WEIGHTS = {"exchangeInfo": 20, "account": 20, "klines": 2, "openOrders": 6, "allOrders": 20, "myTrades": 20}
+WEIGHTS = {
+    "exchangeInfo": 20,
+    "account": 20,
+    "account/commission": 20,
+    "klines": 2,
+    "openOrders": 6,
+    "allOrders": 20,
+    "myTrades": 20,
+}
 
 
 class BinanceSpot(BinanceVenue):
     """The venue of coins."""
 
     prefix = "/api/v3/"
-    weight_max = 6000
     rate_limits = wire.RATE_LIMITS
+    order_weight = 1
+    api_weights = {"exchangeInfo": 20, "order.status": 4, "myTrades": 20, "account.status": 20, "openOrders.status": 6}  # noqa: RUF012
 
     def __init__(self, exchange: Exchange, keys: dict[str, Key], now_ns: Callable[[], int]) -> None:
         super().__init__(exchange, keys, now_ns, Streams(exchange, now_ns))
@@ -67,7 +76,7 @@ class BinanceSpot(BinanceVenue):
         return {
             "timezone": "UTC",
             "serverTime": self.now_ms,
-            "rateLimits": wire.RATE_LIMITS,
+            "rateLimits": self.rate_limits,
             "exchangeFilters": [],
             "symbols": [wire.symbol_info(instrument) for instrument in wanted],
         }
@@ -80,6 +89,8 @@ class BinanceSpot(BinanceVenue):
         )
 
     def touch(self, params: dict[str, Any]) -> Json:
+        if (price := self.coin_price(params)) is not None:
+            return {"symbol": params["symbol"], "bidPrice": price, "bidQty": "1", "askPrice": price, "askQty": "1"}
         instrument = self.instrument(params)
         found = wire.book_ticker(instrument, self.exchange.books[instrument.symbol])
         return {"symbol": found["s"], "bidPrice": found["b"], "bidQty": found["B"], "askPrice": found["a"]} | {
@@ -108,6 +119,7 @@ class BinanceSpot(BinanceVenue):
         if price * instrument.quantity(lots) < instrument.notional_min:
             raise ApiError(-1013, "Filter failure: NOTIONAL")
         display_lots = iceberg_of(params, instrument, kind, time_in_force, lots)
+        self.count_order(account)
         try:
             order, events = self.exchange.place(
                 account,
@@ -140,10 +152,36 @@ class BinanceSpot(BinanceVenue):
         own_id = str(params.get("newClientOrderId") or f"cancel-{order.order_id}")
         return wire.order_result(order) | {"origClientOrderId": order.client_id, "clientOrderId": own_id}
 
+    def cancel_all(self, account: Account, params: dict[str, Any]) -> list[Json]:
+        """All of one symbol; without any there is nothing to cancel."""
+        open_orders = account.open_orders(self.instrument(params).symbol)
+        if not open_orders:
+            raise ApiError(-2011, "Unknown order sent.")
+        return [
+            self.cancel(account, {"symbol": order.instrument.symbol, "orderId": order.order_id})
+            for order in open_orders
+        ]
+
     def restrictions(self, account: Account, params: dict[str, Any]) -> Json:  # noqa: ARG002 - one signature for all
         """What the key that asks may do."""
         key = next(key for key in self.keys.values() if key.account is account)
         return wire.api_restrictions(can_withdraw=key.can_withdraw, can_trade=key.can_trade)
+
+    def commission(self, account: Account, params: dict[str, Any]) -> Json:
+        """What trading costs, and whether it may be paid in the venue's coin."""
+        rates = {side: wire.text(self.exchange.fee_rate) for side in ("maker", "taker")}
+        none = {"maker": "0.00000000", "taker": "0.00000000", "buyer": "0.00000000", "seller": "0.00000000"}
+        return {
+            "symbol": self.instrument(params).symbol,
+            "standardCommission": none | rates,
+            "taxCommission": none,
+            "discount": {
+                "enabledForAccount": account.fee_coin is not None,
+                "enabledForSymbol": True,
+                "discountAsset": "BNB",
+                "discount": "0.75000000",
+            },
+        }
 
     def account_status(self, account: Account, params: dict[str, Any]) -> Json:  # noqa: ARG002 - one signature for all
         return wire.account_info(account, self.exchange.fee_rate, self.now_ms)
@@ -160,9 +198,11 @@ class BinanceSpot(BinanceVenue):
         ("GET", "order"): BinanceVenue.query,
         ("DELETE", "order"): cancel,
         ("GET", "openOrders"): BinanceVenue.open_orders,
+        ("DELETE", "openOrders"): cancel_all,
         ("GET", "allOrders"): BinanceVenue.all_orders,
         ("GET", "myTrades"): BinanceVenue.trades,
         ("GET", "account"): account_status,
+        ("GET", "account/commission"): commission,
         ("GET", "/sapi/v1/account/apiRestrictions"): restrictions,
     }
     api_methods = {  # noqa: RUF012

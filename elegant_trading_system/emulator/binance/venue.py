@@ -5,6 +5,7 @@ about the protocol: PROTOCOLS 1.2 to 1.9 and 1b.
 """
 
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, NamedTuple
 from urllib.parse import parse_qsl, unquote
@@ -18,6 +19,7 @@ from .streams import NS_PER_MS, ApiSession, Streams, encode
 from .wire import ApiError, Json
 
 KLINES_MAX = 1000
+_SECONDS = {"SECOND": 1, "MINUTE": 60, "DAY": 86_400}
 Requests = dict[str, Callable[[], Any]]
 
 
@@ -41,8 +43,9 @@ class BinanceVenue(ABC):
     """One exchange, its customers' keys, its open connections."""
 
     prefix: ClassVar[str]  # of every path
-    weight_max: ClassVar[int]  # a minute
-    rate_limits: ClassVar[list[Json]]
+    rate_limits: list[Json]  # a test may make them tighter
+    api_weights: ClassVar[Mapping[str, int]]  # by method; 1 where nothing stands
+    order_weight: ClassVar[int]  # of an order that is turned down; others cost none
     private: ClassVar[Mapping[tuple[str, str], Action]]  # by method and path
     api_methods: ClassVar[Mapping[str, Action]]
 
@@ -52,7 +55,8 @@ class BinanceVenue(ABC):
         self.now_ns = now_ns
         self.klines: dict[str, list[list[Any]]] = {}
         self.streams = streams
-        self._weight_minute, self._weight = 0, 0
+        self.counts = Counter[str]()  # "limited": requests turned away for there were too many
+        self._spent: dict[tuple[str, int], tuple[int, int]] = {}  # who, window -> which of them, how much in it
 
     @property
     def now_ms(self) -> int:
@@ -82,25 +86,64 @@ class BinanceVenue(ABC):
         """One request; a parameter in the query wins over one in the body."""
         params = dict(parse_qsl(body, keep_blank_values=True)) | dict(parse_qsl(query, keep_blank_values=True))
         name = path.removeprefix(self.prefix)
+        is_order = method == "POST" and name.endswith("order")
         try:
-            self._spend(self.weight(name, params))
+            self._spend(self.order_weight if is_order else self.weight(name, params))
             answer: Any = self._route(method, name, params, query + body, headers.get("X-MBX-APIKEY", ""))
+            self._forgive(self.order_weight if is_order else 0)
             status = 200
         except ApiError as error:
             status, answer = error.status, {"code": error.code, "msg": error.message}
         shown = {"Content-Type": "application/json;charset=UTF-8", "X-MBX-USED-WEIGHT-1M": str(self._weight)}
+        if is_order and status == 200:
+            shown |= {f"X-MBX-ORDER-COUNT-{_span(row)}": str(row["count"]) for row in self._counted(params)[1:]}
         if status == 429:
             shown["Retry-After"] = str(60 - self.now_ms // 1000 % 60)
         return Reply(status, shown, msgspec.json.encode(answer))
 
+    # --- limits -----------------------------------------------------------------------------------------------
+    @property
+    def _weight(self) -> int:
+        return self._used("", self.rate_limits[0])
+
+    def _used(self, who: str, row: Json, more: int = 0) -> int:
+        """How much of a limit is used in the window that runs, with so much more; windows begin with the clock's."""
+        window_ms = _SECONDS[row["interval"]] * row["intervalNum"] * 1000
+        number, used = self._spent.get((who, window_ms), (0, 0))
+        used = (used if number == self.now_ms // window_ms else 0) + more
+        self._spent[who, window_ms] = self.now_ms // window_ms, used
+        return used
+
     def _spend(self, weight: int) -> None:
-        minute = self.now_ms // 60_000
-        if minute != self._weight_minute:
-            self._weight_minute, self._weight = minute, 0
-        self._weight += weight
-        if self._weight > self.weight_max:
-            limit = f"current limit is {self.weight_max} request weight per 1 MINUTE."
+        """Weight is counted by address, of which there is one here."""
+        row = self.rate_limits[0]
+        if self._used("", row, weight) > row["limit"]:
+            self.counts["limited"] += 1
+            limit = f"current limit is {row['limit']} request weight per {row['intervalNum']} {row['interval']}."
             raise ApiError(-1003, f"Too much request weight used; {limit}", 429)
+
+    def _forgive(self, weight: int) -> None:
+        self._used("", self.rate_limits[0], -weight)
+
+    def count_order(self, account: Account) -> None:
+        """Orders are counted by account; before one is made. Fills give nothing back here."""
+        rows = [row for row in self.rate_limits if row["rateLimitType"] == "ORDERS"]
+        if over := [row for row in rows if self._used(account.name, row) >= row["limit"]]:
+            self.counts["limited"] += 1
+            limit = f"{over[0]['limit']} orders per {over[0]['intervalNum']} {over[0]['interval']}"
+            raise ApiError(-1015, f"Too many new orders; current limit is {limit}.", 429)
+        for row in rows:
+            self._used(account.name, row, 1)
+
+    def _counted(self, params: dict[str, Any]) -> list[Json]:
+        """What an answer says of the limits; of orders where one was placed."""
+        rows = [self.rate_limits[0] | {"count": self._weight}]
+        key = self.keys.get(str(params.get("apiKey", "")))
+        account = key.account if key else next(iter(self.keys.values())).account
+        if "newClientOrderId" in params:
+            kept = [row for row in self.rate_limits if row["rateLimitType"] == "ORDERS"]
+            rows += [row | {"count": self._used(account.name, row)} for row in kept]
+        return rows
 
     def _route(self, method: str, name: str, params: dict[str, str], signed: str, api_key: str) -> Any:
         public = self.public(params)
@@ -146,6 +189,14 @@ class BinanceVenue(ABC):
             raise ApiError(-1121, "Invalid symbol.")
         return found
 
+    def coin_price(self, params: dict[str, Any]) -> str | None:
+        """Of the coin that somebody pays fees with, where it is no instrument here."""
+        for account in self.exchange.accounts.values():
+            coin = account.fee_coin
+            if coin is not None and str(params.get("symbol", "")).startswith(coin.asset):
+                return f"{coin.price:f}"
+        return None
+
     def kline_rows(self, params: dict[str, Any]) -> list[list[Any]]:
         if params.get("interval") != "1m":
             raise ApiError(-1120, "Invalid interval.")
@@ -185,18 +236,32 @@ class BinanceVenue(ABC):
     def api(self, session: ApiSession, text: str) -> None:
         """One request on the WebSocket API; the answer goes to the session, events may go before it."""
         request_id: Any = None
+        params: dict[str, Any] = {}
         try:
             request = msgspec.json.decode(text)
             request_id, method, params = request.get("id"), request["method"], dict(request.get("params") or {})
+            weight = self._api_weight(method, params)
+            self._spend(weight)
             answer: Json = {"id": request_id, "status": 200, "result": self._api_result(session, method, params)}
+            self._forgive(weight if method == "order.place" else 0)
         except (msgspec.DecodeError, UnicodeError, RecursionError, KeyError, TypeError, ValueError, AttributeError):
             error = {"code": -1135, "msg": "Invalid JSON Request."}
             answer = {"id": request_id, "status": 400, "error": error}
         except ApiError as refusal:
-            error = {"code": refusal.code, "msg": refusal.message}
+            error = {"code": refusal.code, "msg": refusal.message} | self._retry(refusal)
             answer = {"id": request_id, "status": refusal.status, "error": error}
-        answer["rateLimits"] = [self.rate_limits[0] | {"count": self._weight}]
+        answer["rateLimits"] = self._counted(params)
         session.send(encode(answer))
+
+    def _retry(self, refusal: ApiError) -> Json:
+        if refusal.code != -1003:
+            return {}
+        return {"data": {"serverTime": self.now_ms, "retryAfter": (self.now_ms // 60_000 + 1) * 60_000}}
+
+    def _api_weight(self, method: str, params: dict[str, Any]) -> int:
+        if method in ("depth", "klines"):
+            return self.weight(method if self.prefix.startswith("/api") else f"v1/{method}", params)
+        return self.order_weight if method == "order.place" else self.api_weights.get(method, 1)
 
     def _api_result(self, session: ApiSession, method: str, params: dict[str, Any]) -> Any:
         public = self.api_public(params)
@@ -234,3 +299,8 @@ class BinanceVenue(ABC):
             return session.account
         payload = "&".join(f"{name}={plain(params[name])}" for name in sorted(params) if name != "signature")
         return self.signed_by(str(params.get("apiKey", "")), payload, str(params.get("signature", "")), params)
+
+
+def _span(row: Json) -> str:
+    """10S, 1M, 1D: as headers name a window."""
+    return f"{row['intervalNum']}{row['interval'][0]}"

@@ -3,6 +3,7 @@
 Whoever moves bytes hands requests and frames in and gets the answers back. Facts about the protocol: PROTOCOLS 2.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
@@ -46,6 +47,7 @@ class Coinbase:
         self.klines: dict[str, list[list[Any]]] = {}
         self.streams = Streams(exchange, now_ns, lambda token: self.keys[self._verify(token)].account)
         self.orders = Orders(exchange, self.streams)
+        self.counts = Counter[str]()  # "limited": requests turned away for there were too many
         self._spent: dict[tuple[int, str], int] = {}
 
     def _verify(self, token: str, request: str = "") -> str:
@@ -89,6 +91,7 @@ class Coinbase:
         self._spent = {spent: count for spent, count in self._spent.items() if spent[0] == second}
         self._spent[second, key] = count = self._spent.get((second, key), 0) + 1
         if count > (PRIVATE_MAX if key else PUBLIC_MAX):
+            self.counts["limited"] += 1
             raise ApiError(429, "rate_limit_exceeded", "Too many requests")
 
     # --- public requests --------------------------------------------------------------------------------------

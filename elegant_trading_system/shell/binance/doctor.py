@@ -26,10 +26,11 @@ class Api(NamedTuple):
     streams: str  # of market streams
     account: str
     right: str  # what a key needs to trade there
+    coin: str  # where it says whether fees are paid with the venue's coin
 
 
-SPOT = Api("binance", "/api/v3", "", "/api/v3/account", "enableSpotAndMarginTrading")
-USDM = Api("binanceusdm", "/fapi/v1", "/public", "/fapi/v3/account", "enableFutures")
+SPOT = Api("binance", "/api/v3", "", "/api/v3/account", "enableSpotAndMarginTrading", "/api/v3/account/commission")
+USDM = Api("binanceusdm", "/fapi/v1", "/public", "/fapi/v3/account", "enableFutures", "/fapi/v1/feeBurn")
 
 
 async def examine(
@@ -44,13 +45,16 @@ async def examine(
         visit = _Visit(http, api, place, now_ns, wallet)
         reached = await visit.clock()
         if reached[0].result == "fail":
-            names = ("symbols", "market streams", "order line", "key", "permissions")
+            names = ("symbols", "market streams", "order line", "key", "permissions", "fees")
             return [
                 *reached,
                 *(Finding(f"{api.name} {name}", "skipped", "the venue was not reached") for name in names),
             ]
         streams = await visit.streams(symbols[0]) if symbols else []
-        return [*reached, *await visit.symbols(symbols), *streams, *await visit.orders(), *await visit.key()]
+        key = await visit.key()
+        is_asked = bool(symbols) and key[0].result == "ok"
+        fees = await visit.fees(symbols) if is_asked else [Finding(f"{api.name} fees", "skipped", "no key to ask with")]
+        return [*reached, *await visit.symbols(symbols), *streams, *await visit.orders(), *key, *fees]
 
 
 class _Visit:
@@ -60,8 +64,8 @@ class _Visit:
         self.http, self.api, self.place, self.now_ns, self.wallet = http, api, place, now_ns, wallet
         self.name = api.name
 
-    async def _signed(self, url: str) -> tuple[int, Any]:
-        query = f"timestamp={self.now_ns() // NS_PER_MS}"
+    async def _signed(self, url: str, query: str = "") -> tuple[int, Any]:
+        query += f"timestamp={self.now_ns() // NS_PER_MS}"
         signature = signature_of(self.place.secret, query)
         return await ask(self.http, f"{url}?{query}&signature={signature}", {"X-MBX-APIKEY": self.place.api_key})
 
@@ -108,6 +112,14 @@ class _Visit:
         result = "ok" if answer.get("status") == 200 else "fail"
         return [Finding(name, "ok" if result == "ok" else "fail", f"{took_ms:.1f} ms there and back")]
 
+    # --- what trading costs -----------------------------------------------------------------------------------
+    async def fees(self, symbols: list[str]) -> list[Finding]:
+        try:
+            status, answer = await self._signed(f"{self.place.rest}{self.api.coin}", f"symbol={symbols[0]}&")
+        except Unanswered as error:
+            status, answer = 0, {"msg": str(error)}
+        return [coin_finding(self.name, answer if status == 200 else None)]
+
     # --- the key ----------------------------------------------------------------------------------------------
     async def key(self) -> list[Finding]:
         names = f"{self.name} key", f"{self.name} permissions"
@@ -151,6 +163,22 @@ def symbol_finding(venue: str, symbol: str, entry: dict[str, Any] | None) -> Fin
     return Finding(
         name, "ok" if steps["least"] else "warn", f"TRADING, {shown}", "" if steps["least"] else "no least value"
     )
+
+
+def coin_finding(venue: str, answer: Any) -> Finding:
+    """Fees paid with a coin that the run does not trade are known only as well as that coin's price."""
+    name = f"{venue} fees"
+    try:
+        is_on = answer["feeBurn"] if "feeBurn" in answer else answer["discount"]["enabledForAccount"]
+    except (TypeError, KeyError):
+        return Finding(name, "skipped", "the venue does not say whether they are paid with BNB")
+    if not is_on:
+        return Finding(name, "ok", "are paid with what is traded")
+    advice = (
+        "switch 'use BNB to pay for fees' off in the account's settings; left on, nothing is lost: fees are counted "
+        "at BNB's last price, and the BNB itself is set aside"
+    )
+    return Finding(name, "warn", "are paid with BNB", advice)
 
 
 def permission_finding(api: Api, allowed: dict[str, Any]) -> Finding:

@@ -10,6 +10,8 @@ from .. import orders
 
 DIGITS_MAX = 19
 NUMBER_MAX = 2**62
+COIN_DIGITS = 8
+ZERO = Decimal(0)
 
 
 @dataclass
@@ -27,6 +29,8 @@ class Fill(NamedTuple):
     atoms: int  # of the fee's asset; negative: we pay
     asset_id: int
     ts_ns: int
+    coins: Decimal = Decimal(0)  # the fee, where it was paid with what nobody here keeps a ledger of
+    coin: str = ""
 
 
 def read_fills(sent: Sent, rows: list[Any], ts_ns: int, spec: ListingSpec, universe: Universe) -> list[Fill]:
@@ -40,11 +44,13 @@ def read_fills(sent: Sent, rows: list[Any], ts_ns: int, spec: ListingSpec, unive
         ticks = within(Decimal(price) / spec.tick_size, NUMBER_MAX)
         lots = within(Decimal(quantity) / spec.lot_size, sent.lots)
         within(ticks * lots - 1, NUMBER_MAX)  # nothing for nothing is no fill; more than that no book can hold
-        asset_id = universe.assets.index(asset)
-        cost = Decimal(fee) * 10 ** universe.decimals[asset]
+        is_foreign = asset not in universe.assets  # known by nothing that a price could change: no atoms at all
+        asset_id = universe.assets.index(spec.settle if is_foreign else asset)
+        cost = Decimal(0 if is_foreign else fee) * 10 ** universe.decimals[spec.settle if is_foreign else asset]
+        coins = Decimal(within(Decimal(fee) * 10**COIN_DIGITS, NUMBER_MAX)).scaleb(-COIN_DIGITS) if is_foreign else ZERO
         atoms = within(abs(cost), NUMBER_MAX) * (-1 if cost > 0 else 1)
         is_heard = heard[ticks, lots, atoms, asset_id] > 0
-        fills[trade_id] = Fill(trade_id, ticks, lots, atoms, asset_id, ts_ns)
+        fills[trade_id] = Fill(trade_id, ticks, lots, atoms, asset_id, ts_ns, coins, str(asset) if is_foreign else "")
         heard[ticks, lots, atoms, asset_id] -= is_heard
         left = within(left - lots * (not is_heard), sent.lots)
     return list(fills.values())

@@ -15,6 +15,7 @@ import msgspec
 
 from ...core.kinds import Kind, OperatorCommand, RejectReason
 from ...data.tape import ListingSpec
+from ..budget import Budget, Limit
 from ..link import OpenOrder
 from ..orders import NS_PER_MS
 from ..sequencer import Sequencer
@@ -73,6 +74,12 @@ class BinanceFuturesGateway(BinanceOrders):
     response = "RESULT"
     unclear_codes = (*UNKNOWN_CODES, DUPLICATE)
     reasons = MappingProxyType(REASONS)
+    limits = (
+        Limit("REQUEST_WEIGHT", 60_000, 2400),
+        Limit("ORDERS", 60_000, 1200),
+        Limit("ORDERS", 10_000, 300),
+    )
+    weights = MappingProxyType({"connect": 5, "order.place": 0})
 
     def __init__(
         self,
@@ -85,8 +92,9 @@ class BinanceFuturesGateway(BinanceOrders):
         now_ms: Callable[[], int],
         request: Request,
         notice: Callable[[str], None] = lambda _text: None,
+        budget: Budget | None = None,
     ) -> None:
-        super().__init__(sequencer, specs, api_key, secret, epoch, send, now_ms)
+        super().__init__(sequencer, specs, api_key, secret, epoch, send, now_ms, budget)
         self.payments, self.listen_key = Payments(), ListenKey()
         self._request, self._notice = request, notice
         heard_ms = sequencer.ts_ns // NS_PER_MS  # before a crash; what was paid up to there is in the ledger

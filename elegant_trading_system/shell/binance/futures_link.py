@@ -3,12 +3,11 @@
 import asyncio
 import contextlib
 import itertools
-from collections import deque
 from collections.abc import Callable, Coroutine
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any
 
-import aiohttp
 import msgspec
 
 from ...data.tape import ListingSpec
@@ -19,15 +18,13 @@ from .futures_feed import BinanceFuturesFeed
 from .futures_gateway import BinanceFuturesGateway
 from .futures_setup import LiquidationWatch, check, requests
 from .link import BinanceLink, Place
-from .orders import BAN_MS, Json, symbol_of
+from .orders import Json, symbol_of
 
 LEVERAGE = 5  # the venue's limit on what we may owe; the core's own limits are tighter
 KEY_CHECK_S = 1.0
 MARGIN_CHECK_S = 10.0
 CHECKS_PER_INCOME = 6
 REQUESTS_MAX = 1000
-NOTICES_MAX = 100
-BANNED_STATUSES = (418, 429)
 
 
 class BinanceFuturesLink(BinanceLink):
@@ -35,7 +32,23 @@ class BinanceFuturesLink(BinanceLink):
 
     name = "binanceusdm"
     prefix = "/fapi/v1"
+    signed_root = "/fapi"
+    coin_path, coin_price = "premiumIndex", "markPrice"  # the other's header counts weight wrongly
+    open_path, cancel_path = "v1/openOrders", "v1/allOpenOrders"
     public = "/public"
+    orders = BinanceFuturesGateway
+    weights = MappingProxyType(
+        {
+            "klines": 5,
+            "depth": 20,
+            "v3/account": 5,
+            "v3/balance": 5,
+            "v3/positionRisk": 5,
+            "v1/userTrades": 5,
+            "v1/income": 30,
+            "v1/feeBurn": 30,
+        }
+    )
     feed: BinanceFuturesFeed
     gateway: BinanceFuturesGateway
 
@@ -43,23 +56,19 @@ class BinanceFuturesLink(BinanceLink):
         super().__init__(place, symbols, now_ns)
         self.leverage = leverage
         self.watch = LiquidationWatch()
-        self._notices = deque[str](maxlen=NOTICES_MAX)
         self._requests: asyncio.Queue[tuple[str, str, str, Json]] = asyncio.Queue(REQUESTS_MAX)
 
     def make(self, sequencer: Sequencer, listings: list[Listing], epoch: str) -> None:
         self.feed = BinanceFuturesFeed(sequencer, listings, self._wanted.put_nowait)
         key, send = (self.place.api_key, self.place.secret), self.send
         ask, notice = self._ask_later, self._notices.append
-        self.gateway = BinanceFuturesGateway(sequencer, self.specs, *key, epoch, send, self.now_ms, ask, notice)
+        self.gateway = BinanceFuturesGateway(
+            sequencer, self.specs, *key, epoch, send, self.now_ms, ask, notice, self.budget
+        )
 
     def _ask_later(self, name: str, method: str, path: str, params: Json) -> None:
         with contextlib.suppress(asyncio.QueueFull):  # asked again when the core asks
             self._requests.put_nowait((name, method, path, params))
-
-    def notices(self) -> list[str]:
-        found = list(self._notices)
-        self._notices.clear()
-        return found
 
     # --- before the first decision ----------------------------------------------------------------------------
     async def describe(self) -> list[ListingSpec]:
@@ -69,40 +78,35 @@ class BinanceFuturesLink(BinanceLink):
             raise UserError(f"{self.name}: {', '.join(others)} is no perpetual", "choose others with --instruments")
         return specs
 
-    async def check_account(self) -> None:
-        """No positions that a new run knows nothing of."""
-        held = [risk["symbol"] for risk in await self._signed("v3/positionRisk") if Decimal(risk["positionAmt"])]
-        if held:
-            raise UserError(f"{self.name}: the account holds {', '.join(held)}", "close these positions there first")
-
-    async def balances(self) -> dict[str, Decimal]:
-        """The wallet; the account is first made what we trade on."""
-        await self.read_clock()
+    async def settle_in(self) -> None:
+        """One position an instrument, all money as one margin, a leverage."""
+        await super().settle_in()
         for request in requests(self.symbols, self.leverage):
             status, body = await self._request(request.method, request.path, request.params)
             check(request, status, body)
+
+    async def pays_in_coin(self) -> bool:
+        return bool((await self._signed("v1/feeBurn"))["feeBurn"])
+
+    async def balances(self) -> dict[str, Decimal]:
+        """The wallet."""
         return {row["asset"]: Decimal(row["balance"]) for row in await self._signed("v3/balance")}
+
+    async def strangers(self) -> list[str]:
+        risks = await self._signed("v3/positionRisk")
+        return [
+            f"{Decimal(risk['positionAmt']):f} {risk['symbol']}"
+            for risk in risks
+            if Decimal(risk["positionAmt"]) and risk["symbol"] not in self.symbols
+        ]
+
+    async def entry_prices(self) -> dict[int, Decimal]:
+        paid = {risk["symbol"]: Decimal(risk["entryPrice"]) for risk in await self._signed("v3/positionRisk")}
+        return {listing_id: paid.get(symbol_of(spec), Decimal(0)) for listing_id, spec in self.specs.items()}
 
     async def positions(self) -> dict[int, Decimal]:
         held = {risk["symbol"]: Decimal(risk["positionAmt"]) for risk in await self._signed("v3/positionRisk")}
         return {listing_id: held.get(symbol_of(spec), Decimal(0)) for listing_id, spec in self.specs.items()}
-
-    async def _signed(self, path: str) -> Any:
-        """What a GET answers; UserError when the venue refuses."""
-        url = f"{self.place.rest}/fapi/{path}?{self.sign({})}"
-        return msgspec.json.decode(await self.get(url, {"X-MBX-APIKEY": self.place.api_key}))
-
-    async def _request(self, method: str, path: str, params: Json) -> tuple[int, bytes]:
-        """A signed request; (status, body)."""
-        url = f"{self.place.rest}/fapi/{path}?{self.sign(params)}"
-        try:
-            async with self.http.request(method, url, headers={"X-MBX-APIKEY": self.place.api_key}) as reply:
-                if reply.status in BANNED_STATUSES:
-                    wait = reply.headers.get("Retry-After", "")
-                    self.gateway.hold_back(int(wait) * 1000 if wait.isdigit() else BAN_MS)
-                return reply.status, await reply.read()
-        except (aiohttp.ClientError, TimeoutError) as error:
-            raise UserError(f"{self.name}: {path} at {self.place.rest}: {error or 'no answer'}") from None
 
     # --- while it runs ----------------------------------------------------------------------------------------
     def order_tasks(self) -> list[Coroutine[Any, Any, None]]:

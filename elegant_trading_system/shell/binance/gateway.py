@@ -3,6 +3,9 @@
 Fills come twice, in the answer and as events on the same connection, and once more when asked for.
 """
 
+from types import MappingProxyType
+
+from ..budget import Limit
 from ..orders import NS_PER_MS
 from .fills import Fill, Sent, executed_of, within
 from .orders import OK, STAMP_MAX_MS, BinanceOrders, Json, signature_of, symbol_of
@@ -14,6 +17,15 @@ class BinanceGateway(BinanceOrders):
     """One account's orders on the venue's instruments."""
 
     response = "FULL"
+    limits = (
+        Limit("REQUEST_WEIGHT", 60_000, 6000),
+        Limit("ORDERS", 10_000, 50),
+        Limit("ORDERS", 86_400_000, 160_000),
+        Limit("RAW_REQUESTS", 300_000, 300_000),
+    )
+    weights = MappingProxyType(
+        {"connect": 2, "order.place": 1, "order.status": 4, "myTrades": 20, "userDataStream.subscribe.signature": 2}
+    )
 
     def hear_up(self) -> None:
         """A connection is open: hear of our orders and balances on it."""

@@ -9,16 +9,17 @@ import hashlib
 import hmac
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
-from decimal import Decimal
+from decimal import ROUND_UP, Decimal
 from typing import Any, ClassVar
 
 import msgspec
 
 from ...core.kinds import CommandKind, Kind, RejectReason
 from ...data.tape import ListingSpec
+from ..budget import BAN_MS, UNITS_MS, Budget, Limit, Use
 from ..orders import ABSENCE_MS, OrdersSent
 from ..sequencer import Sequencer
-from .fills import Fill, Sent, executed_of, read_fills, within
+from .fills import NUMBER_MAX, Fill, Sent, executed_of, read_fills, within
 
 Json = dict[str, Any]
 RECEIVE_WINDOW_MS = 5000
@@ -27,7 +28,8 @@ OK, UNCLEAR_STATUS = 200, 500  # from 500 on the venue does not know itself what
 NO_SUCH_ORDER, OUT_OF_TIME, BANNED = -2013, -1021, -1003
 ROUND_TRIP_MS = 1000  # a clock read over a longer one is too uncertain; so long is waited before asking again
 CLOCK_EVERY_MS = 30_000
-BAN_MS, BAN_MAX_MS = 60_000, 3 * 86_400_000
+NEVER_MS = -(2**60)
+COUNT_MAX = 10**9
 STAMP_MAX_MS = 2**43
 UNKNOWN_CODES = (-1000, -1001, -1006, -1007)  # the venue does not know what became of the order
 UNREADABLE = (
@@ -49,6 +51,8 @@ class BinanceOrders(OrdersSent[Sent]):
     response: ClassVar[str]  # what the venue shall say of an order it has taken
     unclear_codes: ClassVar[tuple[int, ...]] = UNKNOWN_CODES
     reasons: ClassVar[Mapping[int, RejectReason]] = {}  # other than the venue's own
+    limits: ClassVar[tuple[Limit, ...]]  # until the venue has said them
+    weights: ClassVar[Mapping[str, int]]  # by method; of a connection: connect
 
     def __init__(
         self,
@@ -59,12 +63,15 @@ class BinanceOrders(OrdersSent[Sent]):
         epoch: str,
         send: Callable[[str], None],
         now_ms: Callable[[], int],
+        budget: Budget | None = None,
     ) -> None:
+        """`budget` is shared with everything else that uses the key."""
         super().__init__(sequencer, specs, epoch, now_ms)
+        self.budget = budget or Budget(self.limits, now_ms)
         self.is_subscribed = False
         self.is_connected = False
         self.offset_ms = 0  # the venue's clock less ours
-        self.banned_until_ms = 0  # by our clock: nothing is asked before
+        self.coin_prices: dict[str, Decimal] = {}  # last known, of what fees may be paid with; in what we settle in
         self._is_clock_known = False
         self._ts_asked_ms: dict[str, int] = {}  # what a connection needs: when it was asked for
         self._api_key, self._secret = api_key, secret
@@ -87,6 +94,7 @@ class BinanceOrders(OrdersSent[Sent]):
     def hear_up(self) -> None:
         """A connection for orders is open: read the venue's clock."""
         self.is_connected, self._is_clock_known = True, False
+        self.budget.take(Use.NEEDED, REQUEST_WEIGHT=self.weights["connect"])
         self._ts_asked_ms.clear()
         self.check_session()
 
@@ -98,29 +106,29 @@ class BinanceOrders(OrdersSent[Sent]):
 
     def _is_due(self, what: str) -> bool:
         """May this be asked for, and was it not just now?"""
-        is_due = self.is_able and self._now_ms() - self._ts_asked_ms.get(what, -BAN_MAX_MS) > ROUND_TRIP_MS
+        is_due = self.is_able and self._now_ms() - self._ts_asked_ms.get(what, NEVER_MS) > ROUND_TRIP_MS
         if is_due:
             self._ts_asked_ms[what] = self._now_ms()
         return is_due
 
     def _ask_time(self) -> None:
-        self._send(msgspec.json.encode({"id": "time", "method": "time"}).decode())
+        if self.budget.take(Use.NEEDED, REQUEST_WEIGHT=1, RAW_REQUESTS=1):
+            self._send(msgspec.json.encode({"id": "time", "method": "time"}).decode())
 
     @property
     def is_able(self) -> bool:
         """May anything be asked?"""
-        return self.is_connected and self._now_ms() >= self.banned_until_ms
+        return self.is_connected and self.budget.wait_s == 0.0
 
     @property
     def banned_s(self) -> float:
         """How much longer nothing may be asked."""
-        return max(self.banned_until_ms - self._now_ms(), 0) / 1000
+        return self.budget.wait_s
 
     def hold_back(self, wait_ms: int) -> None:
         """The venue refuses whoever asks: ask nothing for so long."""
         self.counts["bans"] += 1
-        until_ms = self._now_ms() + min(max(wait_ms, ROUND_TRIP_MS), BAN_MAX_MS)
-        self.banned_until_ms = max(self.banned_until_ms, until_ms)
+        self.budget.hold_back(wait_ms)
 
     def hear_down(self) -> None:
         """The connection is gone. What was on its way is unknown, and is asked about in time."""
@@ -138,10 +146,11 @@ class BinanceOrders(OrdersSent[Sent]):
                 self._query(sent)
             return
         sent = self._note(command)
-        if self.is_able:
-            self._ask(f"place {sent.order_id}", "order.place", self._order(sent, command))
-        else:
+        use = Use.NEEDED if command["is_reduce_only"] else Use.ENTRY
+        if not self.is_able:
             self._keep_back(sent)
+        elif not self._ask(f"place {sent.order_id}", "order.place", self._order(sent, command), use, ORDERS=1):
+            self._keep_back(sent, RejectReason.RATE)
 
     def _query(self, sent: Sent) -> None:
         self._ask(f"status {sent.order_id}", "order.status", self._named(sent.order_id))
@@ -172,14 +181,17 @@ class BinanceOrders(OrdersSent[Sent]):
         sent = self.orders[order_id]
         return {"symbol": symbol_of(self.specs[sent.listing_id]), "origClientOrderId": sent.name}
 
-    def _ask(self, request_id: str, method: str, params: Json) -> None:
-        if not self.is_able:
+    def _ask(self, request_id: str, method: str, params: Json, use: Use = Use.NEEDED, **amounts: int) -> bool:
+        """Signed and sent now, or not at all: what the limits leave no room for is asked again when the core asks."""
+        weight = self.weights.get(method, 1)
+        if not self.is_able or not self.budget.take(use, REQUEST_WEIGHT=weight, RAW_REQUESTS=1, **amounts):
             self.counts["held_back"] += 1
-            return
+            return False
         signed = params | {"apiKey": self._api_key, "timestamp": self._now_ms() + self.offset_ms}
         payload = "&".join(f"{name}={signed[name]}" for name in sorted(signed))
         signed["signature"] = signature_of(self._secret, payload)
         self._send(msgspec.json.encode({"id": request_id, "method": method, "params": signed}).decode())
+        return True
 
     # --- hearing ----------------------------------------------------------------------------------------------
     def hear(self, frame: str | bytes) -> None:
@@ -201,6 +213,7 @@ class BinanceOrders(OrdersSent[Sent]):
     def _apply_answer(self, message: Json) -> None:
         what, _, number = str(message.get("id")).partition(" ")
         error, sent = message.get("error"), self.orders.get(int(number or 0))
+        self._apply_limits(message.get("rateLimits") or [])
         if error is not None:
             self._apply_error(int(error["code"]), error.get("data") or {})
         if what == "time" and error is None:
@@ -232,6 +245,12 @@ class BinanceOrders(OrdersSent[Sent]):
             now_ms = self._now_ms() + self.offset_ms
             until_ms = int(data.get("retryAfter", now_ms + BAN_MS))
             self.hold_back(until_ms - int(data.get("serverTime", now_ms)))
+
+    def _apply_limits(self, rows: list[Json]) -> None:
+        """What the venue has counted of all who use the key, or this address."""
+        for row in rows:
+            window_ms = UNITS_MS.get(row["interval"], 0) * within(row["intervalNum"], COUNT_MAX)
+            self.budget.hear_used(str(row["rateLimitType"]), window_ms, within(row["count"], COUNT_MAX))
 
     def _apply_time(self, server_ms: int) -> None:
         """The venue's clock, read in the middle of a round trip short enough."""
@@ -267,7 +286,21 @@ class BinanceOrders(OrdersSent[Sent]):
     def _apply_fills(self, sent: Sent, fills: list[Fill]) -> None:
         for fill in fills:
             sent.trades.add(fill.trade_id)
-            self._hear_fill(sent, fill.ticks, fill.lots, fill.atoms, fill.asset_id, fill.ts_ns)
+            is_new = self._hear_fill(sent, fill.ticks, fill.lots, fill.atoms, fill.asset_id, fill.ts_ns)
+            if is_new and fill.coin:
+                self._hear_foreign_fee(sent, self._worth(sent, fill))
+
+    def _worth(self, sent: Sent, fill: Fill) -> int:
+        """Atoms of what we settle in: by the coin's last price, else as much as fees usually are."""
+        universe, spec = self.sequencer.universe, self.specs[sent.listing_id]
+        price = self.coin_prices.get(fill.coin)
+        if price is None:
+            self.counts["estimated_fees"] += 1
+            ppm = int(universe.record[0]["listings"][sent.listing_id]["taker_fee_ppm"])
+            worth = fill.ticks * spec.tick_size * fill.lots * spec.lot_size * ppm / 1_000_000
+        else:
+            worth = fill.coins * price
+        return min(int((worth * 10 ** universe.decimals[spec.settle]).to_integral_value(ROUND_UP)), NUMBER_MAX)
 
     def _settle(self, sent: Sent, status: str, executed: Decimal, ts_ns: int, *, may_ask: bool = True) -> None:
         """What the venue says the order has come to; fills we have not heard of are asked for first."""

@@ -16,6 +16,7 @@ import msgspec
 
 from ...core.kinds import CommandKind, Kind, RejectReason
 from ...data.tape import ListingSpec
+from ..budget import Budget, Limit, Use
 from ..orders import ABSENCE_MS, OrdersSent
 from ..sequencer import Sequencer
 from .auth import Signer
@@ -42,6 +43,7 @@ SILENT_MS = 5000  # heartbeats come every second
 AGAIN_MS = 500  # between questions about fills that the venue has announced and does not list yet
 PAGE = 100
 OK, UNAUTHORIZED, TOO_MANY = 200, 401, 429
+LIMITS = (Limit("PRIVATE", 1000, 30), Limit("PUBLIC", 1000, 10))  # requests a second by key, and by address
 BAN_MS, BAN_MAX_MS = 1000, 60_000  # the venue counts requests by the second and does not say how long it is angry
 OWN_NUMBER = re.compile("[0-9a-f]{12}$")
 UNCLEAR_STATUSES = (408, 409, 425, 499)  # of the 4xx; the others mean that nothing was done
@@ -63,11 +65,13 @@ class CoinbaseGateway(OrdersSent[Sent]):
         epoch: str,
         send: Callable[[Request], None],
         now_ms: Callable[[], int],
+        budget: Budget | None = None,
     ) -> None:
+        """`budget` is shared with everything else that uses the key."""
         super().__init__(sequencer, specs, epoch, now_ms)
+        self.budget = budget or Budget(LIMITS, now_ms)
         self.is_subscribed = False
         self.clock = VenueClock()
-        self.banned_until_ms = 0  # by our clock: nothing is asked before
         self._ban_ms = 0  # how long the last one was
         self._key = api_key, secret
         self._send = send
@@ -114,41 +118,43 @@ class CoinbaseGateway(OrdersSent[Sent]):
             self._query(self.orders[int(command["order_id"])])
             return
         sent = self._note(command)
-        if self.is_subscribed and self.banned_s == 0:
-            self._place(sent, int(command["price_ticks"]))
+        if self.is_subscribed:
+            self._place(sent, command)
         else:
             self._keep_back(sent)
 
-    def _place(self, sent: Sent, price_ticks: int) -> None:
+    def _place(self, sent: Sent, command: Any) -> None:
         spec = self.specs[sent.listing_id]
-        size, price = f"{sent.lots * spec.lot_size:f}", f"{price_ticks * spec.tick_size:f}"
+        size, price = f"{sent.lots * spec.lot_size:f}", f"{int(command['price_ticks']) * spec.tick_size:f}"
         body = {
             "client_order_id": sent.name,
             "product_id": symbol_of(spec),
             "side": "BUY" if sent.side > 0 else "SELL",
             "order_configuration": {"sor_limit_ioc": {"base_size": size, "limit_price": price}},
         }
-        self._send(Request(f"place {sent.order_id}", "POST", ROOT, msgspec.json.encode(body).decode()))
+        use = Use.NEEDED if command["is_reduce_only"] else Use.ENTRY
+        if not self._ask(Request(f"place {sent.order_id}", "POST", ROOT, msgspec.json.encode(body).decode()), use):
+            self._keep_back(sent, RejectReason.RATE)
+
+    def _ask(self, request: Request, use: Use = Use.NEEDED) -> bool:
+        """Now or not at all: what the limits leave no room for is asked again when the core asks."""
+        if not self.budget.take(use, PRIVATE=1):
+            self.counts["held_back"] += 1
+            return False
+        self._send(request)
+        return True
 
     @property
     def banned_s(self) -> float:
         """How much longer nothing may be asked."""
-        return max(self.banned_until_ms - self._now_ms(), 0) / 1000
+        return self.budget.wait_s
 
     def _hold_back(self) -> None:
         """Too many requests: ask nothing for a second, for longer each time that was not enough."""
         if self.banned_s == 0:
             self.counts["bans"] += 1
             self._ban_ms = min(max(2 * self._ban_ms, BAN_MS), BAN_MAX_MS)
-            self.banned_until_ms = self._now_ms() + self._ban_ms
-
-    def _ask(self, request: Request) -> bool:
-        """A question leaves, unless nothing may be asked: the core asks again, we do about fills."""
-        if self.banned_s > 0:
-            self.counts["held_back"] += 1
-            return False
-        self._send(request)
-        return True
+            self.budget.hold_back(self._ban_ms)
 
     @staticmethod
     def client_id(epoch: str, order_id: int) -> str:

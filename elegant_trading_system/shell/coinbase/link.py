@@ -14,13 +14,14 @@ from yarl import URL
 from ...data.decimals import Grid, parse_levels
 from ...data.tape import ListingSpec
 from ...errors import UserError
+from ..budget import Budget, Use
 from ..line import Line
-from ..link import Bar, Link, OpenOrder
+from ..link import BannedError, Bar, Link, OpenOrder, afford
 from ..sequencer import Sequencer
 from .auth import Signer
 from .clock import VenueClock
 from .feed import CoinbaseFeed, Listing
-from .gateway import CoinbaseGateway
+from .gateway import BAN_MS, LIMITS, CoinbaseGateway
 from .orders import Request, symbol_of
 
 NS_PER_S = 1_000_000_000
@@ -29,9 +30,9 @@ CONNECTIONS = 2  # one leads, the other stands by
 CANDLES_MAX = 350  # of one request
 HISTORY_MINUTES = 1000
 MINUTE_S = 60
-PUBLIC_PAUSE_S = 0.12  # ten public requests a second are allowed
 REQUEST_S = 5.0
 CLOCK_LOOK_S = 0.25
+ORDERS_MAX, CANCELS_MAX = 1000, 100  # of one request
 REQUESTS_MAX = 256  # under way at once; what is more is not sent
 DECIMALS_MAX = 9  # of a tick times a lot: finer money does not fit 64 bits
 
@@ -60,6 +61,7 @@ class CoinbaseLink(Link):
         self._rest = URL(place.rest)
         self._lines: dict[int, Line] = {}
         self._asking: set[asyncio.Task[None]] = set()
+        self.budget = Budget(LIMITS, lambda: self.now_ns() // NS_PER_MS)  # of everything that uses the key
 
     def wire(self, sequencer: Sequencer, specs: dict[int, ListingSpec], epoch: str) -> None:
         self.specs = specs
@@ -73,6 +75,7 @@ class CoinbaseLink(Link):
             epoch,
             self._ask,
             lambda: self.now_ns() // NS_PER_MS,
+            self.budget,
         )
         self.gateway.clock = self.clock
 
@@ -112,6 +115,7 @@ class CoinbaseLink(Link):
             "snapshots": feed["snapshots"],
             "refused": feed["refused"] + gateway["refused"],
             "unclear answers": gateway["unclear"],
+            "orders not sent to keep the limits": self.budget.counts["entry"],
         }
         return up + "".join(f", {count:,} {name}" for name, count in shown.items() if count)
 
@@ -138,9 +142,7 @@ class CoinbaseLink(Link):
     async def balances(self) -> dict[str, Decimal]:
         free, cursor = dict[str, Decimal](), ""
         while True:
-            headers = self._signed("GET", "/accounts")
-            body = await self.get(f"{self.place.rest}/accounts", headers, limit=250, cursor=cursor)
-            page = msgspec.json.decode(body)
+            page = await self._private("/accounts", limit=250, cursor=cursor)
             for row in page["accounts"]:
                 amount = Decimal(row["available_balance"]["value"])
                 free[row["currency"]] = free.get(row["currency"], Decimal(0)) + amount
@@ -148,9 +150,44 @@ class CoinbaseLink(Link):
             if not (page["has_next"] and cursor):
                 return free
 
+    async def _open_orders(self) -> list[Any]:
+        found = list[Any]()
+        for symbol in self.symbols:
+            asked = {"order_status": "OPEN", "product_ids": symbol, "limit": ORDERS_MAX}
+            found += (await self._private("/orders/historical/batch", **asked))["orders"]
+        return found
+
+    async def resting_orders(self) -> list[str]:
+        return [f"{order['product_id']} {order['side']} ({order['order_id']})" for order in await self._open_orders()]
+
+    async def cancel_resting(self) -> None:
+        ids = [order["order_id"] for order in await self._open_orders()]
+        for begin in range(0, len(ids), CANCELS_MAX):
+            await afford(self.budget, Use.NEEDED, PRIVATE=1)
+            path, body = "/orders/batch_cancel", msgspec.json.encode({"order_ids": ids[begin : begin + CANCELS_MAX]})
+            try:
+                async with self.http.post(
+                    self.place.rest + path, data=body, headers=self._signed("POST", path)
+                ) as reply:
+                    if reply.status != 200:
+                        raise UserError(f"{self.name} refused to cancel: {(await reply.text())[:200]}")
+            except (aiohttp.ClientError, TimeoutError) as error:
+                raise UserError(f"{self.name}: {path}: {error or 'no answer'}") from None
+
     async def _public(self, path: str, **params: Any) -> Any:
-        await asyncio.sleep(PUBLIC_PAUSE_S)
-        return msgspec.json.decode(await self.get(f"{self.place.rest}/{path}", **params))
+        await afford(self.budget, Use.BACKGROUND, PUBLIC=1)
+        return await self._asked(f"{self.place.rest}/{path}", None, **params)
+
+    async def _private(self, path: str, **params: Any) -> Any:
+        await afford(self.budget, Use.BACKGROUND, PRIVATE=1)
+        return await self._asked(self.place.rest + path, self._signed("GET", path), **params)
+
+    async def _asked(self, url: str, headers: dict[str, str] | None, **params: Any) -> Any:
+        try:
+            return msgspec.json.decode(await self.get(url, headers, **params))
+        except BannedError:
+            self.budget.hold_back(BAN_MS)
+            raise
 
     @cached_property
     def _signer(self) -> Signer:
