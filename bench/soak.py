@@ -58,6 +58,7 @@ class Soak:
         self.sums[:] = 0
         self.low, self.high = 2**62, 0
         self._late = deque[str]()
+        self._gone = 0  # segments thrown away
 
     def run(self, seconds: float) -> None:
         began = last = time.monotonic()
@@ -94,12 +95,13 @@ class Soak:
         self.ours.journal.seal()
 
     def _segment(self) -> int:
-        """The number of the running one; those before it are thrown away."""
-        heads = sorted(self.ours.journal.folder.glob("head-*.bin"))
-        for head in heads[:-1]:
-            for path in self.ours.journal.folder.glob(f"*-{head.stem.rpartition('-')[2]}.bin"):
+        """The number of the running one; those before the one that is being packed are thrown away."""
+        running, folder = self.ours.journal.segment, self.ours.journal.folder
+        while self._gone < running - 1:
+            for path in folder.glob(f"*-{self._gone:05d}.*"):
                 path.unlink()
-        return int(heads[-1].stem.rpartition("-")[2])
+            self._gone += 1
+        return running
 
 
 def slope_of(sums: Array) -> Slope:

@@ -27,7 +27,8 @@ Array = np.ndarray[Any, Any]
 SEGMENT_PACKETS = 1 << 18  # 16 MB
 SEGMENT_ROWS = 1 << 20  # 16 MB
 BLOCK_PACKETS = 1 << 12
-PACK_LEVEL, PACK_BYTES = 1, 1 << 20
+PACK_LEVEL = 1
+PACK_BYTES = 1 << 16  # read at a time: what is larger than this leaves holes in the heap of the thread that packs
 HEAD = np.dtype([("schema_version", "i8"), ("packets", "i8"), ("rows", "i8")])
 PARTS = (("packets", PACKET, SEGMENT_PACKETS), ("rows", LEVEL, SEGMENT_ROWS), ("head", HEAD, 1))
 
