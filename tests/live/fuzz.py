@@ -30,7 +30,7 @@ from .fuzz_emulators import (
 )
 from .fuzz_futures import FuturesFeedSubject, FuturesGatewaySubject
 from .fuzz_others import CcxtFeedSubject, CcxtGatewaySubject, DeribitFeedSubject
-from .fuzz_spoil import read, spoil
+from .fuzz_spoil import is_json, read, spoil
 from .fuzz_subject import Frame, Subject
 
 ROUND = 2500  # cases with one subject
@@ -108,7 +108,7 @@ def judge(subject: Subject, frame: Frame) -> str:
     elif subject.counted() == counted:
         assert subject.may_tell(read(frame)), "not counted"
     elif subject.reads_json:
-        assert read(frame) is not None, "not refused"
+        assert is_json(frame), "not refused"
     subject.check()
     return "believed" if is_believed else "refused" if refusals else "without effect"
 

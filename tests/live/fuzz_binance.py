@@ -17,6 +17,13 @@ SYMBOL = "BTCUSDT"
 NUMBER = re.compile(r"\d*\.?\d* *", re.ASCII)  # blanks behind it are read over
 TRIES = 900  # genuine frames after which a feed must have found back
 FRAMES = 20  # remembered
+ERRORS = [  # as documented
+    b'{"id":"place 1","status":429,"error":{"code":-1003,"msg":"Too many requests","data":{"serverTime":1760000000000,'
+    b'"retryAfter":1760000060000}}}',
+    b'{"id":"place 1","status":400,"error":{"code":-1021,"msg":"Timestamp for this request is outside"}}',
+    b'{"id":"place 1","status":503,"error":{"code":-1008,"msg":"Request throttled"}}',
+    b'{"id":"status 1","status":400,"error":{"code":-2013,"msg":"Order does not exist."}}',
+]
 
 
 class Desk(Subject):
@@ -172,11 +179,15 @@ class GatewaySubject(Desk):
         self.hear_all()
         self._order()
 
+    def make(self, folder: Path) -> None:
+        self.venue = Venue(Clock(), USDT="100000", BTC="10")
+        self.outside = Outside(self.venue, loose(), folder)
+
     def connect(self) -> None:
         self.session = self.venue.binance.streams.open_api(lambda frame: self.coming.append(frame.encode()))
 
     def genuine(self) -> list[bytes]:
-        return [*self.before, *self.coming]
+        return [*self.before, *self.coming, *ERRORS]
 
     def hear(self, frame: Frame) -> None:
         self.gateway.hear(frame)

@@ -123,7 +123,7 @@ class CoinbaseGatewaySubject(Subject):
 
     def __init__(self, folder: Path, chance: random.Random) -> None:
         self.chance = chance
-        self.venue = CoinbaseVenue(Clock())
+        self.venue = CoinbaseVenue(Clock(), USD="100000", BTC="10")
         self.outside = CoinbaseOutside(self.venue, loose(), folder)
         self.adapter = self.gateway = self.outside.gateway
         self.signer = Signer(KEY, SECRET)
@@ -132,6 +132,7 @@ class CoinbaseGatewaySubject(Subject):
         self.coming: list[bytes] = []  # on the user channel
         self.answers: list[tuple[str, int, bytes]] = []
         self.sent: list[Sent] = []
+        self.status = 200  # of the answer heard last
         self._connect()
         self._hear_all()
         self._order()
@@ -152,13 +153,15 @@ class CoinbaseGatewaySubject(Subject):
 
     def hear(self, frame: Frame) -> None:
         data = frame.encode("utf-8", "replace") if isinstance(frame, str) else frame
-        is_channel = b'"channel"' in data
+        is_channel, self.status, self.reads_json = b'"channel"' in data, 200, True
         if is_channel != (self.chance.random() < 0.1):
             self.gateway.hear(frame)
             return
         order_id, what = self.chance.choice(self.sent).order_id, self._what(data)
-        status = 200 if self.chance.random() < 0.9 else self.chance.choice([0, 400, 401, 404, 409, 429, 500, 503])
+        self.status = status = 200 if self.chance.random() < 0.9 else self.chance.choice([0, 400, 401, 404, 409, 429, 500, 503])
+        self.reads_json = status == 200
         if self.chance.random() < 0.01:
+            self.reads_json = False
             self.gateway.hear_failure(f"{what} {order_id}")
         else:
             self.gateway.hear_answer(f"{what} {order_id}", status, frame)
@@ -187,7 +190,7 @@ class CoinbaseGatewaySubject(Subject):
             assert sent.is_acknowledged or sent.filled_lots == 0
 
     def may_tell(self, message: Any) -> bool:
-        return message is not None  # a status alone may be a clear no, whatever stands in the body
+        return message is not None or 400 <= self.status < 500  # which is a clear no, whatever stands in the body
 
     def settle(self, *, is_dirty: bool) -> None:
         """The orders' genuine end: unless one was believed to have ended otherwise, it fills by as much as at the venue."""

@@ -23,7 +23,7 @@ from .coinbase_desk import SECRET as COINBASE_SECRET
 from .desk import BTC, KEY, SECRET, Clock
 from .futures_desk import FuturesOutside, FuturesVenue
 from .fuzz_binance import SYMBOL, Desk
-from .fuzz_spoil import read
+from .fuzz_spoil import is_json
 from .fuzz_subject import Frame, Subject
 
 MONEY = Decimal(100_000)
@@ -72,7 +72,7 @@ class AnsweringSubject(Subject):
         refusals, count = self.answers.refusals, self.answers.count
         session(text)
         assert self.answers.count > count, "not answered"
-        assert read(text) is not None or self.answers.refusals == refusals + 1, "not refused"
+        assert is_json(text) or self.answers.refusals == refusals + 1, "not refused"
 
 
 class EmulatorSubject(AnsweringSubject, Desk):
@@ -166,7 +166,7 @@ class EmulatorSubject(AnsweringSubject, Desk):
 
     def state(self) -> Any:
         account = self.venue.account
-        money = [(asset, one.free, one.locked) for asset, one in account.balances.items()]
+        money = [(asset, one.free, one.locked) for asset, one in account.balances.items() if one.free or one.locked]
         return money, len(account.working), len(self.market.streams), self.market.is_combined, len(self.api.subscriptions)
 
     def may_tell(self, message: Any) -> bool:
@@ -324,7 +324,7 @@ class CoinbaseEmulatorSubject(AnsweringSubject):
 
     def state(self) -> Any:
         account, session = self.venue.account, self.session
-        money = [(asset, one.free, one.locked) for asset, one in account.balances.items()]
+        money = [(asset, one.free, one.locked) for asset, one in account.balances.items() if one.free or one.locked]
         return money, len(account.working), session.account, {name: list(of) for name, of in session.channels.items()}
 
     def may_tell(self, message: Any) -> bool:

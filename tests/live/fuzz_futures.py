@@ -17,11 +17,6 @@ DOCUMENTED = [  # what seldom happens
     b',"o":"LIMIT","f":"IOC","q":"0.01","p":"60000","x":"CALCULATED","X":"FILLED","i":77,"l":"0.01","z":"0.01"'
     b',"L":"60000","n":"0.1","N":"USDT","T":1760000000099,"t":9}}',
     b'[{"symbol":"BTCUSDT","incomeType":"FUNDING_FEE","income":"-0.375","asset":"USDT","time":1760000000000}]',
-    b'{"id":"place 1","status":429,"error":{"code":-1003,"msg":"Too many requests","data":{"serverTime":1760000000000,'
-    b'"retryAfter":1760000060000}}}',
-    b'{"id":"place 1","status":400,"error":{"code":-1021,"msg":"Timestamp for this request is outside"}}',
-    b'{"id":"place 1","status":503,"error":{"code":-1008,"msg":"Request throttled"}}',
-    b'{"id":"status 1","status":400,"error":{"code":-2013,"msg":"Order does not exist."}}',
 ]
 
 

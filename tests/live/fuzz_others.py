@@ -18,7 +18,7 @@ from elegant_trading_system.shell.deribit.feed import FUTURE_NS, DeribitFeed
 from elegant_trading_system.shell.sequencer import Sequencer
 
 from ..builders import loose
-from .desk import BTC, Clock
+from .desk import BTC, Clock, Outside, Venue
 from .fuzz_binance import FRAMES, SYMBOL, Desk
 from .fuzz_spoil import read
 from .fuzz_subject import Frame, Subject
@@ -56,7 +56,7 @@ class CcxtFeedSubject(Desk):
     def hear(self, frame: Frame) -> None:
         message = read(frame)
         if isinstance(message, list) != (self.chance.random() < 0.05):
-            self.feed.hear_trades(CCXT, message)
+            self.feed.hear_trades(CCXT, message[:1] if isinstance(message, list) else message)
         else:
             self.feed.hear_book(CCXT, message)
 
@@ -111,6 +111,10 @@ class CcxtGatewaySubject(Desk):
         self.coming: list[tuple[str, int, Any]] = []
         self.sent: list[Sent] = []
         self._order()
+
+    def make(self, folder: Path) -> None:
+        self.venue = Venue(Clock(), USDT="100000", BTC="10")
+        self.outside = Outside(self.venue, loose(), folder)
 
     def genuine(self) -> list[bytes]:
         return [*self.before, *(said(answer) for _, _, answer in self.coming)] or [b"{}"]

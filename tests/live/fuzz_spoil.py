@@ -179,6 +179,10 @@ def spoil(chance: random.Random, frames: list[bytes]) -> Frame:
     return spoilt.decode("utf-8", "surrogateescape") if chance.random() < 0.5 else spoilt
 
 
+def is_json(frame: Frame) -> bool:
+    return read(frame) is not None or frame.strip() in ("null", b"null")
+
+
 def read(frame: Frame) -> Any:
     """What another reader makes of it; None for nothing."""
     text = frame if isinstance(frame, str) else frame.decode("utf-8", "replace")
