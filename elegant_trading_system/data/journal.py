@@ -28,7 +28,7 @@ SEGMENT_PACKETS = 1 << 18  # 16 MB
 SEGMENT_ROWS = 1 << 20  # 16 MB
 BLOCK_PACKETS = 1 << 12
 PACK_LEVEL = 1
-PACK_BYTES = 1 << 16  # read at a time: what is larger than this leaves holes in the heap of the thread that packs
+PACK_BYTES = 1 << 13  # read at a time: larger pieces leave holes in the heap of the thread that packs, and it grows
 HEAD = np.dtype([("schema_version", "i8"), ("packets", "i8"), ("rows", "i8")])
 PARTS = (("packets", PACKET, SEGMENT_PACKETS), ("rows", LEVEL, SEGMENT_ROWS), ("head", HEAD, 1))
 
@@ -220,7 +220,7 @@ def _pack(folder: Path, number: int, packets: int, rows: int) -> None:
         os.truncate(path, used)
         partial, packed = path.with_suffix(".partial"), path.with_suffix(".bin.gz")
         try:
-            with path.open("rb") as whole, gzip.open(partial, "wb", PACK_LEVEL) as file:
+            with path.open("rb", buffering=0) as whole, gzip.open(partial, "wb", PACK_LEVEL) as file:
                 shutil.copyfileobj(whole, file, PACK_BYTES)
             partial.replace(packed)
             path.unlink()

@@ -195,8 +195,8 @@ class CoinbaseGatewaySubject(Subject):
     def settle(self, *, is_dirty: bool) -> None:
         """The orders' genuine end: unless one was believed to have ended otherwise, it fills by as much as at the venue."""
         self.venue.clock.pass_ms(1500)  # what was asked too early is asked again
-        self.outside.asked.clear()
         self.tokens.clear()
+        self._carry()
         for _ in range(3):
             self._connect()  # asks for whatever is open
             self._hear_all()
