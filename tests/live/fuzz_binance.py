@@ -5,21 +5,20 @@ import re
 from pathlib import Path
 from typing import Any
 
-from elegant_trading_system.core.kinds import BookState, Kind, Side
+from elegant_trading_system.core.kinds import BookState, Side
 from elegant_trading_system.emulator.orders import FINAL
 from elegant_trading_system.shell.binance.fills import Sent
 
 from ..builders import loose
 from .desk import Clock, Outside, Venue
-from .fuzz_subject import Frame, Subject
+from .fuzz_subject import Frame, Subject, told_lots
 
 SYMBOL = "BTCUSDT"
 NUMBER = re.compile(r"\d*\.?\d* *", re.ASCII)  # blanks behind it are read over
 TRIES = 900  # genuine frames after which a feed must have found back
 FRAMES = 20  # remembered
 ERRORS = [  # as documented
-    b'{"id":"place 1","status":429,"error":{"code":-1003,"msg":"Too many requests","data":{"serverTime":1760000000000,'
-    b'"retryAfter":1760000060000}}}',
+    b'{"id":"place 1","status":429,"error":{"code":-1003,"msg":"Too many","data":{"retryAfter":1760000060000}}}',
     b'{"id":"place 1","status":400,"error":{"code":-1021,"msg":"Timestamp for this request is outside"}}',
     b'{"id":"place 1","status":503,"error":{"code":-1008,"msg":"Request throttled"}}',
     b'{"id":"status 1","status":400,"error":{"code":-2013,"msg":"Order does not exist."}}',
@@ -215,19 +214,11 @@ class GatewaySubject(Desk):
                 assert sent.is_done
             elif not is_dirty:
                 assert (sent.filled_lots, sent.is_done) == (order.filled_lots, order.status in FINAL)
-        self.check_fills()
+        for sent in self.sent:
+            assert told_lots(self.outside.journal, sent.order_id) == sent.filled_lots
         self.shake()
         self._order()
         self.gateway.check_unsent()
-
-    def check_fills(self) -> None:
-        """What the core was told is what the gateway has counted."""
-        journal = self.outside.journal
-        packets = journal.packets[: journal.position]
-        fills = packets[packets["kind"] == Kind.FILL]
-        for sent in self.sent:
-            begins = fills["level_begin"][fills["order_id"] == sent.order_id]
-            assert int(journal.rows["lots"][begins].sum()) == sent.filled_lots
 
     def _recover(self) -> None:
         """Bans pass; a wrong clock is found out."""

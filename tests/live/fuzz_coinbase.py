@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from elegant_trading_system.core.kinds import BookState, Kind, Side
+from elegant_trading_system.core.kinds import BookState, Side
 from elegant_trading_system.emulator.coinbase.venue import ROOT
 from elegant_trading_system.emulator.orders import FINAL
 from elegant_trading_system.shell.coinbase.auth import Signer
@@ -14,7 +14,7 @@ from elegant_trading_system.shell.coinbase.orders import Request, Sent
 from ..builders import loose
 from .coinbase_desk import HOST, KEY, SECRET, CoinbaseOutside, CoinbaseVenue
 from .desk import Clock
-from .fuzz_subject import Frame, Subject
+from .fuzz_subject import Frame, Subject, told_lots
 
 SYMBOL = "BTC-USD"
 TRIES, FRAMES, LINES = 300, 20, (0, 1)
@@ -158,7 +158,9 @@ class CoinbaseGatewaySubject(Subject):
             self.gateway.hear(frame)
             return
         order_id, what = self.chance.choice(self.sent).order_id, self._what(data)
-        self.status = status = 200 if self.chance.random() < 0.9 else self.chance.choice([0, 400, 401, 404, 409, 429, 500, 503])
+        self.status = status = (
+            200 if self.chance.random() < 0.9 else self.chance.choice([0, 400, 401, 404, 409, 429, 500, 503])
+        )
         self.reads_json = status == 200
         if self.chance.random() < 0.01:
             self.reads_json = False
@@ -170,7 +172,12 @@ class CoinbaseGatewaySubject(Subject):
         """The request that this would answer, mostly."""
         if self.chance.random() < 0.1:
             return self.chance.choice(["place", "status", "list", "fills"])
-        for mark, what in ((b'"success', "place"), (b'"fills"', "fills"), (b'"has_next"', "list"), (b'"order"', "status")):
+        for mark, what in (
+            (b'"success', "place"),
+            (b'"fills"', "fills"),
+            (b'"has_next"', "list"),
+            (b'"order"', "status"),
+        ):
             if mark in data:
                 return what
         return "place"
@@ -208,25 +215,20 @@ class CoinbaseGatewaySubject(Subject):
             [order] = [one for one in self.venue.account.orders.values() if one.client_id == sent.name]
             if not is_dirty:
                 assert (sent.filled_lots, sent.is_done) == (order.filled_lots, order.status in FINAL)
-        self._check_fills()
+        for sent in self.sent:
+            assert told_lots(self.outside.journal, sent.order_id) == sent.filled_lots
         self._shake()
         self._order()
-
-    def _check_fills(self) -> None:
-        """What the core was told is what the gateway has counted."""
-        journal = self.outside.journal
-        packets = journal.packets[: journal.position]
-        fills = packets[packets["kind"] == Kind.FILL]
-        for sent in self.sent:
-            begins = fills["level_begin"][fills["order_id"] == sent.order_id]
-            assert int(journal.rows["lots"][begins].sum()) == sent.filled_lots
 
     def _shake(self) -> None:
         chance = self.chance
         book = self.venue.exchange.books[SYMBOL].sides
         bids = [(600_000 - k, chance.randrange(5, 50)) for k in range(12)]
         asks = [(600_001 + k, chance.randrange(5, 50)) for k in range(12)]
-        gone = [(ticks, 0) for ticks in book[0] if ticks > 600_000], [(ticks, 0) for ticks in book[1] if ticks < 600_001]
+        gone = (
+            [(ticks, 0) for ticks in book[0] if ticks > 600_000],
+            [(ticks, 0) for ticks in book[1] if ticks < 600_001],
+        )
         self.venue.depth([*gone[0], *bids], [*gone[1], *asks])
         self.venue.clock.pass_ms(1000)
         self.venue.flush()

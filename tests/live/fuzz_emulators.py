@@ -113,8 +113,7 @@ class EmulatorSubject(AnsweringSubject, Desk):
         http = [
             f"GET {prefix}/depth?symbol=BTCUSDT&limit=5",
             f"GET {prefix}/klines?symbol=BTCUSDT&interval=1m&startTime=1",
-            f"POST {prefix}/order?symbol=BTCUSDT&side=BUY&type=LIMIT&timeInForce=IOC&quantity=1&price=60000"
-            f"&timestamp={self.binance.now_ms}&signature=ab",
+            f"POST {prefix}/order?symbol=BTCUSDT&side=BUY&quantity=1&timestamp={self.binance.now_ms}&signature=ab",
         ]
         said = [json.dumps(one).encode() for one in (*placed, *asked, subscribed, set_property)]
         return said + [line.encode() for line in http]
@@ -167,13 +166,19 @@ class EmulatorSubject(AnsweringSubject, Desk):
     def state(self) -> Any:
         account = self.venue.account
         money = [(asset, one.free, one.locked) for asset, one in account.balances.items() if one.free or one.locked]
-        return money, len(account.working), len(self.market.streams), self.market.is_combined, len(self.api.subscriptions)
+        return (
+            money,
+            len(account.working),
+            len(self.market.streams),
+            self.market.is_combined,
+            len(self.api.subscriptions),
+        )
 
     def may_tell(self, message: Any) -> bool:
         """Only what is signed is carried out, and to the letter."""
         return isinstance(message, dict) and isinstance(message.get("params"), dict)
 
-    def settle(self, *, is_dirty: bool) -> None:  # noqa: ARG002 - a venue has to be right whatever it was told
+    def settle(self, *, is_dirty: bool) -> None:
         account, exchange = self.venue.account, self.venue.exchange
         for order in account.open_orders():
             self.binance.streams.publish(exchange.cancel(order))
@@ -213,7 +218,9 @@ class FuturesEmulatorSubject(EmulatorSubject):
 
     def state(self) -> Any:
         account, streams = self.venue.account, self.venue.streams
-        held = [(one.lots, one.cost, one.leverage) for one in account.positions.values() if one.lots or one.leverage != 20]
+        held = [
+            (one.lots, one.cost, one.leverage) for one in account.positions.values() if one.lots or one.leverage != 20
+        ]
         settings = account.is_hedged, len(streams.listen_keys), len(self.venue.exchange.countdowns)
         return super().state(), held, settings
 
@@ -234,7 +241,7 @@ class CoinbaseEmulatorSubject(AnsweringSubject):
 
     reads_json = False
 
-    def __init__(self, folder: Path, chance: random.Random) -> None:  # noqa: ARG002 - it writes nothing
+    def __init__(self, folder: Path, chance: random.Random) -> None:
         self.chance, self.clock = chance, Clock()
         self.venue = CoinbaseVenue(self.clock)
         self.adapter = self.coinbase = self.venue.coinbase
@@ -330,7 +337,7 @@ class CoinbaseEmulatorSubject(AnsweringSubject):
     def may_tell(self, message: Any) -> bool:
         return isinstance(message, dict) and isinstance(message.get("order_configuration"), dict)
 
-    def settle(self, *, is_dirty: bool) -> None:  # noqa: ARG002 - a venue has to be right whatever it was told
+    def settle(self, *, is_dirty: bool) -> None:
         account, exchange = self.venue.account, self.venue.exchange
         for order in account.open_orders():
             self.coinbase.streams.publish(exchange.cancel(order))
@@ -342,7 +349,10 @@ class CoinbaseEmulatorSubject(AnsweringSubject):
         assert account.balance("USD").free == MONEY - spent - fees
         assert len({order.client_id for order in orders}) == len(orders), "a name is used once"
         book = exchange.books["BTC-USD"].sides
-        gone = [(ticks, 0) for ticks in book[0] if ticks > 600_000], [(ticks, 0) for ticks in book[1] if ticks < 600_001]
+        gone = (
+            [(ticks, 0) for ticks in book[0] if ticks > 600_000],
+            [(ticks, 0) for ticks in book[1] if ticks < 600_001],
+        )
         self.venue.depth([*gone[0], (600_000, 50)], [*gone[1], (600_001, 50)])
         self.clock.pass_ms(1000)
         self.venue.flush()
@@ -354,7 +364,7 @@ class DeribitEmulatorSubject(AnsweringSubject):
 
     reads_json = False
 
-    def __init__(self, folder: Path, chance: random.Random) -> None:  # noqa: ARG002 - it writes nothing
+    def __init__(self, folder: Path, chance: random.Random) -> None:
         self.chance, self.clock = chance, Clock()
         self.adapter = self.venue = Deribit({"btc_usd": VolatilityIndex([], 55.0, 1)}, self.clock)
         self.answers, self.is_ended = Answers(), False
@@ -393,10 +403,10 @@ class DeribitEmulatorSubject(AnsweringSubject):
     def state(self) -> Any:
         return set(self.session.channels), self.session.heartbeat_ns
 
-    def may_tell(self, message: Any) -> bool:  # noqa: ARG002 - whatever is said to it is answered
+    def may_tell(self, message: Any) -> bool:
         return False
 
-    def settle(self, *, is_dirty: bool) -> None:  # noqa: ARG002 - a venue has to be right whatever it was told
+    def settle(self, *, is_dirty: bool) -> None:
         self.venue.receive(self.session, '{"id":1,"method":"public/disable_heartbeat"}')
         self.venue.receive(self.session, self.requests[0].decode())
         count = self.answers.count

@@ -10,13 +10,13 @@ from .fuzz_binance import FRAMES, FeedSubject, GatewaySubject
 from .fuzz_subject import Frame
 
 DOCUMENTED = [  # what seldom happens
-    b'{"e":"ACCOUNT_UPDATE","E":1760000000100,"T":1760000000099,"a":{"m":"FUNDING_FEE","B":[{"a":"USDT","wb":"99999.5"'
-    b',"cw":"0","bc":"-0.5"}],"P":[]}}',
-    b'{"e":"listenKeyExpired","E":1760000000100,"listenKey":"abc"}',
-    b'{"e":"ORDER_TRADE_UPDATE","E":1760000000100,"T":1760000000099,"o":{"s":"BTCUSDT","c":"autoclose-1","S":"SELL"'
-    b',"o":"LIMIT","f":"IOC","q":"0.01","p":"60000","x":"CALCULATED","X":"FILLED","i":77,"l":"0.01","z":"0.01"'
-    b',"L":"60000","n":"0.1","N":"USDT","T":1760000000099,"t":9}}',
-    b'[{"symbol":"BTCUSDT","incomeType":"FUNDING_FEE","income":"-0.375","asset":"USDT","time":1760000000000}]',
+    b"""{"e":"ACCOUNT_UPDATE","E":1760000000100,"T":1760000000099,"a":{"m":"FUNDING_FEE","P":[],
+    "B":[{"a":"USDT","wb":"99999.5","cw":"0","bc":"-0.5"}]}}""",
+    b"""{"e":"listenKeyExpired","E":1760000000100,"listenKey":"abc"}""",
+    b"""{"e":"ORDER_TRADE_UPDATE","E":1760000000100,"T":1760000000099,"o":{"s":"BTCUSDT","c":"autoclose-1","S":"SELL",
+    "o":"LIMIT","f":"IOC","q":"0.01","p":"60000","x":"CALCULATED","X":"FILLED","i":77,"l":"0.01","z":"0.01","L":"60000",
+    "n":"0.1","N":"USDT","T":1760000000099,"t":9}}""",
+    b"""[{"symbol":"BTCUSDT","incomeType":"FUNDING_FEE","income":"-0.375","asset":"USDT","time":1760000000000}]""",
 ]
 
 
@@ -93,7 +93,15 @@ class FuturesGatewaySubject(GatewaySubject):
 
     def hear(self, frame: Frame) -> None:
         data = frame.encode("utf-8", "replace") if isinstance(frame, str) else frame
-        way = self.chance.randrange(3) if self.chance.random() < 0.1 else 0 if b'"id"' in data else 1 if b'"e"' in data else 2
+        way = (
+            self.chance.randrange(3)
+            if self.chance.random() < 0.1
+            else 0
+            if b'"id"' in data
+            else 1
+            if b'"e"' in data
+            else 2
+        )
         if way == 0:
             self.gateway.hear(frame)
         elif way == 1:
@@ -134,4 +142,5 @@ class FuturesGatewaySubject(GatewaySubject):
 
 
 def held_payments(payments: Any) -> int:
-    return sum(payments._counted.values()) + sum(payments._told.values()) + len(payments._events)
+    held: int = sum(payments._counted.values()) + sum(payments._told.values()) + len(payments._events)
+    return held

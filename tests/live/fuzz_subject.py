@@ -2,6 +2,9 @@
 
 from typing import Any
 
+from elegant_trading_system.core.kinds import Kind
+from elegant_trading_system.data.journal import Journal
+
 Frame = bytes | str
 
 
@@ -47,3 +50,10 @@ class Subject:
 
     def close(self) -> None:
         """Let go of files."""
+
+
+def told_lots(journal: Journal, order_id: int) -> int:
+    """By how much an order was filled, as the core has heard it."""
+    packets = journal.packets[: journal.position]
+    begins = packets["level_begin"][(packets["kind"] == Kind.FILL) & (packets["order_id"] == order_id)]
+    return int(journal.rows["lots"][begins].sum())

@@ -78,10 +78,10 @@ class CcxtFeed:
             self.sequencer.hear(Kind.STATUS, listing.listing_id, code=BookState.GAP)
 
     # --- prints -----------------------------------------------------------------------------------------------
-    def hear_trades(self, symbol: str, trades: Sequence[Mapping[str, Any]]) -> None:
+    def hear_trades(self, symbol: str, trades: Any) -> None:
         """Prints, oldest first, some of which may have been told before."""
         listing = self.listings[symbol]
-        if not isinstance(trades, Sequence) or isinstance(trades, str):
+        if not isinstance(trades, list):
             self.counts["refused"] += 1
             return
         for trade in trades:

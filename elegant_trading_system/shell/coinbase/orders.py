@@ -3,8 +3,8 @@
 import re
 from dataclasses import dataclass, field
 from decimal import Decimal
-from urllib.parse import quote
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from ...data.tape import ListingSpec
 from .. import orders
