@@ -39,7 +39,7 @@ check: test  ## the long drills as well
 drill: $(VENV)/.dev  ## a trader and a venue with everything going wrong between them: make drill SEEDS=1000
 	$(PY) -m tests.live.drill 0 $(SEEDS)
 
-fuzz: $(VENV)/.dev  ## spoilt frames against everything that hears a venue: make fuzz CASES=1000000
+fuzz: $(VENV)/.dev  ## spoilt frames against every feed, gateway and emulated venue: make fuzz CASES=1000000
 	$(PY) -m tests.live.fuzz $(CASES)
 
 bench: $(VENV)/.runtime  ## measure; results go to bench/

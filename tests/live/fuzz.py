@@ -1,7 +1,8 @@
 """Frames that nobody should send: spoilt copies of genuine ones, against everything that hears a venue or is one.
 
 `python -m tests.live.fuzz CASES [NAME...]` spoils so many for each adapter; `python -m tests.live.fuzz round NAME N`
-runs one round again. An adapter is a class with what `Subject` says; a new one is a line in `ADAPTERS`.
+runs one round again. Where the venues' documented messages lie (ETS_SHARED_DATA), every twentieth frame is one of them,
+spoilt. An adapter is a class with what `Subject` says; a new one is a line in `ADAPTERS`.
 
 After every frame: no exception; what is refused counts as one and has changed nothing; what no JSON reader can read is
 refused; what had an effect could have been the venue's word; what had none is counted; no order is filled by more than
@@ -30,10 +31,11 @@ from .fuzz_emulators import (
 )
 from .fuzz_futures import FuturesFeedSubject, FuturesGatewaySubject
 from .fuzz_others import CcxtFeedSubject, CcxtGatewaySubject, DeribitFeedSubject
-from .fuzz_spoil import is_json, read, spoil
+from .fuzz_spoil import documented, is_json, read, spoil
 from .fuzz_subject import Frame, Subject
 
 ROUND = 2500  # cases with one subject
+DOCUMENTED_SHARE = 0.05
 BATCH = 50  # spoilt frames between two looks at the truth
 HELD_MAX = 4_000_000  # bytes that an adapter may remember, roughly: entries, texts, arrays
 ENTRY_BYTES = 64
@@ -65,22 +67,25 @@ def held(root: Any) -> int:
 
 
 # --- rounds -----------------------------------------------------------------------------------------------------
-def run_round(name: str, number: int, cases: int = ROUND) -> Counter[str]:
+def run_round(name: str, number: int, cases: int = ROUND, documents: list[bytes] | None = None) -> Counter[str]:
     """So many spoilt frames for one subject; AssertionError with the case that should not have passed."""
     chance, tally = random.Random(f"{name} {number}"), Counter[str]()
     with tempfile.TemporaryDirectory() as folder:
         subject = ADAPTERS[name](Path(folder), chance)
         try:
-            hear_all(subject, chance, tally, cases, repro(name, number))
+            hear_all(subject, chance, tally, range(cases), documents or [], repro(name, number, documents))
         finally:
             subject.close()
     return tally
 
 
-def hear_all(subject: Subject, chance: random.Random, tally: Counter[str], cases: int, again: str) -> None:
+def hear_all(
+    subject: Subject, chance: random.Random, tally: Counter[str], cases: range, documents: list[bytes], again: str
+) -> None:
     is_dirty = False
-    for case in range(cases):
-        frame = spoil(chance, subject.genuine())
+    for case in cases:
+        is_documented = bool(documents) and chance.random() < DOCUMENTED_SHARE
+        frame = spoil(chance, documents if is_documented else subject.genuine())
         try:
             verdict = judge(subject, frame)
             is_dirty = is_dirty or verdict == "believed"
@@ -113,15 +118,15 @@ def judge(subject: Subject, frame: Frame) -> str:
     return "believed" if is_believed else "refused" if refusals else "without effect"
 
 
-def repro(name: str, number: int) -> str:
-    return f"python -m tests.live.fuzz round {name} {number}"
+def repro(name: str, number: int, documents: list[bytes] | None) -> str:
+    return f"python -m tests.live.fuzz round {name} {number}" + (" documents" if documents else "")
 
 
 def main(cases: int, names: Iterable[str]) -> None:
     for name in names:
-        tally, began = Counter[str](), time.monotonic()
+        tally, began, documents = Counter[str](), time.monotonic(), documented(name)
         for number in range(-(-cases // ROUND)):
-            tally += run_round(name, number)
+            tally += run_round(name, number, documents=documents)
         told = ", ".join(f"{tally[verdict]:,} {verdict}" for verdict in ("refused", "without effect", "believed"))
         sys.stdout.write(f"{name}: {tally.total():,} spoilt frames: {told}; {time.monotonic() - began:.0f} s\n")
         sys.stdout.flush()
@@ -145,6 +150,6 @@ ADAPTERS: dict[str, Callable[[Path, random.Random], Subject]] = {
 
 if __name__ == "__main__":
     if sys.argv[1] == "round":
-        run_round(sys.argv[2], int(sys.argv[3]))
+        run_round(sys.argv[2], int(sys.argv[3]), documents=documented(sys.argv[2]) if sys.argv[4:] else None)
     else:
         main(int(sys.argv[1]), sys.argv[2:] or ADAPTERS)

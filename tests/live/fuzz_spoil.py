@@ -6,6 +6,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
+from ..shared_data import SHARED_DATA
 from .fuzz_subject import Frame
 
 HUGE = [
@@ -177,6 +178,19 @@ def spoil(chance: random.Random, frames: list[bytes]) -> Frame:
     how = large if dice < 0.0005 else deep if dice < 0.01 else chance.choice(COMMON)
     spoilt = how(chance, chance.choice(frames), chance.choice(frames))
     return spoilt.decode("utf-8", "surrogateescape") if chance.random() < 0.5 else spoilt
+
+
+def documented(name: str) -> list[bytes]:
+    """The messages of an adapter's venue that were recorded or copied from its documents; none where they are not at hand."""
+    folders = {"binance": "binance*", "binanceusdm": "binance*", "coinbase": "coinbase*", "deribit": "deribit"}
+    pattern = folders.get(name.partition("-")[0], "")
+    found = list[bytes]()
+    for path in sorted((SHARED_DATA / "venue-messages").glob(f"{pattern}/*.json")) if pattern else []:
+        message = json.loads(path.read_text(encoding="utf-8"))
+        for one in message if isinstance(message, list) else [message]:
+            is_event = isinstance(one, dict) and one.get("e") == "executionReport"
+            found.append(json.dumps({"subscriptionId": 0, "event": one} if is_event else one).encode())
+    return found
 
 
 def is_json(frame: Frame) -> bool:

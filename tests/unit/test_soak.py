@@ -22,7 +22,7 @@ def wandering(seed: int, likeness: float, spread_kb: float) -> np.ndarray:
 
 def alarms(likeness: float, leak_kb: float = 0.0, spread_kb: float = 50.0) -> float:
     drift = leak_kb * TIMES_S / 3600
-    found = [slope_of(TIMES_S, drift + wandering(seed, likeness, spread_kb)).grows for seed in range(400)]
+    found = [slope_of(TIMES_S, drift + wandering(seed, likeness, spread_kb)).grows for seed in range(150)]
     return sum(found) / len(found)
 
 
