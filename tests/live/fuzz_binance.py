@@ -11,7 +11,7 @@ from elegant_trading_system.shell.binance.fills import Sent
 
 from ..builders import loose
 from .desk import Clock, Outside, Venue
-from .fuzz_subject import Frame, Subject, told_lots
+from .fuzz_subject import Frame, Subject, check_rows, told_lots
 
 SYMBOL = "BTCUSDT"
 NUMBER = re.compile(r"\d*\.?\d* *", re.ASCII)  # blanks behind it are read over
@@ -98,6 +98,9 @@ class FeedSubject(Desk):
         one = self.listing
         places = [(stream.last_id, len(stream.pending)) for stream in (one.depth, one.trades)]
         return places, one.is_snapshot_wanted, one.is_stale
+
+    def check(self) -> None:
+        check_rows(self.outside.journal)
 
     def may_tell(self, message: Any) -> bool:
         if not isinstance(message, dict):

@@ -12,9 +12,9 @@ from elegant_trading_system.shell.coinbase.auth import Signer
 from elegant_trading_system.shell.coinbase.orders import Request, Sent
 
 from ..builders import loose
-from .coinbase_desk import HOST, KEY, SECRET, CoinbaseOutside, CoinbaseVenue
+from .coinbase_desk import BTC, HOST, KEY, SECRET, CoinbaseOutside, CoinbaseVenue
 from .desk import Clock
-from .fuzz_subject import Frame, Subject, told_lots
+from .fuzz_subject import Frame, Subject, check_rows, told_lots
 
 SYMBOL = "BTC-USD"
 TRIES, FRAMES, LINES = 300, 20, (0, 1)
@@ -66,6 +66,9 @@ class CoinbaseFeedSubject(Subject):
         lines = [(line.next, len(line.books), line.is_silent) for line in self.feed.connections.values()]
         [listing] = self.feed.listings.values()
         return lines, listing.leader, listing.is_live, len(listing.trades)
+
+    def check(self) -> None:
+        check_rows(self.outside.journal)
 
     def may_tell(self, message: Any) -> bool:
         """Whatever has a number may show a hole, which is told."""
@@ -193,6 +196,7 @@ class CoinbaseGatewaySubject(Subject):
     def check(self) -> None:
         for sent in self.sent:
             assert 0 <= sent.filled_lots <= sent.lots
+            assert sent.announced <= BTC.quantity(sent.lots)
             assert sent.listed_lots == sent.filled_lots
             assert sent.is_acknowledged or sent.filled_lots == 0
 

@@ -22,7 +22,7 @@ from ..builders import loose
 from .desk import BTC, Clock, Outside, Venue
 from .fuzz_binance import FRAMES, SYMBOL, Desk
 from .fuzz_spoil import read
-from .fuzz_subject import Frame, Subject, told_lots
+from .fuzz_subject import Frame, Subject, check_rows, told_lots
 
 CCXT = "BTC/USDT"
 STATUSES = {"NEW": "open", "PARTIALLY_FILLED": "open", "FILLED": "closed", "CANCELED": "canceled", "EXPIRED": "expired"}
@@ -71,6 +71,9 @@ class CcxtFeedSubject(Desk):
     def state(self) -> Any:
         listing = self.feed.listings[CCXT]
         return len(listing.ids), len(listing.known)
+
+    def check(self) -> None:
+        check_rows(self.outside.journal)
 
     def may_tell(self, message: Any) -> bool:
         return isinstance(message, dict | list)

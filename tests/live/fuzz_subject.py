@@ -6,6 +6,7 @@ from elegant_trading_system.core.kinds import Kind
 from elegant_trading_system.data.journal import Journal
 
 Frame = bytes | str
+NOTIONAL_MAX = 2**61  # ticks * lots: what the core's sums have room for
 
 
 class Subject:
@@ -57,3 +58,13 @@ def told_lots(journal: Journal, order_id: int) -> int:
     packets = journal.packets[: journal.position]
     begins = packets["level_begin"][(packets["kind"] == Kind.FILL) & (packets["order_id"] == order_id)]
     return int(journal.rows["lots"][begins].sum())
+
+
+def check_rows(journal: Journal) -> None:
+    """The last event's levels are prices and sizes that a book can hold."""
+    packet = journal.packets[journal.position - 1] if journal.position else None
+    if packet is not None:
+        begin = int(packet["level_begin"])
+        rows = journal.rows[begin : begin + int(packet["buy_count"]) + int(packet["sell_count"])]
+        for ticks, lots in rows.tolist():
+            assert ticks > 0 <= lots and ticks * lots <= NOTIONAL_MAX, (ticks, lots)
