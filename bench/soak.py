@@ -3,15 +3,17 @@
     python -m bench.soak [--minutes 30] [--rate 5000] [--leak KB_PER_HOUR]
 
 Every message comes on two connections, one a moment behind the other. Feed, arbitration, journal, packing and engine are
-those of a live run, on the wall clock; journal segments are thrown away once they are packed. Two kinds of memory are
-looked at: all that is resident, and what of it is no file's (heaps, where a leak would be; the kernel takes pages of
-files away and gives them back as it likes). Each is averaged over every segment's life, for mapped files fill and go
-with it. The first third of the time is left out: caches and heaps find their size in it. Neighbouring means resemble one
-another, so they count for fewer than they are. Exit 1 when either grows beyond doubt; `--leak` plants what must be found.
+those of a live run, on the wall clock; journal segments are thrown away once they are packed. Three kinds of memory are
+looked at: all that is resident; what of it is no file's (heaps, where a leak would be; the kernel takes pages of files
+away and gives them back as it likes); and, where the C library says so, what its heaps have handed out: a small leak fills
+their holes for hours before more becomes resident. Each is averaged over every segment's life, for mapped files fill and
+go with it. The first third of the time is left out: caches and heaps find their size in it. Neighbouring means resemble
+one another, so they count for fewer than they are. Exit 1 when one grows beyond doubt; `--leak` plants what must be found.
 """
 
 import argparse
 import asyncio
+import ctypes
 import gc
 import itertools
 import json
@@ -39,7 +41,7 @@ SEGMENTS_MIN = 12
 WARM_UP = 3  # the first of so many parts of the time is left out
 LIKENESS_MAX = 0.9  # of neighbours: with more of it nothing could be said at all
 PAGE_BYTES = 4096
-KINDS = ("resident", "anonymous")
+KINDS = ("resident", "anonymous", "handed_out")
 
 
 class Slope(NamedTuple):
@@ -55,11 +57,35 @@ class Slope(NamedTuple):
         return self.low > 0
 
 
-def memory_kilobytes() -> tuple[int, int]:
-    """What is resident, and what of it belongs to no file."""
+class Mallinfo(ctypes.Structure):
+    """As the GNU C library fills it."""
+
+    names = "arena ordblks smblks hblks hblkhd usmblks fsmblks uordblks fordblks keepcost"
+    _fields_ = [(name, ctypes.c_size_t) for name in names.split()]
+
+
+class Heap:
+    """What the C library's heaps have handed out; 0 where it does not say."""
+
+    def __init__(self) -> None:
+        library = ctypes.CDLL(None)
+        self._info = getattr(library, "mallinfo2", None)
+        if self._info is not None:
+            self._info.restype = Mallinfo
+            library.malloc_trim(0)  # holes go back: a leak that fills them shows
+
+    def kilobytes(self) -> int:
+        if self._info is None:
+            return 0
+        info = self._info()
+        return int(info.uordblks + info.hblkhd) // 1024
+
+
+def memory_kilobytes(heap: Heap) -> tuple[int, int, int]:
+    """What is resident, what of it belongs to no file, what the heaps have handed out."""
     lines = dict(line.split(":", 1) for line in STATUS.read_text().splitlines())
     resident, anonymous = (int(lines[name].split()[0]) for name in ("VmRSS", "RssAnon"))
-    return resident, anonymous
+    return resident, anonymous, heap.kilobytes()
 
 
 class Soak:
@@ -70,11 +96,12 @@ class Soak:
         self.leak, self.leaked = leak, list[bytes]()  # kilobytes an hour, on purpose
         self.sent = 0
         self.sums = np.ones(
-            (SEGMENTS_MAX, 4)
+            (SEGMENTS_MAX, 2 + len(KINDS))
         )  # of each segment: samples, seconds, kilobytes; claimed now, not as it goes
         self.sums[:] = 0
         self._late = deque[str]()
         self._gone = 0  # segments thrown away
+        self._heap = Heap()
 
     def run(self, seconds: float) -> None:
         began = last = time.monotonic()
@@ -90,7 +117,7 @@ class Soak:
     def _sample(self, at_s: float) -> None:
         while len(self.leaked) * PAGE_BYTES < self.leak * 1024 * at_s / 3600:
             self.leaked.append(b"x" * PAGE_BYTES)
-        self.sums[self._segment()] += (1, at_s, *memory_kilobytes())
+        self.sums[self._segment()] += (1, at_s, *memory_kilobytes(self._heap))
 
     def _send(self, text: str) -> None:
         feed = self.ours.feed

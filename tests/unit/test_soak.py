@@ -44,11 +44,11 @@ def test_a_line_without_any_noise_is_what_it_is() -> None:
 
 
 def test_what_grows_while_it_warms_up_is_no_leak_and_the_segment_that_runs_is_not_counted() -> None:
-    sums = np.zeros((100, 4))
+    sums = np.zeros((100, 2 + len(KINDS)))
     sums[:90, 0], sums[:90, 1] = 80, np.arange(90) * 20.0 * 80
     level = np.minimum(np.arange(90), 25) * 400.0
     level[-1] = 10**9
-    sums[:90, 2] = sums[:90, 3] = level * 80
+    sums[:90, 2:] = level[:, np.newaxis] * 80
     verdicts = judged(sums)
     assert list(verdicts) == list(KINDS)
     assert all(
