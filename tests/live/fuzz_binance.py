@@ -106,7 +106,8 @@ class FeedSubject(Desk):
         if not isinstance(message, dict):
             return False
         if "lastUpdateId" in message:
-            return is_count(message["lastUpdateId"]) and are_rows(message)
+            sides = {name: message.get(name) for name in ("bids", "asks")}
+            return is_count(message["lastUpdateId"]) and are_rows(sides)
         data = message.get("data")
         if not isinstance(data, dict) or data.get("s") != SYMBOL:
             return False

@@ -186,7 +186,7 @@ class CoinbaseGatewaySubject(Subject):
         return "place"
 
     def told(self) -> int:
-        return self.outside.journal.count
+        return self.outside.journal.count + self.gateway.counts["parts_of_lots"]  # which are told with the next fill
 
     def state(self) -> Any:
         gateway = self.gateway

@@ -54,6 +54,15 @@ def test_an_error_that_does_not_say_its_status_is_refused_and_bans_nobody(
     assert (counts["refused"], counts["bans"], counts["out_of_time"], outside.gateway.banned_s) == (1, 0, 0, 0)
 
 
+@pytest.mark.parametrize(
+    "body", [b'{"lastUpdateId":7}', b'{"lastUpdateId":7,"bids":[]}', b'{"lastUpdateId":7,"asks":[]}']
+)
+def test_a_snapshot_that_does_not_tell_both_sides_is_no_empty_book(body: bytes, tmp_path: Path, closing: Close) -> None:
+    outside = closing(Outside(Venue(Clock()), loose(), tmp_path))
+    assert not outside.feed.hear_snapshot("BTCUSDT", body)
+    assert (outside.feed.counts["refused"], outside.journal.count) == (1, 0)
+
+
 @pytest.mark.parametrize("body", [b"{}", b'""', b"null"])
 def test_a_list_of_funding_that_is_none_leaves_it_to_be_asked_for(body: bytes, tmp_path: Path, closing: Close) -> None:
     outside = closing(FuturesOutside(FuturesVenue(Clock()), loose(), tmp_path))
