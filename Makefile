@@ -41,7 +41,7 @@ drill: $(VENV)/.dev  ## a trader and a venue with everything going wrong between
 	$(PY) -m tests.live.futures_drill 0 $(SEEDS)
 	$(PY) -m tests.live.coinbase_drill 0 $(SEEDS)
 
-fuzz: $(VENV)/.dev  ## spoilt frames against everything that hears a venue: make fuzz CASES=1000000
+fuzz: $(VENV)/.dev  ## spoilt frames against every feed, gateway and emulated venue: make fuzz CASES=1000000
 	$(PY) -m tests.live.fuzz $(CASES)
 
 bench: $(VENV)/.runtime  ## measure; results go to bench/

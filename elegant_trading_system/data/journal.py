@@ -12,8 +12,10 @@ import contextlib
 import json
 import mmap
 import os
+import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -127,13 +129,14 @@ class Journal:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.seq_begin = 0  # of the running segment's first event
-        self._chainer, self._packer = ThreadPoolExecutor(1, "journal"), ThreadPoolExecutor(1, "packing")
+        self._chainer = ThreadPoolExecutor(1, "journal")
         self._chaining: Future[Seal] = Future()
         self._chaining.set_result(START)
         self._next: Future[_Segment] | None = None  # once the running segment is half full
         self._is_warned = False
         self._chain = _Chain(folder / "chain.jsonl", behind)
-        self._packer.submit(int)  # a thread's start is not for the hot path
+        self._packing: threading.Thread | None = None
+        self._chainer.submit(int)
         following = _Segment(folder, self._resume(behind))
         self._open(following, self.seq_begin)
         self._lay = direct(lay, self.packets, self.head, *[0] * 9)
@@ -151,7 +154,7 @@ class Journal:
             for number, part in zip(numbers[behind.segment :], read(self.folder, (behind.segment, 0)), strict=True):
                 self._chain.extend(number, *part, len(part[0]))
                 self.seq_begin = int(part[0]["seq"][-1]) + 1 if len(part[0]) else self.seq_begin
-            self._packer.submit(_pack_all, self.folder, numbers)
+            self._work_behind(partial(_pack_all, self.folder, numbers))
         return len(numbers)
 
     def _open(self, segment: _Segment, seq_begin: int) -> None:
@@ -264,13 +267,28 @@ class Journal:
 
     def _finish_segment(self) -> None:
         self._seal_to(self.position)
-        self._packer.submit(self._segment.close)
+        self._work_behind(self._segment.close)
+
+    def _work_behind(self, work: Callable[[], None]) -> None:
+        """One after the other, each in a thread of its own: what the heap of one that lives on keeps for it only grows."""
+
+        def run(before: threading.Thread | None) -> None:
+            if before is not None:
+                before.join()
+            work()
+
+        def start() -> None:
+            self._packing = threading.Thread(target=run, args=(self._packing,), name="packing")
+            self._packing.start()
+
+        self._chainer.submit(start)  # a thread's start is not for the hot path
 
     def close(self) -> str:
         """Everything is on the disk; returns the chain's last digest."""
         self._finish_segment()
         self._chainer.shutdown()
-        self._packer.shutdown()
+        if self._packing is not None:
+            self._packing.join()
         if self._next and not self._next.exception():
             self._next.result().discard()
         self._commands.close()

@@ -21,7 +21,8 @@ from ..errors import UserError
 Array = np.ndarray[Any, Any]
 Place = tuple[int, int]  # a segment, and how many of its events
 HEAD = np.dtype([("schema_version", "i8"), ("packets", "i8"), ("rows", "i8")])
-PACK_LEVEL, PACK_BYTES = 1, 1 << 20
+PACK_LEVEL = 1
+PACK_BYTES = 1 << 13  # read at a time: small pieces leave small holes in the heap
 CHAIN_VERSION = 2  # each digest is over the one before and its block; 1: over all that was before
 OTHER_VERSION = "use the version that wrote it"
 DAMAGED = "the files were damaged"
@@ -200,7 +201,7 @@ def pack(folder: Path, number: int, packets: int, rows: int) -> None:
         partial, packed = path.with_suffix(".partial"), path.with_suffix(".bin.gz")
         try:
             with partial.open("wb") as file:
-                with path.open("rb") as whole, gzip.open(file, "wb", PACK_LEVEL) as packing:
+                with path.open("rb", buffering=0) as whole, gzip.open(file, "wb", PACK_LEVEL) as packing:
                     shutil.copyfileobj(whole, packing, PACK_BYTES)
                 file.flush()
                 os.fsync(file.fileno())

@@ -174,6 +174,8 @@ class Deribit:
         now_ms = self.now_ns() // NS_PER_MS
         first, last = max(0, -(-first_ms // spacing_ms)), min(last_ms, now_ms) // spacing_ms
         begin = max(first, last - ROWS_MAX + 1)
+        if begin > last:  # however far away it begins
+            return {"data": [], "continuation": None}
         rows = index.rows(np.arange(begin, last + 1, dtype=np.int64) * spacing_ms, spacing_ms, now_ms)
         return {"data": rows, "continuation": (begin - 1) * spacing_ms if begin > first else None}
 

@@ -1,232 +1,155 @@
 """Frames that nobody should send: spoilt copies of genuine ones, against everything that hears a venue or is one.
 
 `python -m tests.live.fuzz CASES [NAME...]` spoils so many for each adapter; `python -m tests.live.fuzz round NAME N`
-runs one round again. An adapter is a class with what `Subject` says; a new one is a line in `ADAPTERS`.
+runs one round again. Where the venues' documented messages lie (ETS_SHARED_DATA), every twentieth frame is one of them,
+spoilt. An adapter is a class with what `Subject` says; a new one is a line in `ADAPTERS`.
+
+After every frame: no exception; what is refused counts as one and has changed nothing; what no JSON reader can read is
+refused; what had an effect could have been the venue's word; what had none is counted; no order is filled by more than
+was sent. Every few frames genuine traffic goes on and must lead to the venue's own truth. A round must leave no more
+behind than `HELD_MAX`.
 """
 
-import json
 import random
 import sys
 import tempfile
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
+
+import numpy as np
+
+from .fuzz_binance import FeedSubject, GatewaySubject
+from .fuzz_coinbase import CoinbaseFeedSubject, CoinbaseGatewaySubject
+from .fuzz_emulators import (
+    CoinbaseEmulatorSubject,
+    DeribitEmulatorSubject,
+    EmulatorSubject,
+    FuturesEmulatorSubject,
+)
+from .fuzz_futures import FuturesFeedSubject, FuturesGatewaySubject
+from .fuzz_others import CcxtFeedSubject, CcxtGatewaySubject, DeribitFeedSubject
+from .fuzz_spoil import documented, is_json, read, spoil
+from .fuzz_subject import Frame, Subject
 
 ROUND = 2500  # cases with one subject
-BATCH = 50  # spoilt frames between two looks at the book
-Frame = bytes | str
+DOCUMENTED_SHARE = 0.05
+BATCH = 50  # spoilt frames between two looks at the truth
+HELD_MAX = 4_000_000  # bytes that an adapter may remember, roughly: entries, texts, arrays
+ENTRY_BYTES = 64
+NOT_ITS_OWN = ("sequencer", "_journal", "journal", "exchange", "perpetuals", "universe")
 
 
-class Subject(Protocol):
-    """Something that hears frames. `told` and `counted` only grow."""
-
-    def genuine(self) -> list[bytes]:
-        """Frames that were heard, and frames that are about to be: what is spoilt."""
-
-    def hear(self, frame: Frame) -> None:
-        """Must never raise."""
-
-    def told(self) -> int:
-        """How much has changed for those behind it."""
-
-    def counted(self) -> int:
-        """How many frames were refused, ignored or found known."""
-
-    def may_tell(self, message: Any) -> bool:
-        """Could this message, read with another reader, be the venue's word?"""
-
-    def settle(self, *, is_dirty: bool) -> None:
-        """Genuine traffic goes on; AssertionError unless all is as it should be. Dirty: spoilt frames passed for good."""
-
-    def close(self) -> None:
-        """Let go of files."""
-
-
-# --- how frames are spoilt --------------------------------------------------------------------------------------
-HUGE = [
-    "-1", "0", str(2**63 - 1), str(2**63), str(-(2**63)), str(2**62), str(2**64), "1e999", "-1e999", "1E-999", "NaN",
-    "Infinity", "-Infinity", "1.5", "9" * 30, "9" * 400, "9" * 5000, "true", "null", "[]", "{}", '""', '"NaN"', "01",
-    '"Infinity"', '"-0.1"', '"1e30"', '"' + "9" * 25 + '"', '"0.00000000000000000001"', '"\\ud800"', '"\\u0000"',
-    '"1e999999"', '"1e-999999"', '"1e99999999999"',
-]  # fmt: skip
-
-
-def flip(chance: random.Random, frame: bytes, _other: bytes) -> bytes:
-    spoilt = bytearray(frame)
-    for _ in range(chance.randrange(1, 6)):
-        if spoilt:
-            spoilt[chance.randrange(len(spoilt))] ^= 1 << chance.randrange(8)
-    return bytes(spoilt)
-
-
-def cut(chance: random.Random, frame: bytes, _other: bytes) -> bytes:
-    begin = chance.choice([0, 0, 0, chance.randrange(len(frame) + 1)])
-    return frame[begin : chance.randrange(begin, len(frame) + 1)]
-
-
-def splice(chance: random.Random, frame: bytes, other: bytes) -> bytes:
-    return frame[: chance.randrange(len(frame) + 1)] + other[chance.randrange(len(other) + 1) :]
-
-
-def noise(chance: random.Random, frame: bytes, _other: bytes) -> bytes:
-    at = chance.randrange(len(frame) + 1)
-    return frame[:at] + chance.randbytes(chance.randrange(1, 20)) + frame[at + chance.randrange(3) :]
-
-
-def digits(chance: random.Random, frame: bytes, _other: bytes) -> bytes:
-    """A number or text between two of the marks that separate values becomes another."""
-    ends = [n for n, byte in enumerate(frame) if byte in b",:[]{}"]
-    if len(ends) < 2:
-        return frame
-    n = chance.randrange(len(ends) - 1)
-    return frame[: ends[n] + 1] + chance.choice(HUGE).encode() + frame[ends[n + 1] :]
-
-
-def leaf(chance: random.Random, frame: bytes, other: bytes) -> bytes:
-    """A value somewhere inside becomes something else, or is gone, or is there twice."""
-    try:
-        message = json.loads(frame)
-    except (ValueError, RecursionError):
-        return flip(chance, frame, other)
-    at = message
-    while True:
-        keys = list(at) if isinstance(at, dict) else list(range(len(at))) if isinstance(at, list) else []
-        if not keys:
-            return json.dumps(message).encode()
-        key = chance.choice(keys)
-        if isinstance(at[key], dict | list) and at[key] and chance.random() < 0.8:
-            at = at[key]
+def held(root: Any) -> int:
+    """Roughly how many bytes hang on an object: what it knows of, not the engine behind it."""
+    total, seen, waiting = 0, set[int](), [root]
+    while waiting:
+        at = waiting.pop()
+        if id(at) in seen or callable(at):
             continue
-        how = chance.randrange(4)
-        if how == 0:
-            del at[key]
-        elif how == 1:
-            at[key] = chance.choice([None, True, -1, 2**62, 2**63 - 1, 2**63, 1.5, "", "x", [], {}, [[]], [at[key]], 0])
-        elif how == 2 and isinstance(at[key], int):
-            at[key] += chance.choice([-(10**6), -2, -1, 1, 2, 3, 10**6, 10**9, 10**12, 2**62])
+        seen.add(id(at))
+        total += ENTRY_BYTES
+        if isinstance(at, str | bytes):
+            total += len(at)
+        elif isinstance(at, int):
+            total += at.bit_length() // 8
+        elif isinstance(at, np.ndarray):
+            total += at.nbytes
+        elif isinstance(at, dict):
+            waiting += [*at.keys(), *at.values()]
+        elif isinstance(at, list | tuple | set | frozenset) or hasattr(at, "maxlen"):
+            waiting += at
         else:
-            other_key = chance.choice(keys)
-            at[key], at[other_key] = at[other_key], at[key]
-        return json.dumps(message).encode()
-
-
-def twice(chance: random.Random, frame: bytes, other: bytes) -> bytes:
-    """Keys that come twice."""
-    at = frame.find(b"{", chance.randrange(len(frame) + 1))
-    inside = other.strip()[1:-1] if other.strip().startswith(b"{") else b'"s":1'
-    return frame if at < 0 else frame[: at + 1] + inside + b"," + frame[at + 1 :]
-
-
-def deep(chance: random.Random, frame: bytes, _other: bytes) -> bytes:
-    """Brackets inside brackets."""
-    depth = chance.choice([10, 500, 1100, 5000])
-    at = frame.find(b":", chance.randrange(len(frame) + 1)) + 1
-    opening, closing = chance.choice([(b"[", b"]"), (b'{"a":', b"}")])
-    return frame[:at] + opening * depth + b"1" + closing * chance.choice([depth, 0]) + b"," + frame[at:]
-
-
-def large(chance: random.Random, frame: bytes, _other: bytes) -> bytes:
-    """A megabyte where a word was."""
-    at = chance.choice([n for n, byte in enumerate(frame) if byte in b'":'] or [0])
-    filling = chance.choice([b"x", b"9", b'["1","1"],', b"\xff", b" "])
-    return frame[: at + 1] + filling * ((1 << 20) // len(filling)) + frame[at + 1 :]
-
-
-def nothing(_chance: random.Random, frame: bytes, _other: bytes) -> bytes:
-    """As it was: repeated, too early, out of order."""
-    return frame
-
-
-def junk(chance: random.Random, _frame: bytes, _other: bytes) -> bytes:
-    return chance.choice([b"", b"null", b"0", b"[]", b"{}", b'""', b"{}{}", b"\x00", b"\xff", chance.randbytes(40)])
-
-
-COMMON: list[Callable[[random.Random, bytes, bytes], bytes]] = [
-    flip, cut, splice, noise, digits, digits, leaf, leaf, leaf, twice, nothing, junk,
-]  # fmt: skip
-
-
-def spoil(chance: random.Random, frames: list[bytes]) -> Frame:
-    """One spoilt frame, as bytes or as text; text may hold what is no text."""
-    dice = chance.random()
-    how = large if dice < 0.0005 else deep if dice < 0.02 else chance.choice(COMMON)
-    spoilt = how(chance, chance.choice(frames), chance.choice(frames))
-    return spoilt.decode("utf-8", "surrogateescape") if chance.random() < 0.5 else spoilt
+            waiting += [one for name, one in getattr(at, "__dict__", {}).items() if name not in NOT_ITS_OWN]
+    return total
 
 
 # --- rounds -----------------------------------------------------------------------------------------------------
-def read(frame: Frame) -> Any:
-    """What another reader makes of it; None for nothing."""
-    text = frame if isinstance(frame, str) else frame.decode("utf-8", "replace")
-    try:
-        return json.loads(text, strict=False, parse_int=lambda digits: int(digits[:40]))
-    except (ValueError, RecursionError):
-        return None
-
-
-def run_round(name: str, number: int, cases: int = ROUND) -> Counter[str]:
+def run_round(name: str, number: int, cases: int = ROUND, documents: list[bytes] | None = None) -> Counter[str]:
     """So many spoilt frames for one subject; AssertionError with the case that should not have passed."""
     chance, tally = random.Random(f"{name} {number}"), Counter[str]()
     with tempfile.TemporaryDirectory() as folder:
         subject = ADAPTERS[name](Path(folder), chance)
         try:
-            hear_all(subject, chance, tally, cases, repro(name, number))
+            hear_all(subject, chance, tally, range(cases), documents or [], repro(name, number, documents))
         finally:
             subject.close()
     return tally
 
 
-def hear_all(subject: Subject, chance: random.Random, tally: Counter[str], cases: int, again: str) -> None:
+def hear_all(
+    subject: Subject, chance: random.Random, tally: Counter[str], cases: range, documents: list[bytes], again: str
+) -> None:
     is_dirty = False
-    for case in range(cases):
-        frame = spoil(chance, subject.genuine())
-        before = subject.told(), subject.counted()
+    for case in cases:
+        is_documented = bool(documents) and chance.random() < DOCUMENTED_SHARE
+        frame = spoil(chance, documents if is_documented else subject.genuine())
         try:
-            subject.hear(frame)
+            verdict = judge(subject, frame)
+            is_dirty = is_dirty or verdict == "believed"
+            tally[verdict] += 1
+            if case % BATCH == BATCH - 1:
+                subject.settle(is_dirty=is_dirty)
+                is_dirty = False
         except Exception as error:
             raise AssertionError(f"{again}, case {case}: {error!r} from {frame[:600]!r}") from error
-        told, counted = subject.told() > before[0], subject.counted() > before[1]
-        if told and not subject.may_tell(read(frame)):
-            raise AssertionError(f"{again}, case {case}: this was believed: {frame[:600]!r}")
-        if not told and not counted and not subject.may_tell(read(frame)):
-            raise AssertionError(f"{again}, case {case}: not counted: {frame[:600]!r}")
-        is_dirty = is_dirty or told
-        tally["believed" if told else "counted"] += 1
-        if case % BATCH == BATCH - 1:
-            try:
-                subject.settle(is_dirty=is_dirty)
-            except Exception as error:
-                raise AssertionError(f"{again}, case {case}: {error!r}") from error
-            is_dirty = False
+    size = held(subject.adapter)
+    assert size < HELD_MAX, f"{again}: {size} bytes are remembered"
 
 
-def repro(name: str, number: int) -> str:
-    return f"python -m tests.live.fuzz round {name} {number}"
+def judge(subject: Subject, frame: Frame) -> str:
+    """One frame heard, and whether that was right."""
+    told, counted, refused, state = subject.told(), subject.counted(), subject.refused(), subject.state()
+    subject.hear(frame)
+    is_believed, refusals = subject.told() > told, subject.refused() - refused
+    assert refusals in (0, 1), f"counted as refused {refusals} times"
+    if refusals:
+        assert not is_believed, "refused, and believed"
+        assert subject.state() == state, "refused, and of some effect"
+    elif is_believed:
+        assert subject.may_tell(read(frame)), "this was believed"
+    elif subject.counted() == counted:
+        assert subject.may_tell(read(frame)), "not counted"
+    elif subject.reads_json:
+        assert is_json(frame), "not refused"
+    subject.check()
+    return "believed" if is_believed else "refused" if refusals else "without effect"
+
+
+def repro(name: str, number: int, documents: list[bytes] | None) -> str:
+    return f"python -m tests.live.fuzz round {name} {number}" + (" documents" if documents else "")
 
 
 def main(cases: int, names: Iterable[str]) -> None:
     for name in names:
-        tally = Counter[str]()
+        tally, began, documents = Counter[str](), time.monotonic(), documented(name)
         for number in range(-(-cases // ROUND)):
-            tally += run_round(name, number)
-        sys.stdout.write(f"{name}: {tally.total():,} spoilt frames, {tally['counted']:,} counted and without effect\n")
+            tally += run_round(name, number, documents=documents)
+        told = ", ".join(f"{tally[verdict]:,} {verdict}" for verdict in ("refused", "without effect", "believed"))
+        sys.stdout.write(f"{name}: {tally.total():,} spoilt frames: {told}; {time.monotonic() - began:.0f} s\n")
         sys.stdout.flush()
 
-
-from .fuzz_coinbase import CoinbaseFeedSubject  # noqa: E402
-from .fuzz_subjects import EmulatorSubject, FeedSubject, FuturesFeedSubject, GatewaySubject  # noqa: E402 - they need what stands above
 
 ADAPTERS: dict[str, Callable[[Path, random.Random], Subject]] = {
     "binance-feed": FeedSubject,
     "binance-gateway": GatewaySubject,
-    "binanceusdm-feed": FuturesFeedSubject,
-    "coinbase-feed": CoinbaseFeedSubject,
     "binance-emulator": EmulatorSubject,
+    "binanceusdm-feed": FuturesFeedSubject,
+    "binanceusdm-gateway": FuturesGatewaySubject,
+    "binanceusdm-emulator": FuturesEmulatorSubject,
+    "coinbase-feed": CoinbaseFeedSubject,
+    "coinbase-gateway": CoinbaseGatewaySubject,
+    "coinbase-emulator": CoinbaseEmulatorSubject,
+    "ccxt-feed": CcxtFeedSubject,
+    "ccxt-gateway": CcxtGatewaySubject,
+    "deribit-feed": DeribitFeedSubject,
+    "deribit-emulator": DeribitEmulatorSubject,
 }
 
 if __name__ == "__main__":
     if sys.argv[1] == "round":
-        run_round(sys.argv[2], int(sys.argv[3]))
+        run_round(sys.argv[2], int(sys.argv[3]), documents=documented(sys.argv[2]) if sys.argv[4:] else None)
     else:
         main(int(sys.argv[1]), sys.argv[2:] or ADAPTERS)

@@ -75,8 +75,9 @@ class Trading:
     def rest(self) -> None:
         """Nobody writes any more."""
         self.wait()
-        for thread in (self.outside.journal._chainer, self.outside.journal._packer):
-            thread.submit(int).result()
+        self.outside.journal._chainer.submit(int).result()
+        if self.outside.journal._packing is not None:
+            self.outside.journal._packing.join()
 
     def wait(self) -> None:
         if self.snapshots._making:

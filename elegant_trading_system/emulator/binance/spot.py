@@ -14,6 +14,7 @@ from .venue import BinanceVenue, Key, Reply, Requests
 from .wire import ApiError, Json
 
 __all__ = ["BinanceSpot", "Key", "Reply"]
+SUBSCRIPTIONS_MAX = 1000  # of one connection at a time
 CLIENT_ID = re.compile(r"[a-zA-Z0-9-_]{1,36}")
 WEIGHTS = {
     "exchangeInfo": 20,
@@ -188,6 +189,8 @@ class BinanceSpot(BinanceVenue):
 
     def api_private(self, session: ApiSession, account: Account, method: str, params: dict[str, Any]) -> Any:
         if method in ("userDataStream.subscribe", "userDataStream.subscribe.signature"):
+            if len(session.subscriptions) >= SUBSCRIPTIONS_MAX:
+                raise ApiError(-2042, "Too many subscriptions on this connection.")
             number = next(self._subscription_ids)
             session.subscriptions[number] = account
             return {"subscriptionId": number}

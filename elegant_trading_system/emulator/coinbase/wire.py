@@ -29,7 +29,7 @@ class ApiError(Exception):
         super().__init__(message)
         self.status = status
         self.error = error
-        self.message = message
+        self.message = message.encode("utf-8", "replace").decode()  # it may repeat half a character of what was asked
 
 
 class Refused(Exception):

@@ -54,8 +54,8 @@ FRAMES = msgspec.json.Decoder(Frame)
 
 class Snapshot(msgspec.Struct, gc=False):
     last_id: Annotated[int, msgspec.Meta(ge=0, le=2**62)] = msgspec.field(name="lastUpdateId")
-    bids: msgspec.Raw = msgspec.Raw(b"[]")
-    asks: msgspec.Raw = msgspec.Raw(b"[]")
+    bids: msgspec.Raw
+    asks: msgspec.Raw
 
 
 class Rows(NamedTuple):

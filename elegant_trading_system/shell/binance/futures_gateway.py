@@ -218,6 +218,8 @@ class BinanceFuturesGateway(BinanceOrders):
             rows = msgspec.json.decode(body)
             if status != OK:
                 self.counts["unclear"] += 1
+            elif not isinstance(rows, list):
+                self.counts["refused"] += 1
             elif what == "trades":
                 self._apply_trades(self.orders[int(number)], rows)
             elif what == "income":

@@ -41,7 +41,7 @@ def check(request: Request, status: int, body: bytes) -> None:
     """Raises UserError when the account is not what it was asked to be."""
     try:
         answer = msgspec.json.decode(body, type=Json)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeError):
         answer = {}
     code = answer.get("code")
     if status != OK and code not in NO_NEED:
@@ -95,7 +95,7 @@ class ListenKey:
         """The answer; True when the key is alive."""
         try:
             answer = msgspec.json.decode(body, type=Json)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeError):
             return False
         if status == OK:
             self.name = str(answer.get("listenKey") or self.name)

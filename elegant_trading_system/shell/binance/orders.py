@@ -213,15 +213,16 @@ class BinanceOrders(OrdersSent[Sent]):
     def _apply_answer(self, message: Json) -> None:
         what, _, number = str(message.get("id")).partition(" ")
         error, sent = message.get("error"), self.orders.get(int(number or 0))
+        status, code = (int(message["status"]), int(error["code"])) if error is not None else (OK, 0)
         self._apply_limits(message.get("rateLimits") or [])
         if error is not None:
-            self._apply_error(int(error["code"]), error.get("data") or {})
+            self._apply_error(code, error.get("data") or {})
         if what == "time" and error is None:
             self._apply_time(within(message["result"]["serverTime"], STAMP_MAX_MS))
         elif sent is None:
             self.counts["foreign"] += 1
         elif error is not None:
-            self._apply_refusal(what, sent, int(message["status"]), int(error["code"]))
+            self._apply_refusal(what, sent, status, code)
         elif what == "trades":
             self._apply_trades(sent, message["result"])
         else:

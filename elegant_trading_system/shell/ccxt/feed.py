@@ -25,6 +25,9 @@ IDS_KEPT = 2000  # of prints, so that none counts twice
 MAKER_SIDES = ("coinbase",)  # ccxt hands through what these say, which is the resting order's side
 NUMBER_MAX = 10**15
 NO_LOTS: Mapping[int, Decimal] = MappingProxyType({})
+NOTIONAL_MAX = 2**61  # ticks * lots: more no book can hold
+STAMP_MAX_MS = 2**43
+WORD_MAX = 100  # characters of a name that a venue gives
 
 
 class CcxtListing:
@@ -60,7 +63,7 @@ class CcxtFeed:
             if not sides[0] or not sides[1] or max(sides[0]) >= min(sides[1]):
                 raise ValueError("crossed or empty")  # noqa: TRY301 - judged where everything else is
             changes = [_rows(_changes(old, new), listing) for old, new in zip(listing.sides, sides, strict=True)]
-            ts_ns = int(book.get("timestamp") or 0) * NS_PER_MS
+            ts_ns = ns_of(book.get("timestamp"))
         except (KeyError, TypeError, ValueError, IndexError, ArithmeticError, AttributeError):
             self.counts["refused"] += 1
             self.hear_lost(symbol)
@@ -80,15 +83,18 @@ class CcxtFeed:
             self.sequencer.hear(Kind.STATUS, listing.listing_id, code=BookState.GAP)
 
     # --- prints -----------------------------------------------------------------------------------------------
-    def hear_trades(self, symbol: str, trades: Sequence[Mapping[str, Any]]) -> None:
+    def hear_trades(self, symbol: str, trades: Any) -> None:
         """Prints, oldest first, some of which may have been told before."""
         listing = self.listings[symbol]
+        if not isinstance(trades, list):
+            self.counts["refused"] += 1
+            return
         for trade in trades:
             try:
-                name = str(trade["id"])
+                name = word_of(trade["id"])
                 is_buy = {"buy": True, "sell": False}[trade["side"]] != self._is_maker_side
                 rows = _rows({float(trade["price"]): float(trade["amount"])}, listing)
-                ts_ns = int(trade.get("timestamp") or 0) * NS_PER_MS
+                ts_ns = ns_of(trade.get("timestamp"))
             except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError):
                 self.counts["refused"] += 1
                 continue
@@ -131,8 +137,32 @@ def _rows(amounts: Side, listing: CcxtListing) -> Array:
         ticks = exact(price) / spec.tick_size
         if ticks != int(ticks) or ticks <= 0:
             raise ValueError(f"{price} is on no tick of {spec.tick_size}")
-        row["price_ticks"], row["lots"] = int(ticks), int(exact(amount) / listing.lot)
+        row["price_ticks"], row["lots"] = int(ticks), lots_of(amount, int(ticks), listing.lot)
     return rows
+
+
+def lots_of(amount: object, ticks: int, lot: Decimal) -> int:
+    """Whole lots of so much. Raises ValueError for more than there can be."""
+    lots = int(exact(amount) / lot)
+    if ticks * lots > NOTIONAL_MAX:
+        raise ValueError(f"{amount} at {ticks} ticks is too much")
+    return lots
+
+
+def ns_of(timestamp: Any) -> int:
+    """A venue's milliseconds; 0 where it says none. Raises ValueError for no time of ours."""
+    ms = int(timestamp or 0)
+    if not 0 <= ms < STAMP_MAX_MS:
+        raise ValueError(f"no time: {timestamp}")
+    return ms * NS_PER_MS
+
+
+def word_of(name: Any) -> str:
+    """What a venue calls something. Raises ValueError for what is no name."""
+    found = str(name)
+    if not isinstance(name, str | int) or not 0 < len(found) <= WORD_MAX:
+        raise ValueError(f"no name: {found[:WORD_MAX]}")
+    return found
 
 
 def exact(number: object) -> Decimal:

@@ -14,10 +14,12 @@ from ...data.tape import ListingSpec
 from .. import orders
 from ..link import OpenOrder
 from ..sequencer import Sequencer
-from .feed import NO_LOTS, exact
+from .feed import NO_LOTS, exact, lots_of, ns_of, word_of
 
 Json = Mapping[str, Any]
 FINAL = ("closed", "canceled", "expired", "rejected")
+UNREADABLE = (LookupError, TypeError, ValueError, ArithmeticError, AttributeError)
+ATOMS_MAX = 2**62
 CREATE, QUERY, TRADES, FUNDING = "create", "query", "trades", "funding"
 #: A clear no. Their common base alone says only that the venue answered; a name used before says that an order exists.
 CLEAR = {"ExchangeError", "RateLimitExceeded", "InvalidNonce"}
@@ -39,6 +41,17 @@ class Request(NamedTuple):
     amount: Decimal = Decimal(0)
     price: Decimal = Decimal(0)
     is_reduce_only: bool = False
+
+
+class Fill(NamedTuple):
+    """One execution, read and found possible."""
+
+    name: str
+    ticks: int
+    lots: int
+    atoms: int  # of the fee's asset; negative: we pay
+    asset_id: int
+    ts_ns: int
 
 
 @dataclass
@@ -115,13 +128,13 @@ class CcxtGateway(orders.OrdersSent[Sent]):
         if sent is None:
             return
         try:
-            sent.venue_id = str(order["id"] or sent.venue_id)
-            sent.status = str(order.get("status") or "")
-            sent.executed = exact(order.get("filled") or 0)
-            self._fill_all(sent, order.get("trades") or [])
-        except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError):
+            venue_id, status = word_of(order["id"] or sent.venue_id), order.get("status") or ""
+            executed, fills = exact(order.get("filled") or 0), self._read_fills(sent, order.get("trades") or [])
+        except UNREADABLE:
             self.counts["refused"] += 1
             return
+        sent.venue_id, sent.status, sent.executed = venue_id, status if status in FINAL else "", executed
+        self._fill_all(sent, fills)
         self._settle(sent)
 
     def hear_trades(self, order_id: int, trades: Sequence[Json]) -> None:
@@ -130,10 +143,11 @@ class CcxtGateway(orders.OrdersSent[Sent]):
         if sent is None:
             return
         try:
-            self._fill_all(sent, [trade for trade in trades if str(trade.get("order")) == sent.venue_id])
-        except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError):
+            fills = self._read_fills(sent, [trade for trade in trades if str(trade.get("order")) == sent.venue_id])
+        except UNREADABLE:
             self.counts["refused"] += 1
             return
+        self._fill_all(sent, fills)
         self._settle(sent, is_asked=True)
 
     def hear_error(self, order_id: int, what: str, names: Sequence[str]) -> None:
@@ -169,7 +183,7 @@ class CcxtGateway(orders.OrdersSent[Sent]):
         try:
             found = [(_payment_name(one), one, exact_signed(one["amount"])) for one in payments]
             stamps = [int(one["timestamp"]) for one in payments]
-        except (KeyError, TypeError, ValueError, ArithmeticError, AttributeError):
+        except UNREADABLE:
             self.counts["refused"] += 1
             return
         self._funding_due.discard(symbol)
@@ -192,19 +206,35 @@ class CcxtGateway(orders.OrdersSent[Sent]):
         return not self._funding_due and all(sent.is_done for sent in (*self._working.values(), *self._restored))
 
     # --- reading ------------------------------------------------------------------------------------------------
-    def _fill_all(self, sent: Sent, trades: Iterable[Json]) -> None:
+    def _read_fills(self, sent: Sent, trades: Iterable[Json]) -> list[Fill]:
+        """Those not heard of yet, all of them read before one counts; ValueError and its kin if one cannot be."""
+        left, found, heard = sent.lots - sent.filled_lots, dict[str, Fill](), sent.heard.copy()
         for trade in trades:
-            name = str(trade.get("id") or f"{trade['timestamp']} {trade['price']} {trade['amount']}")
-            if name in sent.trades or sent.is_done:
+            name = word_of(trade.get("id") or f"{trade['timestamp']} {trade['price']} {trade['amount']}")
+            if name in sent.trades or name in found or sent.is_done:
                 self.counts["repeated_fills"] += 1
                 continue
-            spec = self.specs[sent.listing_id]
-            ticks = int(exact(trade["price"]) / spec.tick_size)
-            lots = int(exact(trade["amount"]) / self._lots[sent.listing_id])
-            atoms, asset_id = self._fee(trade, spec)
-            sent.trades.add(name)
-            ts_ns = int(trade.get("timestamp") or 0) * orders.NS_PER_MS
-            self._hear_fill(sent, ticks, lots, atoms, asset_id, ts_ns)
+            fill = found[name] = self._read_fill(name, trade, sent.listing_id)
+            is_heard = heard[fill[1:5]] > 0  # of before a crash
+            heard[fill[1:5]] -= is_heard
+            left -= 0 if is_heard else fill.lots
+        if left < 0:
+            raise ValueError("more than was ordered")
+        return list(found.values())
+
+    def _read_fill(self, name: str, trade: Json, listing_id: int) -> Fill:
+        spec = self.specs[listing_id]
+        ticks = int(exact(trade["price"]) / spec.tick_size)
+        lots = lots_of(trade["amount"], ticks, self._lots[listing_id])
+        atoms, asset_id = self._fee(trade, spec)
+        if ticks * lots == 0 or -atoms > ATOMS_MAX:
+            raise ValueError("nothing for nothing is no fill")
+        return Fill(name, ticks, lots, atoms, asset_id, ns_of(trade.get("timestamp")))
+
+    def _fill_all(self, sent: Sent, fills: list[Fill]) -> None:
+        for fill in fills:
+            sent.trades.add(fill.name)
+            self._hear_fill(sent, *fill[1:])
 
     def _fee(self, trade: Json, spec: ListingSpec) -> tuple[int, int]:
         """Atoms, negative, and of what. A fee in an asset that nobody here keeps a ledger of is counted, not guessed."""

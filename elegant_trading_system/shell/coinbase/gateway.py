@@ -22,12 +22,14 @@ from ..sequencer import Sequencer
 from .auth import Signer
 from .clock import VenueClock
 from .orders import (
+    NUMBER_MAX,
     Figures,
     Fill,
     Json,
     Request,
     Sent,
     client_id,
+    cursor_of,
     figures_of,
     fill_of,
     is_clear,
@@ -247,7 +249,10 @@ class CoinbaseGateway(OrdersSent[Sent]):
             self.counts["unclear"] += 1
 
     def _refuse(self, sent: Sent) -> None:
-        if not (sent.is_done or sent.venue_id):
+        """Unless we know better: then it is no news about this order."""
+        if sent.is_done or sent.venue_id:
+            self.counts["contradicted"] += 1
+        else:
             self._end(sent, Kind.REJECTED, RejectReason.VENUE)
 
     def _apply_told(self, what: str, sent: Sent, answer: Json) -> None:
@@ -259,8 +264,8 @@ class CoinbaseGateway(OrdersSent[Sent]):
             orders = [order for order in answer["orders"] if order["client_order_id"] == sent.name]
             if orders:
                 self._apply_order(orders[0], "filled_size")
-            elif answer["has_next"] and answer["cursor"]:
-                self._list(sent, answer["cursor"])
+            elif answer["has_next"] and (cursor := cursor_of(answer)):
+                self._list(sent, cursor)
             elif sent.ts_listed_ms - sent.ts_ms > ABSENCE_MS:
                 self._refuse(sent)
             else:
@@ -277,7 +282,7 @@ class CoinbaseGateway(OrdersSent[Sent]):
             number, channel, events = int(message["sequence_num"]), message["channel"], message["events"]
             is_ours = channel == "user" or (channel == "subscriptions" and "user" in events[0]["subscriptions"])
             orders = [order for event in events for order in event["orders"]] if channel == "user" else []
-            told = [figures_of(order, "cumulative_quantity") for order in orders]
+            told = [self._figures_of(order, "cumulative_quantity") for order in orders]
         except UNREADABLE:
             self.counts["refused"] += 1
             return
@@ -294,7 +299,15 @@ class CoinbaseGateway(OrdersSent[Sent]):
             self._ask_about_all()
 
     def _apply_order(self, order: Json, filled: str) -> None:
-        self._apply_figures(figures_of(order, filled))
+        self._apply_figures(self._figures_of(order, filled))
+
+    def _figures_of(self, order: Json, filled: str) -> Figures:
+        """ValueError and its kin for what cannot be: more than was ordered is never filled."""
+        told = figures_of(order, filled)
+        sent = self._order_of(told.client_id)
+        if sent is not None and told.filled > sent.lots * self.specs[sent.listing_id].lot_size:
+            raise ValueError(told.filled)
+        return told
 
     def _apply_figures(self, told: Figures) -> None:
         sent = self._order_of(told.client_id)
@@ -326,15 +339,28 @@ class CoinbaseGateway(OrdersSent[Sent]):
     def _apply_fills(self, sent: Sent, answer: Json) -> None:
         """All rows are read before the first counts."""
         rows = [fill_of(row) for row in answer["fills"] if row["order_id"] == sent.venue_id]
+        cursor = cursor_of(answer)
+        self._check_fills(sent, rows)
         for fill in rows[::-1]:  # the latest stands first
             self._fill(sent, fill)
-        if answer["fills"] and answer["cursor"] and len(answer["fills"]) >= PAGE:
-            self._ask_fills(sent, answer["cursor"])
+        if cursor and len(answer["fills"]) >= PAGE:
+            self._ask_fills(sent, cursor)
         elif sent.filled < sent.announced and not sent.is_done:
             self._ask_again(sent)
         else:
             sent.is_asking = False
             self._end_if_over(sent)
+
+    def _check_fills(self, sent: Sent, rows: list[Fill]) -> None:
+        """ValueError for what cannot be: more than was ordered, something for nothing, numbers beyond all ledgers."""
+        spec, new = self.specs[sent.listing_id], {row.trade_id: row for row in rows if row.trade_id not in sent.trades}
+        filled = sent.filled + sum(row.size for row in new.values())
+        atoms = (sent.fees + sum(row.fee for row in new.values())) * 10 ** self.sequencer.universe.decimals[spec.quote]
+        lowest = min((row.price for row in new.values()), default=spec.tick_size)
+        dearest = max((row.price for row in new.values()), default=spec.tick_size)
+        is_possible = lowest >= spec.tick_size and dearest / spec.tick_size * sent.lots <= NUMBER_MAX >= atoms
+        if filled > sent.lots * spec.lot_size or not is_possible:
+            raise ValueError("no fills of this order")
 
     def _ask_again(self, sent: Sent) -> None:
         if not sent.is_done:

@@ -4,11 +4,14 @@ import re
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, NamedTuple
+from urllib.parse import quote
 
 from ...data.tape import ListingSpec
 from .. import orders
 
 Json = dict[str, Any]
+CURSOR_MAX = 1000
+NUMBER_MAX = 2**62
 VENUE_ID = re.compile("[0-9A-Za-z-]{1,64}")
 VAGUE = (None, "", "UNKNOWN_FAILURE_REASON", "UNKNOWN_PREVIEW_FAILURE_REASON", "PREVIEW_UNKNOWN_FAILURE_REASON")
 
@@ -83,8 +86,16 @@ def is_clear(error: Json) -> bool:
     return any(error.get(name) not in VAGUE for name in names)
 
 
+def cursor_of(answer: Json) -> str:
+    """Where the next page begins; empty where there is none."""
+    found = answer["cursor"] or ""
+    if not isinstance(found, str) or len(found) > CURSOR_MAX:
+        raise ValueError("no cursor")
+    return found
+
+
 def page_behind(cursor: str) -> str:
-    return f"&cursor={cursor}" if cursor else ""
+    return f"&cursor={quote(cursor, safe='')}" if cursor else ""
 
 
 def client_id(epoch: str, order_id: int) -> str:

@@ -86,7 +86,7 @@ class DeribitFeed:
         self._ts_heard_ns[connection] = self.sequencer.now_ns()
         try:
             message = self._decode(frame)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except (msgspec.DecodeError, UnicodeError, RecursionError):
             self.counts["refused"] += 1
             return []
         params = message.params or Params()
