@@ -337,6 +337,7 @@ def test_a_book_that_is_kept_by_binance_s_rules_is_right_while_customers_place_a
     follower.begin(venue.get("depth", "symbol=BTCUSDT&limit=5000"))
     placed = []
     for n in range(60):
+        venue.clock.pass_ms(300)  # fifty orders in ten seconds are too many
         placed.append(put_on_binance(venue, f"{59_990 + n % 10}.5", "0.010"))
         venue.depth([(600_000 - n % 7, n % 3 * 10)], [(600_001 + n % 5, n % 4 * 10)])
         if n % 3 == 2:
