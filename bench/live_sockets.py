@@ -27,6 +27,7 @@ from aiohttp import web
 from elegant_trading_system.core import jit
 from elegant_trading_system.core.kinds import Kind
 from elegant_trading_system.shell.binance.gateway import BinanceGateway
+from elegant_trading_system.shell.budget import Budget
 from elegant_trading_system.shell.line import Line
 
 from . import every_depth_decider, facts
@@ -132,7 +133,8 @@ async def listen_ours(base: str, frames: Frames, engine: Any, written: Array, re
     def clock_ms() -> int:
         return time.time_ns() // 10**6
 
-    gateway = BinanceGateway(ours.sequencer, {0: frames.spec}, "k" * 64, "s" * 64, "bench", send, clock_ms)
+    unlimited = Budget((), clock_ms)  # no venue would take a thousand orders a second
+    gateway = BinanceGateway(ours.sequencer, {0: frames.spec}, "k" * 64, "s" * 64, "bench", send, clock_ms, unlimited)
     gateway.hear_up()
     await Line(lambda _line: None, hear).run(f"{base}/frames/ours")
     assert ours.feed.counts["refused"] == 0
