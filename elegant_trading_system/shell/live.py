@@ -34,7 +34,7 @@ TICK_S = 0.02
 ASK_S = 1.0
 NAMING_S = 30.0
 FLATTEN_S = 30.0
-SETTLE_S = 1.0  # at the end: reports still on their way
+SETTLE_S, SETTLE_MAX_S = 1.0, 10.0  # at the end: reports still on their way, and of orders that are open
 
 
 def wall_ns() -> int:
@@ -123,7 +123,7 @@ class LiveRun:
                 if self.is_flat_at_end:
                     await self._flatten()
                 self.sequencer.hear(Kind.OPERATOR, 0, code=OperatorCommand.STOP)
-                await asyncio.sleep(SETTLE_S)
+                await self._settle()
             finally:
                 for task in tasks:
                     task.cancel()
@@ -156,6 +156,14 @@ class LiveRun:
             name for name, position in zip(self.known.groups, trader["positions"], strict=False) if position["state"]
         ]
         self.say(f"could not be closed: {', '.join(held)}" if held else "everything is closed")
+
+    async def _settle(self) -> None:
+        """Nothing is decided any more; what was is heard of, or left to be asked about when the run goes on."""
+        await asyncio.sleep(SETTLE_S)
+        for _ in range(round((SETTLE_MAX_S - SETTLE_S) / TICK_S)):
+            if not self.sequencer.trader["order_count"]:
+                break
+            await asyncio.sleep(TICK_S)
 
     # --- before the first decision ------------------------------------------------------------------------------
     async def _meet(self, http: aiohttp.ClientSession) -> None:
