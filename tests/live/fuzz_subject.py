@@ -1,5 +1,6 @@
 """What the fuzz asks of an adapter and of the genuine traffic around it."""
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 from elegant_trading_system.core.kinds import Kind
@@ -9,23 +10,23 @@ Frame = bytes | str
 NOTIONAL_MAX = 2**61  # ticks * lots: what the core's sums have room for
 
 
-class Subject:
+class Subject(ABC):
     """Something that hears frames, and the genuine traffic around it. `told`, `counted` and `refused` only grow."""
 
     adapter: Any  # the one that is fuzzed
     reads_json = True
 
+    @abstractmethod
     def genuine(self) -> list[bytes]:
         """Frames that were heard, and frames that are about to be: what is spoilt."""
-        raise NotImplementedError
 
+    @abstractmethod
     def hear(self, frame: Frame) -> None:
         """Must never raise."""
-        raise NotImplementedError
 
+    @abstractmethod
     def told(self) -> int:
         """How much has changed for those behind it."""
-        raise NotImplementedError
 
     def counted(self) -> int:
         """How many frames were refused, ignored or found known."""
@@ -35,21 +36,21 @@ class Subject:
         """How many of them were no frames of the venue's at all."""
         return int(self.adapter.counts["refused"])
 
-    def state(self) -> Any:
+    def state(self) -> Any:  # noqa: B027 - some have none
         """What a refused frame must leave as it is, besides `told`."""
 
-    def check(self) -> None:
+    def check(self) -> None:  # noqa: B027 - some have none
         """What must hold at every moment."""
 
+    @abstractmethod
     def may_tell(self, message: Any) -> bool:
         """Could this message, read with another reader, be the venue's word?"""
-        raise NotImplementedError
 
+    @abstractmethod
     def settle(self, *, is_dirty: bool) -> None:
         """Genuine traffic goes on; AssertionError unless all is as it should be. Dirty: spoilt frames passed for good."""
-        raise NotImplementedError
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - some have none
         """Let go of files."""
 
 

@@ -19,7 +19,6 @@ from .scan import STREAMS, Scanner
 
 Array = np.ndarray[Any, Any]
 NS_PER_MS = 1_000_000
-DEPTH = Kind.DEPTH.value
 HOLE_NS = 500 * NS_PER_MS
 ROWS_MAX = 100_000  # of one frame or snapshot
 Number = Annotated[int, msgspec.Meta(ge=-1, le=2**62)]
