@@ -7,6 +7,7 @@ from ccxt_shared import IOC, follow_book, kind_of_error, pointed, tell  # type: 
 
 MUCH = 300  # more than rests within ten ticks, wherever the touch is by then
 BOOKS = 60  # updates to follow
+FAR_ABOVE = 400  # dollars: taking still, when the market has moved while others kept the machine busy
 SYMBOL = "BTC/USDT"
 
 
@@ -23,7 +24,8 @@ async def drive(exchange: Any, found: dict[str, Any]) -> None:
     found["precision"] = exchange.market(SYMBOL)["precision"]
     await follow_book(exchange, SYMBOL, BOOKS, found)
     asks = (await exchange.watch_order_book(SYMBOL))["asks"]
-    best, deep = asks[0][0], asks[3][0]
+    best = asks[0][0]
+    deep = best + FAR_ABOVE
 
     def buy(amount: float, price: float, **more: Any) -> Any:
         return exchange.create_order(SYMBOL, "limit", "buy", amount, price, more)

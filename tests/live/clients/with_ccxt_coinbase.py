@@ -29,7 +29,7 @@ async def drive(exchange: Any, found: dict[str, Any]) -> None:
         made = await exchange.create_order(SYMBOL, "limit", "buy", amount, price, params)
         return await exchange.fetch_order(made["id"])
 
-    whole = await place("whole", 0.01, deep, **IOC)
+    whole = await place("whole", 0.01, best * 1.01, **IOC)
     found["whole"] = [whole["status"], whole["filled"], whole["fee"]["currency"]]
     partly = await place("partly", MUCH, deep, **IOC)
     found["partly"] = [partly["status"], 0 < partly["filled"] < MUCH]
@@ -44,7 +44,7 @@ async def drive(exchange: Any, found: dict[str, Any]) -> None:
     found["errors"] = {
         "funds": await kind_of_error(place("f", 9000, deep, **IOC)),
         "unknown": await kind_of_error(exchange.fetch_order("0de50000-0000-0000-0000-00000000ffff")),
-        "taking": await kind_of_error(place("t", 0.01, deep, postOnly=True)),
+        "taking": await kind_of_error(place("t", 0.01, best * 1.01, postOnly=True)),
     }
     exchange.apiKey = "organizations/x/apiKeys/y"
     found["errors"]["key"] = await kind_of_error(exchange.fetch_balance({"v3": True}))

@@ -6,6 +6,7 @@ import ccxt.pro as ccxt  # type: ignore[import-not-found]
 from ccxt_shared import IOC, follow_book, kind_of_error, pointed, tell  # type: ignore[import-not-found]
 
 BOOKS = 60  # updates to follow
+FAR_ABOVE = 400  # dollars: taking still, when the market has moved while others kept the machine busy
 REAL = "https://fapi.binance.com"
 SYMBOL = "BTC/USDT:USDT"
 
@@ -23,7 +24,7 @@ def client(where: dict[str, Any]) -> Any:
 
 async def trade(exchange: Any, found: dict[str, Any]) -> None:
     book = await exchange.watch_order_book(SYMBOL)
-    ask, deep, far = book["asks"][0], book["asks"][3][0], round(book["bids"][0][0] * 0.97)
+    ask, deep, far = book["asks"][0], book["asks"][0][0] + FAR_ABOVE, round(book["bids"][0][0] * 0.97)
     far -= far % 4
 
     def send(side: str, amount: float, price: float, **more: Any) -> Any:
@@ -45,7 +46,7 @@ async def trade(exchange: Any, found: dict[str, Any]) -> None:
     found["fees"] = sorted({trade["fee"]["currency"] for trade in trades})
     [position] = await exchange.fetch_positions([SYMBOL])
     found["position"] = [position["side"], position["contracts"] >= 0.03, position["leverage"]]
-    by_socket = await exchange.create_order_ws(SYMBOL, "limit", "buy", 0.03, deep + 40, IOC)
+    by_socket = await exchange.create_order_ws(SYMBOL, "limit", "buy", 0.03, deep, IOC)
     found["by_socket"] = by_socket["status"]
     [position] = await exchange.fetch_positions([SYMBOL])
     closing = await exchange.create_order(
@@ -56,7 +57,7 @@ async def trade(exchange: Any, found: dict[str, Any]) -> None:
         "funds": await kind_of_error(send("buy", 90_000, ask[0])),
         "unknown": await kind_of_error(exchange.cancel_order("999999", SYMBOL)),
         "notional": await kind_of_error(send("buy", 0.00, 1000.0)),
-        "taking": await kind_of_error(send("buy", 0.03, deep + 80, postOnly=True, timeInForce="GTX")),
+        "taking": await kind_of_error(send("buy", 0.03, deep, postOnly=True, timeInForce="GTX")),
         "whole or nothing": await kind_of_error(send("buy", 500, ask[0], timeInForce="FOK")),
         "margin mode": await kind_of_error(exchange.set_margin_mode("cross", SYMBOL)),
     }

@@ -108,7 +108,7 @@ def trade(client: Any, ask: Decimal, step: Decimal) -> dict[str, Any]:
         told = plain(client.get_order(plain(order)["success_response"]["order_id"]))["order"]
         return [told["status"], told["filled_size"], told["client_order_id"]]
 
-    deep, far = (f"{ask * share // step * step:f}" for share in (Decimal("1.001"), Decimal("0.9")))
+    deep, far = (f"{ask * share // step * step:f}" for share in (Decimal("1.01"), Decimal("0.9")))
     whole = client.limit_order_ioc_buy("whole", PRODUCT, "0.01", deep)
     found["whole"] = state_of(whole)
     found["again"] = plain(client.limit_order_ioc_buy("whole", PRODUCT, "0.01", deep)) == plain(whole)

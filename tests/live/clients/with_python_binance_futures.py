@@ -39,7 +39,7 @@ async def main(where: dict[str, Any]) -> None:
         await follow_book(FuturesDepthCacheManager(client, symbol="BTCUSDT"), BOOKS, found)
         found["mark"] = (await hear_one(sockets.symbol_mark_price_socket("BTCUSDT")))["data"]["e"]
         found["aggregate"] = (await hear_one(sockets.aggtrade_futures_socket("BTCUSDT")))["data"]["e"]
-        price, far = f"{found['touch'][0] - 40:.0f}", f"{found['touch'][1] + 400:.0f}"
+        price, far = f"{found['touch'][0] - 400:.0f}", f"{found['touch'][1] + 400:.0f}"
         order = {"symbol": "BTCUSDT", "side": "SELL", "type": "LIMIT", "timeInForce": "IOC", "quantity": "0.03"}
         result = {"newOrderRespType": "RESULT"}
         filled = await client.futures_create_order(**order, **result, price=price, newClientOrderId="whole")
