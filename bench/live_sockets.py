@@ -1,12 +1,13 @@
 """Frame -> order bytes written, over loopback sockets, beside the least that the same sockets can do, in one run.
 
-    python -m bench.live_sockets [--frames even] [--rate 1000] [--rounds 3]
+    python -m bench.live_sockets [--frames even] [--rate 1000] [--rounds 3] [--busy-poll]
 
 A server in a process of its own sends the same depth messages in turn to two listeners of one process and notes when. Ours
 is a live run's path with an order at every message: text scanned, journal, book, strategy, the order made, rendered and
 signed and written. The floor writes fixed bytes as soon as a frame is there. Time runs until the write has returned:
 `ours` and `floor` from before the server's send, so the machine's waking of a process is in both; `... from read` from the
-moment a frame has been read from the socket.
+moment a frame has been read from the socket. With `--busy-poll` both listeners' process never sleeps, as `ets run
+--busy-poll` does not; what is sent still has to wake the server's.
 """
 
 import argparse
@@ -29,6 +30,7 @@ from elegant_trading_system.core.kinds import Kind
 from elegant_trading_system.shell.binance.gateway import BinanceGateway
 from elegant_trading_system.shell.budget import Budget
 from elegant_trading_system.shell.line import Line
+from elegant_trading_system.shell.live import poll
 
 from . import every_depth_decider, facts
 from .live import percentiles
@@ -160,18 +162,21 @@ async def listen_floor(base: str, order: str, written: Array, read: Array) -> No
     await running
 
 
-async def measure(frames: Frames, engine: Any, port: int, count: int) -> tuple[Array, Array]:
+async def measure(frames: Frames, engine: Any, port: int, count: int, *, is_polling: bool) -> tuple[Array, Array]:
     """When each order was written, and when the frame before it was read."""
     written, read = np.zeros((2, count), np.int64), np.zeros((2, count), np.int64)
     gc.collect()
     gc.freeze()
     base = f"ws://{HOST}:{port}"
     order = "x" * 420  # about as long as one of ours
+    polling = [asyncio.create_task(poll())] if is_polling else []
     await asyncio.gather(listen_ours(base, frames, engine, written, read), listen_floor(base, order, written, read))
+    for task in polling:
+        task.cancel()
     return written, read
 
 
-def once(source: str, rate: float, frames: Frames, engine: Any) -> dict[str, Array]:
+def once(source: str, rate: float, frames: Frames, engine: Any, *, is_polling: bool) -> dict[str, Array]:
     """Nanoseconds from the server's send to the order's write, of each listener's messages."""
     count = len(frames.depth())
     with tempfile.TemporaryDirectory() as folder:
@@ -191,7 +196,8 @@ def once(source: str, rate: float, frames: Frames, engine: Any) -> dict[str, Arr
         with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
             assert server.stdout is not None
             try:
-                written, read = asyncio.run(measure(frames, engine, int(server.stdout.readline()), count))
+                port = int(server.stdout.readline())
+                written, read = asyncio.run(measure(frames, engine, port, count, is_polling=is_polling))
                 server.wait(timeout=10)
             finally:
                 server.kill()
@@ -207,6 +213,7 @@ def main() -> None:
     parser.add_argument("--frames", choices=["recorded", "even", "emulated"], default="even")
     parser.add_argument("--rate", type=float, default=1000)
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--busy-poll", action="store_true")
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
@@ -215,7 +222,9 @@ def main() -> None:
     gc.set_threshold(100_000, 50, 100)  # as the command line does
     engine = jit.instantiate("elegant_trading_system.core.engine", "bench_engine", decider_override=every_depth_decider)
     frames = load(options.frames)
-    rounds = [once(options.frames, options.rate, frames, engine) for _ in range(options.rounds)]
+    rounds = [
+        once(options.frames, options.rate, frames, engine, is_polling=options.busy_poll) for _ in range(options.rounds)
+    ]
     result: dict[str, Any] = {"frames": frames.source, "per_s": options.rate, "messages": len(frames.depth())}
     for who in rounds[0]:
         found = [percentiles(one[who]) for one in rounds]
@@ -224,7 +233,7 @@ def main() -> None:
     for name in ("p50_us", "p99.9_us"):
         ratios = [percentiles(one["ours"])[name] / percentiles(one["floor"])[name] for one in rounds]
         result[f"times_floor_{name[:-3]}"] = [round(value, 2) for value in ratios]
-    facts.keep(f"live sockets {options.frames}", result)
+    facts.keep(f"live sockets {options.frames}{' busy-poll' * options.busy_poll}", result)
     print(json.dumps(result, indent=1))
 
 

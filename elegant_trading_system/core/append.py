@@ -1,6 +1,6 @@
 """The end of a journal's running segment: an event's rows and header are laid there, and count when they are committed."""
 
-from .jit import entry, in_order, kernel
+from .jit import brief, in_order, kernel
 
 PACKETS, ROWS = 1, 2  # where `head` counts them; 0 holds the schema's version
 
@@ -41,13 +41,13 @@ def count_in(packets, head, seq_begin, ts_local_ns):
     return n
 
 
-@entry
+@brief
 def lay(packets, head, ts_venue_ns, order_id, atoms, buys, sells, listing_id, kind, code, asset_id):
     """`put`, from Python."""
     put(packets, head, ts_venue_ns, order_id, atoms, buys, sells, listing_id, kind, code, asset_id)
 
 
-@entry
+@brief
 def commit(packets, head, seq_begin, ts_local_ns):
     """`count_in`, for who writes and goes no further; `engine.step` decides on it as well."""
     count_in(packets, head, seq_begin, ts_local_ns)

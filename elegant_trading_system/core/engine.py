@@ -11,7 +11,7 @@ from . import breakers, execution_engine, market_data, portfolio_monitor, positi
 from . import decider as product
 from .append import PACKETS, count_in
 from .history import History
-from .jit import entry, kernel, part
+from .jit import brief, entry, kernel, part
 from .kinds import PRIVATE_FIRST, SYSTEM_FIRST, Kind, OperatorCommand
 from .schema import GROUPS, MARK_HORIZONS, MARKS, OUTBOX
 
@@ -168,7 +168,7 @@ def advance(worlds, traders, memory, market_params, params, logs, packets, level
     return len(packets), count
 
 
-@entry
+@brief
 def step(
     worlds,
     traders,

@@ -52,11 +52,13 @@ class _Window:
         return self.total
 
     def has_room(self, amount: int, use: Use, now_ms: int) -> bool:
-        return self.used(now_ms) + amount <= self._most[use]
+        most = self._most[use] - amount
+        return self.total <= most or self.used(now_ms) <= most  # what is old is only looked for when it matters
 
     def spend(self, amount: int, now_ms: int) -> None:
         slot = now_ms // self._step_ms
         if not self._spent or self._spent[-1][0] < slot:
+            self.used(now_ms)
             self._spent.append([slot, 0])
         self._spent[-1][1] += amount
         self.total += amount
@@ -94,21 +96,24 @@ class Budget:
     def take(self, use: Use, **amounts: int) -> bool:
         """May so much be spent now? Then it is. Kinds without a limit are free."""
         now_ms = self.now_ms
-        windows = [(window, amounts.get(kind, 0)) for (kind, _), window in self._windows.items()]
-        is_allowed = self.wait_s == 0.0 and all(
-            window.has_room(amount, use, now_ms) for window, amount in windows if amount
-        )
+        concerned = [(window, amounts[kind]) for (kind, _), window in self._windows.items() if amounts.get(kind)]
+        is_allowed = not self.is_banned
+        for window, amount in concerned:
+            is_allowed = is_allowed and window.has_room(amount, use, now_ms)
         if not is_allowed:
             self.counts[use.name.lower()] += 1
             return False
-        for window, amount in windows:
-            if amount:
-                window.spend(amount, now_ms)
+        for window, amount in concerned:
+            window.spend(amount, now_ms)
         return True
 
     def used(self, kind: str, window_ms: int) -> int:
         """By our count."""
         return self._windows[kind, window_ms].used(self.now_ms)
+
+    @property
+    def is_banned(self) -> bool:
+        return self._until_ms != 0 and self.wait_s > 0.0
 
     @property
     def wait_s(self) -> float:

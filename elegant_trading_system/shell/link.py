@@ -14,6 +14,7 @@ from ..core.kinds import Kind
 from ..data.tape import ListingSpec
 from ..errors import UserError
 from .budget import Budget, Use
+from .command import Command
 from .line import Line
 from .sequencer import Sequencer
 
@@ -124,7 +125,7 @@ class Link(ABC):
         """How many restored orders the venue has not given a last word on. Asks again about each."""
 
     @abstractmethod
-    def command(self, command: Any) -> None:
+    def command(self, command: Command) -> None:
         """What the core has decided for one of our listings: to be sent now, without waiting."""
 
     @abstractmethod

@@ -20,6 +20,7 @@ from ..data.tape import ListingSpec
 from ..data.universe import Universe, build
 from ..errors import UserError
 from .accounts import CAREFUL, Accounts, Choices
+from .command import Command
 from .index_history import on_file
 from .link import Bar, Link
 from .run_folder import Recovered, note_epoch
@@ -41,6 +42,12 @@ def wall_ns() -> int:
     return time.time_ns()
 
 
+async def poll() -> None:
+    """Keep the event loop from sleeping: nothing waits for a processor that has to wake up and find its caches cold."""
+    while True:  # noqa: ASYNC110 - there is nothing to wait for
+        await asyncio.sleep(0)
+
+
 class LiveRun:
     """Instruments of one or several venues, traded until told to stop."""
 
@@ -55,16 +62,17 @@ class LiveRun:
         recovered: Recovered | None = None,
         is_flat_at_end: bool = False,
         is_rearmed: bool = False,
+        is_polling: bool = False,
         catalog: Path | None = None,
         choices: Choices = CAREFUL,
     ) -> None:
         """With `recovered`, the run in the folder goes on where it ended; `is_rearmed`: halted or not. With
-        `is_flat_at_end` it ends holding nothing. The `catalog` may hold an index's past that its source does not tell.
+        `is_flat_at_end` it ends holding nothing; `is_polling` it never sleeps. The `catalog` may hold an index's past that its source does not tell.
         `choices`: what becomes of what the accounts hold already.
         """
         self.choices = choices
         self.is_rearmed, self.catalog = is_rearmed, catalog
-        self.is_flat_at_end = is_flat_at_end
+        self.is_flat_at_end, self.is_polling = is_flat_at_end, is_polling
         self.recovered = recovered
         self.links, self.config, self.folder = links, config, folder
         self.now_ns, self.say = now_ns, say
@@ -119,6 +127,8 @@ class LiveRun:
                 await (self._reconcile(self.recovered) if self.recovered else self._prepare())
                 tasks += [asyncio.create_task(task) for link in self.links for task in link.market_tasks()]
                 tasks.append(asyncio.create_task(self._keep_naming()))
+                if self.is_polling:
+                    tasks.append(asyncio.create_task(poll()))
                 await self._until_stopped(tasks, seconds)
                 if self.is_flat_at_end:
                     await self._flatten()
@@ -198,8 +208,8 @@ class LiveRun:
     def _specs_of(self, link: Link) -> dict[int, ListingSpec]:
         return {n: spec for n, spec in enumerate(self.known.listings) if self._link_of[n] is link}
 
-    def _command(self, command: Any) -> None:
-        self._link_of[int(command["listing_id"])].command(command)
+    def _command(self, command: Command) -> None:
+        self._link_of[command.listing_id].command(command)
 
     async def _remember(self) -> None:
         """Minute bars from before the first packet: windows, VWAP and ranges are warm."""

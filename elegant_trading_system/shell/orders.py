@@ -11,6 +11,7 @@ import numpy as np
 from ..core.kinds import Kind, RejectReason
 from ..core.schema import LEVEL
 from ..data.tape import ListingSpec
+from .command import Command
 from .link import FillKey, OpenOrder
 from .sequencer import NO_ROWS, Sequencer
 
@@ -31,7 +32,9 @@ class Sent:
     lots: int
     ts_ms: int
     name: str  # the venue's word for it
-    heard: Counter[FillKey] = field(default_factory=Counter)  # fills of before a crash, whose trade ids are forgotten
+    heard: dict[FillKey, int] = field(
+        default_factory=dict
+    )  # how many fills of before a crash, whose trade ids are forgotten
     filled_lots: int = 0
     is_acknowledged: bool = False
     is_done: bool = False
@@ -71,14 +74,12 @@ class OrdersSent(ABC, Generic[Order]):
         return True
 
     # --- sending ----------------------------------------------------------------------------------------------
-    def _note(self, command: Any) -> Order:
+    def _note(self, command: Command) -> Order:
         """An order is known before it leaves; the oldest that has ended makes room."""
-        oldest = next(iter(self.orders.values()), None)
-        if len(self.orders) >= ORDERS_MAX and oldest is not None and oldest.is_done:
+        if len(self.orders) >= ORDERS_MAX and (oldest := next(iter(self.orders.values()))).is_done:
             del self.orders[oldest.order_id]
-        order_id, *numbers = (int(command[name]) for name in ("order_id", "listing_id", "side", "lots"))
-        name = self.client_id(self.epoch, order_id)
-        sent: Order = self.order_type(order_id, *numbers, self._now_ms(), name)
+        order_id, name = command.order_id, self.client_id(self.epoch, command.order_id)
+        sent: Order = self.order_type(order_id, command.listing_id, command.side, command.lots, self._now_ms(), name)
         self.orders[order_id] = sent
         return sent
 
@@ -112,8 +113,9 @@ class OrdersSent(ABC, Generic[Order]):
     # --- what the core is told --------------------------------------------------------------------------------
     def _hear_fill(self, sent: Order, ticks: int, lots: int, atoms: int, asset_id: int, ts_ns: int = 0) -> bool:
         """One execution that was not heard of in this session; False if it was in the one before. `atoms`: of the fee."""
-        if sent.heard[ticks, lots, atoms, asset_id] > 0:
-            sent.heard[ticks, lots, atoms, asset_id] -= 1
+        key = ticks, lots, atoms, asset_id
+        if sent.heard.get(key, 0) > 0:
+            sent.heard[key] -= 1
             self.counts["repeated_fills"] += 1
             return False
         row = np.array([(ticks, lots)], LEVEL)

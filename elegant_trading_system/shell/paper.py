@@ -9,9 +9,10 @@ import numpy as np
 
 from ..config import Config
 from ..core.kinds import Kind, RejectReason
-from ..core.schema import LEVEL, NEVER_NS, PACKET, REPLIES, VENUE_SIM
+from ..core.schema import COMMAND, LEVEL, NEVER_NS, PACKET, REPLIES, VENUE_SIM
 from ..data.tape import ListingSpec
 from ..sim import paper
+from .command import Command
 from .link import Bar, Link, OpenOrder
 from .sequencer import NO_ROWS, Sequencer
 
@@ -27,10 +28,9 @@ class PaperVenue:
         self._replies, self._rows = np.zeros(REPLIES, PACKET), np.zeros(REPLIES, LEVEL)
         self._segment, self._read = -1, 0
 
-    def send(self, command: Any) -> None:
-        paper.send(
-            self.sequencer.universe.record, self.sequencer.market, self._venue, self._sim_params, command.reshape(1)
-        )
+    def send(self, command: Command) -> None:
+        row = np.array([command], COMMAND)
+        paper.send(self.sequencer.universe.record, self.sequencer.market, self._venue, self._sim_params, row)
 
     def serve(self, now_ns: int) -> None:
         """What has arrived or been answered by now is heard."""
@@ -119,7 +119,7 @@ class PaperLink(Link):
     def market_tasks(self) -> list[Coroutine[Any, Any, None]]:
         return self.inner.market_tasks()
 
-    def command(self, command: Any) -> None:
+    def command(self, command: Command) -> None:
         self.venue.send(command)
 
     def beat(self, now_ns: int) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Coroutine
 from typing import Any
 
+from .command import Command
 from .link import Bar
 from .live import NS_PER_MS, LiveRun
 from .sequencer import Sequencer
@@ -57,5 +58,5 @@ class Recording(LiveRun):
         return []
 
 
-def _nobody(command: Any) -> None:
+def _nobody(command: Command) -> None:
     raise AssertionError(f"a recording decided something: {command}")

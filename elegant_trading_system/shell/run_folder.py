@@ -79,7 +79,7 @@ class Recovered(NamedTuple):
     ts_ns: int  # of that event
     open_orders: list[OpenOrder]
     ignored: dict[str, dict[str, str]]  # what each account held of other assets when the run began: not ours to sell
-    missing: Array  # commands decided by the last events and never logged: they have not left
+    missing: Array  # commands decided by the last events and never logged: whether they have left is asked
     shadow: Shadow  # the same state once more, for snapshots to go on from
     behind: Seal  # of the snapshot it began with: the journal up to there was not read
     replayed: int  # events behind it

@@ -15,6 +15,7 @@ from ..core.schema import COMMAND, EQUITY, EVALUATION, GROUPS, LEVEL, MARK, PACK
 from ..data.journal import Journal
 from ..data.universe import Universe
 from ..sim.session import decisions_digest, new_market
+from .command import Command, commands_of
 
 Array = np.ndarray[Any, Any]
 COMMAND_ROOM = 256
@@ -42,7 +43,7 @@ class Sequencer:
         config: Config,
         journal: Journal,
         now_ns: Callable[[], int],
-        send: Callable[[Any], None],
+        send: Callable[[Command], None],
         state: tuple[Array, Array, Array] | None = None,
         ts_ns: int = 0,
         *,
@@ -133,15 +134,15 @@ class Sequencer:
         """What the last event has led to: to whoever watches, and out; until the event is used up."""
         journal = self.journal
         while True:
+            if count:  # first of all: what is written down follows from the event, which is
+                made = np.frombuffer(self._commands[:count].tobytes(), COMMAND)  # `copy` goes field by field
+                for command in commands_of(made):
+                    self.send(command)
+                journal.log_commands(made)
+                self.commands_sent += count
             for evaluation in self._evaluations[: self._logged[0]]:
                 self.latest[int(evaluation["group_id"])] = evaluation.copy()
             self._counts[:] = 0  # evaluations and equity are made again from the journal when somebody asks
-            if count:
-                made = self._commands[:count].copy()
-                journal.log_commands(made)
-                self.commands_sent += count
-                for command in made:
-                    self.send(command)
             if consumed == 1:
                 return
             consumed, count = self._step(

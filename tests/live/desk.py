@@ -24,6 +24,7 @@ from elegant_trading_system.shell.binance.gateway import BinanceGateway
 from elegant_trading_system.shell.binance.link import spec_of
 from elegant_trading_system.shell.binance.orders import BinanceOrders
 from elegant_trading_system.shell.budget import limits_of
+from elegant_trading_system.shell.command import Command, commands_of
 from elegant_trading_system.shell.sequencer import Sequencer
 
 START_NS = 1_760_000_000 * NS_PER_S
@@ -31,6 +32,16 @@ KEY, SECRET = "vmPUZE6mv9SD5VNHk4HlWFsOr6aKE2zvsw0MuIgwCIPy6utIco14y7Ju91duEh8A"
 BTC = Instrument("BTCUSDT", "BTC", "USDT", Decimal("0.1"), Decimal("0.001"), Decimal(5))
 BIDS = [(600_000 - k, 100 + k) for k in range(20)]
 ASKS = [(600_001 + k, 100 + k) for k in range(20)]
+
+
+def decided(
+    order_id: int, side: Side, ticks: int, lots: int, kind: CommandKind = CommandKind.SEND, *, is_exit: bool = False
+) -> Command:
+    """What the core could have decided."""
+    [empty] = commands_of(np.zeros(1, COMMAND))
+    return empty._replace(
+        order_id=order_id, side=side, price_ticks=ticks, lots=lots, kind=kind, is_reduce_only=int(is_exit)
+    )
 
 
 class Clock:
@@ -152,13 +163,4 @@ class Outside:
         is_exit: bool = False,
     ) -> None:
         """As the core would have decided it: its own order table knows nothing of it."""
-        made = np.zeros(1, COMMAND)[0]
-        made["is_reduce_only"] = is_exit
-        made["order_id"], made["side"], made["price_ticks"], made["lots"], made["kind"] = (
-            order_id,
-            side,
-            ticks,
-            lots,
-            kind,
-        )
-        self.gateway.command(made)
+        self.gateway.command(decided(order_id, side, ticks, lots, kind, is_exit=is_exit))

@@ -226,7 +226,7 @@ class Drill(Timetable):
 
     def decided(self, command: Any) -> None:
         """What the core sends, looked at before it leaves."""
-        if int(command["kind"]) == CommandKind.SEND:
+        if command.kind == CommandKind.SEND:
             self.watch.decided(command)
         self.outside.gateway.command(command)
 

@@ -7,11 +7,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pytest
 
 from elegant_trading_system.core.kinds import BookState, CommandKind, Kind, RejectReason, Side
-from elegant_trading_system.core.schema import COMMAND
 from elegant_trading_system.data.universe import build
 from elegant_trading_system.errors import UserError
 from elegant_trading_system.shell.ccxt.client import ORDER_NEEDS, Redirected, check_feed, check_orders
@@ -23,7 +21,7 @@ from elegant_trading_system.shell.hosts import check_loopback, check_roads
 from elegant_trading_system.shell.orders import ABSENCE_MS
 
 from ..builders import loose
-from .desk import Clock, Outside, Venue
+from .desk import Clock, Outside, Venue, decided
 
 
 class Desk:
@@ -47,15 +45,7 @@ class Desk:
         return [(int(row["price_ticks"]), int(row["lots"])) for row in self.outside.journal.rows[begin:end]]
 
     def send(self, order_id: int = 1, lots: int = 10, kind: CommandKind = CommandKind.SEND) -> Request:
-        made = np.zeros(1, COMMAND)[0]
-        made["order_id"], made["side"], made["price_ticks"], made["lots"], made["kind"] = (
-            order_id,
-            Side.BUY,
-            600_001,
-            lots,
-            kind,
-        )
-        self.gateway.command(made)
+        self.gateway.command(decided(order_id, Side.BUY, 600_001, lots, kind))
         return self.asked[-1]
 
 

@@ -50,9 +50,8 @@ def end_at_once(gateway: Any, told: Any) -> None:
 
 def send_again(gateway: Any, command: Any) -> None:
     """Instead of asking what became of an order, send it once more, under another name."""
-    if int(command["kind"]) == CommandKind.QUERY:
-        command = command.copy()
-        command["kind"], command["order_id"] = CommandKind.SEND, int(command["order_id"]) + 100_000
+    if command.kind == CommandKind.QUERY:
+        command = command._replace(kind=CommandKind.SEND, order_id=command.order_id + 100_000)
     COMMAND(gateway, command)
 
 

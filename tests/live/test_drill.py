@@ -62,9 +62,8 @@ def give_up_at_once(gateway: Any, _what: str, sent: Sent, _status: int, _code: i
 
 def send_again(gateway: Any, command: Any) -> None:
     """Instead of asking what became of an order, send it once more."""
-    if int(command["kind"]) == CommandKind.QUERY:
-        command = command.copy()
-        command["kind"] = CommandKind.SEND
+    if command.kind == CommandKind.QUERY:
+        command = command._replace(kind=CommandKind.SEND)
     COMMAND(gateway, command)
 
 

@@ -27,7 +27,7 @@ from elegant_trading_system.errors import ExitCode, UserError
 from elegant_trading_system.shell import run_folder
 from elegant_trading_system.shell.binance.link import BinanceLink, Place
 from elegant_trading_system.shell.hosts import link_to
-from elegant_trading_system.shell.live import LiveRun, wall_ns
+from elegant_trading_system.shell.live import LiveRun, poll, wall_ns
 from elegant_trading_system.sim.replay import verify
 
 from ..builders import LOOSE, loose
@@ -95,7 +95,7 @@ def test_what_goes_wrong_on_real_sockets_leaves_the_accounts_equal(tmp_path: Pat
 @pytest.mark.spec("X1")
 def test_a_run_killed_in_the_middle_replays_to_every_command_it_sent(tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    command = [*ETS, "run", "--out", str(folder), "--history", "30", "--edge", "0.3", *SETS]
+    command = [*ETS, "run", "--busy-poll", "--out", str(folder), "--history", "30", "--edge", "0.3", *SETS]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as running:
         commands, deadline = folder / "journal" / "commands.bin", time.monotonic() + PATIENCE_S
         while (
@@ -109,6 +109,34 @@ def test_a_run_killed_in_the_middle_replays_to_every_command_it_sent(tmp_path: P
     assert len(journal.read_commands(folder / "journal")) > 0
     verified = verify(folder)
     assert verified["identical"], verified["first_difference"]
+
+
+def test_a_run_that_polls_never_sleeps(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited = list[float | None]()
+
+    async def passes(seconds: float) -> None:
+        selector = asyncio.get_running_loop()._selector  # type: ignore[attr-defined]
+        select = selector.select
+
+        def noted(timeout: float | None = None) -> Any:
+            waited.append(timeout)
+            return select(timeout)
+
+        monkeypatch.setattr(selector, "select", noted)
+        await asyncio.sleep(seconds)
+        monkeypatch.undo()
+
+    async def both() -> None:
+        await passes(0.02)
+        assert max(timeout for timeout in waited if timeout is not None) > 0, "it would notice"
+        waited.clear()
+        polling = asyncio.create_task(poll())
+        await passes(0.02)
+        polling.cancel()
+
+    asyncio.run(both())
+    assert len(waited) > 10
+    assert set(waited) == {0}
 
 
 @pytest.mark.spec("X1", "X3")

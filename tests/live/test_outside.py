@@ -5,12 +5,21 @@ import random
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 from elegant_trading_system.core.kinds import BookState, CommandKind, Kind, Side
+from elegant_trading_system.core.schema import COMMAND
 from elegant_trading_system.data import journal
+from elegant_trading_system.shell.command import commands_of
 
 from .desk import BTC, Outside, Venue
+
+
+def test_a_command_is_read_field_by_field_as_the_schema_has_it() -> None:
+    names = COMMAND.names or ()
+    [command] = commands_of(np.array([tuple(range(len(names)))], COMMAND))
+    assert command._asdict() == dict(zip(names, range(len(names)), strict=True))
 
 
 def events(outside: Outside, *kinds: Kind) -> list[Any]:

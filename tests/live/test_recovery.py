@@ -96,6 +96,24 @@ def test_after_a_restart_no_book_is_known_no_order_is_and_nothing_is_decided(tmp
     kept.close()
 
 
+@pytest.mark.spec("X1", "E4")
+def test_an_order_that_left_and_was_not_written_down_is_asked_about_and_the_run_replays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def die(_journal: Journal, _commands: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Journal, "log_commands", die)
+    with pytest.raises(KeyboardInterrupt):
+        trading(tmp_path)
+    monkeypatch.undo()
+    found = run_folder.recover(tmp_path)
+    assert found.missing["order_id"].tolist() == [order.order_id for order in found.open_orders] == [1]
+    assert verify(tmp_path)["identical"], "what its last event led to"
+    (tmp_path / "journal" / "commands.bin").write_bytes(bytes(found.missing.nbytes))
+    assert not verify(tmp_path)["identical"], "it would notice another"
+
+
 @pytest.mark.spec("X1")
 def test_a_journal_goes_on_behind_half_an_entry_and_its_chain_holds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

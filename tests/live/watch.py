@@ -9,6 +9,7 @@ from elegant_trading_system.core.kinds import BookState, Kind, OrderState, Verdi
 from elegant_trading_system.core.schema import NS_PER_S
 from elegant_trading_system.emulator.faults import HELP, Faults
 from elegant_trading_system.emulator.orders import FINAL
+from elegant_trading_system.shell.command import Command
 
 from .desk import Outside, Venue
 
@@ -107,41 +108,41 @@ class Watch:
     def is_silent(self) -> bool:
         return self.venue.clock() - self._heard_ns > self.silence_ns + LOOK_NS
 
-    def decided(self, command: Any) -> None:
+    def decided(self, command: Command) -> None:
         """An order before it leaves."""
         gateway = self.outside.gateway
-        name = gateway.client_id(gateway.epoch, int(command["order_id"]))
+        name = gateway.client_id(gateway.epoch, command.order_id)
         if name in self.sent:
             self.fail(f"{name} was decided twice")
-        self.sent[name] = command.copy()
-        if command["is_reduce_only"]:
+        self.sent[name] = command
+        if command.is_reduce_only:
             self._check_exit(name, command)
         else:
             self._check_entry(name, command)
 
-    def _check_exit(self, name: str, command: Any) -> None:
+    def _check_exit(self, name: str, command: Command) -> None:
         listed = int(self.outside.sequencer.trader["verdicts"][Verdict.EXIT_BLIND])
         if self.state is not BookState.LIVE:
             self.blind_exits += 1
             if listed == self._blind_verdicts:
                 self.fail(f"{name} leaves blindly and is not listed")
         self._blind_verdicts = listed
-        inventory, side = self.outside.sequencer.trader["inventory"][0], int(command["side"])
+        inventory, side = self.outside.sequencer.trader["inventory"][0], command.side
         leaving = int(inventory["working_buy_lots" if side > 0 else "working_sell_lots"])
         if leaving * self._lot_atoms > -side * int(inventory["held_atoms"]):
             self.fail(f"{name} gives back more than is held")
 
-    def _check_entry(self, name: str, command: Any) -> None:
+    def _check_entry(self, name: str, command: Command) -> None:
         if self.state is not BookState.LIVE or self.is_silent or not self.has_place:
             self.fail(f"{name} enters on a book that is {self.state.name}{' and silent' * self.is_silent}")
         trader = self.outside.sequencer.trader
         inventory, position = trader["inventory"][0], trader["positions"][0]
         wanted = int(position["target_atoms"]) // self._lot_atoms
-        if self._intended(int(command["intent_id"])) > wanted:
+        if self._intended(command.intent_id) > wanted:
             self.fail(f"{name} brings its intent above {wanted} lots")
         held, static = int(inventory["held_atoms"]) // self._lot_atoms, self.outside.universe.record[0]["listings"][0]
         lots = max(held + int(inventory["working_buy_lots"]), int(inventory["working_sell_lots"]) - held)
-        notional = lots * int(command["price_ticks"]) * float(static["tick_price"]) * float(static["lot_base"])
+        notional = lots * command.price_ticks * float(static["tick_price"]) * float(static["lot_base"])
         if notional > 1.005 * max(float(trader["capital"]), float(trader["equity"])):
             self.fail(f"{name} brings the symbol to {notional:,.0f}, more than the account has")
 
@@ -150,12 +151,12 @@ class Watch:
         orders, total = self.outside.sequencer.trader["orders"], 0
         working = set(orders["order_id"][orders["state"] > 0].tolist())
         for name, command in self.sent.items():
-            if int(command["intent_id"]) == intent_id and not command["is_reduce_only"]:
+            if command.intent_id == intent_id and not command.is_reduce_only:
                 order = self.venue.account.by_client_id.get((self.outside.listing.symbol, name))
                 if order is not None:
                     total += order.filled_lots if order.status in FINAL else order.lots
-                elif int(command["order_id"]) in working:
-                    total += int(command["lots"])
+                elif command.order_id in working:
+                    total += command.lots
         return total
 
     # --- at every moment ----------------------------------------------------------------------------------------

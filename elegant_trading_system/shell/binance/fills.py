@@ -1,5 +1,6 @@
 """An order as far as Binance has spoken of it, and its executions read whole before anything of them counts."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -36,7 +37,7 @@ class Fill(NamedTuple):
 def read_fills(sent: Sent, rows: list[Any], ts_ns: int, spec: ListingSpec, universe: Universe) -> list[Fill]:
     """Those not heard of yet; ValueError and its kin if one of them cannot be."""
     left = sent.lots - sent.filled_lots
-    fills, heard = dict[int, Fill](), sent.heard.copy()
+    fills, heard = dict[int, Fill](), Counter(sent.heard)
     for number, price, quantity, fee, asset in rows:
         trade_id = int(number)
         if trade_id in sent.trades or trade_id in fills or sent.is_done:

@@ -9,13 +9,13 @@ from collections import Counter
 from collections.abc import Callable
 from decimal import Decimal
 from types import MappingProxyType
-from typing import Any
 
 import msgspec
 
 from ...core.kinds import Kind, OperatorCommand, RejectReason
 from ...data.tape import ListingSpec
 from ..budget import Budget, Limit
+from ..command import Command
 from ..link import OpenOrder
 from ..orders import NS_PER_MS
 from ..sequencer import Sequencer
@@ -101,10 +101,10 @@ class BinanceFuturesGateway(BinanceOrders):
         self._began_ms = heard_ms + CLOCKS_MS if heard_ms else now_ms()
         self._is_income_due = False
 
-    def _order(self, sent: Sent, command: Any) -> Json:
+    def _order(self, sent: Sent, command: Command) -> Json:
         """An exit may close, never open: the venue refuses what would."""
         params = super()._order(sent, command)
-        return params | {"reduceOnly": "true"} if command["is_reduce_only"] else params
+        return params | {"reduceOnly": "true"} if command.is_reduce_only else params
 
     def _may_ask(self, what: str) -> bool:
         """Behind the answer to an order its fills are on their way, if somebody listens."""

@@ -16,6 +16,7 @@ from ...data.decimals import Grid, parse_levels
 from ...data.tape import ListingSpec
 from ...errors import UserError
 from ..budget import Budget, Use, limits_of
+from ..command import Command
 from ..line import Line
 from ..link import BannedError, Bar, Link, OpenOrder, afford
 from ..sequencer import Sequencer
@@ -83,7 +84,7 @@ class BinanceLink(Link):
     def now_ms(self) -> int:
         return self.now_ns() // NS_PER_MS
 
-    def command(self, command: Any) -> None:
+    def command(self, command: Command) -> None:
         self.gateway.command(command)
 
     def beat(self, now_ns: int) -> None:

@@ -17,6 +17,7 @@ import msgspec
 from ...core.kinds import CommandKind, Kind, RejectReason
 from ...data.tape import ListingSpec
 from ..budget import BAN_MS, UNITS_MS, Budget, Limit, Use
+from ..command import Command
 from ..orders import ABSENCE_MS, OrdersSent
 from ..sequencer import Sequencer
 from .fills import NUMBER_MAX, Fill, Sent, executed_of, read_fills, within
@@ -74,7 +75,7 @@ class BinanceOrders(OrdersSent[Sent]):
         self.coin_prices: dict[str, Decimal] = {}  # last known, of what fees may be paid with; in what we settle in
         self._is_clock_known = False
         self._ts_asked_ms: dict[str, int] = {}  # what a connection needs: when it was asked for
-        self._api_key, self._secret = api_key, secret
+        self._api_key, self._mac = api_key, mac_of(secret)
         self._send = send
 
     # --- what each venue does in its own way ------------------------------------------------------------------
@@ -118,7 +119,7 @@ class BinanceOrders(OrdersSent[Sent]):
     @property
     def is_able(self) -> bool:
         """May anything be asked?"""
-        return self.is_connected and self.budget.wait_s == 0.0
+        return self.is_connected and not self.budget.is_banned
 
     @property
     def banned_s(self) -> float:
@@ -139,14 +140,14 @@ class BinanceOrders(OrdersSent[Sent]):
         self._refuse_unsent()
         self.check_session()
 
-    def command(self, command: Any) -> None:
+    def command(self, command: Command) -> None:
         """What the core has decided leaves for the venue."""
-        if int(command["kind"]) == CommandKind.QUERY:
-            if sent := self.orders.get(int(command["order_id"])):
+        if command.kind == CommandKind.QUERY:
+            if sent := self.orders.get(command.order_id):
                 self._query(sent)
             return
         sent = self._note(command)
-        use = Use.NEEDED if command["is_reduce_only"] else Use.ENTRY
+        use = Use.NEEDED if command.is_reduce_only else Use.ENTRY
         if not self.is_able:
             self._keep_back(sent)
         elif not self._ask(f"place {sent.order_id}", "order.place", self._order(sent, command), use, ORDERS=1):
@@ -163,14 +164,14 @@ class BinanceOrders(OrdersSent[Sent]):
     def client_id(epoch: str, order_id: int) -> str:
         return client_id(epoch, order_id)
 
-    def _order(self, sent: Sent, command: Any) -> Json:
+    def _order(self, sent: Sent, command: Command) -> Json:
         spec = self.specs[sent.listing_id]
         return {
             "symbol": symbol_of(spec),
             "side": "BUY" if sent.side > 0 else "SELL",
             "type": "LIMIT",
             "timeInForce": "IOC",
-            "price": f"{int(command['price_ticks']) * spec.tick_size:f}",
+            "price": f"{command.price_ticks * spec.tick_size:f}",
             "quantity": f"{sent.lots * spec.lot_size:f}",
             "newClientOrderId": sent.name,
             "newOrderRespType": self.response,
@@ -184,12 +185,13 @@ class BinanceOrders(OrdersSent[Sent]):
     def _ask(self, request_id: str, method: str, params: Json, use: Use = Use.NEEDED, **amounts: int) -> bool:
         """Signed and sent now, or not at all: what the limits leave no room for is asked again when the core asks."""
         weight = self.weights.get(method, 1)
-        if not self.is_able or not self.budget.take(use, REQUEST_WEIGHT=weight, RAW_REQUESTS=1, **amounts):
+        if not self.is_connected or not self.budget.take(use, REQUEST_WEIGHT=weight, RAW_REQUESTS=1, **amounts):
             self.counts["held_back"] += 1
             return False
         signed = params | {"apiKey": self._api_key, "timestamp": self._now_ms() + self.offset_ms}
-        payload = "&".join(f"{name}={signed[name]}" for name in sorted(signed))
-        signed["signature"] = signature_of(self._secret, payload)
+        mac = self._mac.copy()
+        mac.update("&".join([f"{name}={signed[name]}" for name in sorted(signed)]).encode())
+        signed["signature"] = mac.hexdigest()
         self._send(msgspec.json.encode({"id": request_id, "method": method, "params": signed}).decode())
         return True
 
@@ -323,9 +325,16 @@ def client_id(epoch: str, order_id: int) -> str:
     return f"ets-{epoch}-{order_id}"
 
 
+def mac_of(secret: str) -> hmac.HMAC:
+    """HMAC-SHA256 that has taken in the secret: a copy of it signs one text."""
+    return hmac.new(secret.encode(), digestmod=hashlib.sha256)
+
+
 def signature_of(secret: str, payload: str) -> str:
     """HMAC-SHA256 in hexadecimal."""
-    return hmac.new(secret.encode(), payload.encode(), hashlib.sha256).hexdigest()
+    mac = mac_of(secret)
+    mac.update(payload.encode())
+    return mac.hexdigest()
 
 
 def symbol_of(spec: ListingSpec) -> str:

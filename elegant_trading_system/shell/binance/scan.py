@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ...core.append import PACKETS, ROWS, put
-from ...core.jit import direct, entry, kernel
+from ...core.jit import brief, direct, kernel
 from ...core.kinds import Kind
 from ...core.schema import record
 from ...data.decimals import Grid
@@ -104,7 +104,7 @@ def symbols_of(symbols: list[tuple[int, str, Grid]]) -> Array:
     return found
 
 
-@entry
+@brief
 def read(
     text: Array,
     symbols: Array,
@@ -137,7 +137,7 @@ def read(
     return 1
 
 
-@entry
+@brief
 def scan(text: Array, length: int, symbols: Array, rows: Array, begin: int, is_chained: int) -> Found:
     """(kind, symbol, first id, last id, buys, sells, ts_ms), the rows in rows[begin:], buys first; kind 0: unusual.
 

@@ -11,6 +11,7 @@ from ...core.schema import NS_PER_S
 from ...data.importers.volatility import NEW_YORK, VIX_DELAY, vix_spec
 from ...data.tape import ListingSpec
 from ...errors import UserError
+from ..command import Command
 from ..link import BannedError, Bar, Link, OpenOrder
 from ..sequencer import Sequencer
 from .feed import CboeFeed, closes_of
@@ -55,7 +56,7 @@ class CboeLink(Link):
     async def balances(self) -> dict[str, Decimal]:
         return {}
 
-    def command(self, command: Any) -> None:
+    def command(self, command: Command) -> None:
         raise AssertionError(f"an index is not traded: {command}")
 
     def beat(self, now_ns: int) -> None:

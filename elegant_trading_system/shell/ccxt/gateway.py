@@ -4,6 +4,7 @@ An order is made once and never again: when the answer leaves open whether it ex
 are a clear no is said here, and everything else is unclear.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -12,6 +13,7 @@ from typing import Any, NamedTuple
 from ...core.kinds import CommandKind, Kind, RejectReason
 from ...data.tape import ListingSpec
 from .. import orders
+from ..command import Command
 from ..link import OpenOrder
 from ..sequencer import Sequencer
 from .feed import NO_LOTS, exact, lots_of, ns_of, word_of
@@ -88,17 +90,17 @@ class CcxtGateway(orders.OrdersSent[Sent]):
         self._funding_due = set[str]()  # symbols to be asked about before a restored run goes on
 
     # --- asking -----------------------------------------------------------------------------------------------
-    def command(self, command: Any) -> None:
+    def command(self, command: Command) -> None:
         """What the core has decided leaves for the venue."""
-        if int(command["kind"]) == CommandKind.QUERY:
-            self._query(self.orders[int(command["order_id"])])
+        if command.kind == CommandKind.QUERY:
+            self._query(self.orders[command.order_id])
             return
         sent = self._note(command)
         self._working[sent.order_id] = sent
         spec, side = self.specs[sent.listing_id], "buy" if sent.side > 0 else "sell"
         request = Request(CREATE, sent.order_id, spec.symbol, sent.name, "", sent.ts_ms, side)
-        amount, price = sent.lots * self._lots[sent.listing_id], int(command["price_ticks"]) * spec.tick_size
-        is_reduce_only = bool(command["is_reduce_only"]) and spec.kind == "linear"  # closes, never opens
+        amount, price = sent.lots * self._lots[sent.listing_id], command.price_ticks * spec.tick_size
+        is_reduce_only = bool(command.is_reduce_only) and spec.kind == "linear"  # closes, never opens
         self._send(request._replace(amount=amount, price=price, is_reduce_only=is_reduce_only))
 
     def _query(self, sent: Sent) -> None:
@@ -208,7 +210,7 @@ class CcxtGateway(orders.OrdersSent[Sent]):
     # --- reading ------------------------------------------------------------------------------------------------
     def _read_fills(self, sent: Sent, trades: Iterable[Json]) -> list[Fill]:
         """Those not heard of yet, all of them read before one counts; ValueError and its kin if one cannot be."""
-        left, found, heard = sent.lots - sent.filled_lots, dict[str, Fill](), sent.heard.copy()
+        left, found, heard = sent.lots - sent.filled_lots, dict[str, Fill](), Counter(sent.heard)
         for trade in trades:
             name = word_of(trade.get("id") or f"{trade['timestamp']} {trade['price']} {trade['amount']}")
             if name in sent.trades or name in found or sent.is_done:

@@ -19,6 +19,7 @@ from ...data.decimals import Grid, parse_levels
 from ...data.tape import ListingSpec
 from ...errors import UserError
 from ..binance.futures_setup import LiquidationWatch
+from ..command import Command
 from ..link import BACKOFF_MAX_S, BACKOFF_S, Bar, Link, OpenOrder
 from ..orders import NS_PER_MS
 from ..sequencer import Sequencer
@@ -75,7 +76,7 @@ class CcxtLink(Link):
         self.feed = CcxtFeed(sequencer, self.name, specs, lots)
         self.gateway = CcxtGateway(sequencer, specs, epoch, self._send, lambda: self.now_ns() // NS_PER_MS, lots)
 
-    def command(self, command: Any) -> None:
+    def command(self, command: Command) -> None:
         self.gateway.command(command)
 
     def restore(self, orders: list[OpenOrder]) -> None:

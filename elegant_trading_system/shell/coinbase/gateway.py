@@ -10,13 +10,13 @@ import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from decimal import ROUND_UP
-from typing import Any
 
 import msgspec
 
 from ...core.kinds import CommandKind, Kind, RejectReason
 from ...data.tape import ListingSpec
 from ..budget import Budget, Limit, Use
+from ..command import Command
 from ..orders import ABSENCE_MS, OrdersSent
 from ..sequencer import Sequencer
 from .auth import Signer
@@ -114,10 +114,10 @@ class CoinbaseGateway(OrdersSent[Sent]):
             if order_id in self.orders:
                 self._ask_fills(self.orders[order_id])
 
-    def command(self, command: Any) -> None:
+    def command(self, command: Command) -> None:
         """What the core has decided leaves for the venue."""
-        if int(command["kind"]) == CommandKind.QUERY:
-            self._query(self.orders[int(command["order_id"])])
+        if command.kind == CommandKind.QUERY:
+            self._query(self.orders[command.order_id])
             return
         sent = self._note(command)
         if self.is_subscribed:
@@ -125,16 +125,16 @@ class CoinbaseGateway(OrdersSent[Sent]):
         else:
             self._keep_back(sent)
 
-    def _place(self, sent: Sent, command: Any) -> None:
+    def _place(self, sent: Sent, command: Command) -> None:
         spec = self.specs[sent.listing_id]
-        size, price = f"{sent.lots * spec.lot_size:f}", f"{int(command['price_ticks']) * spec.tick_size:f}"
+        size, price = f"{sent.lots * spec.lot_size:f}", f"{command.price_ticks * spec.tick_size:f}"
         body = {
             "client_order_id": sent.name,
             "product_id": symbol_of(spec),
             "side": "BUY" if sent.side > 0 else "SELL",
             "order_configuration": {"sor_limit_ioc": {"base_size": size, "limit_price": price}},
         }
-        use = Use.NEEDED if command["is_reduce_only"] else Use.ENTRY
+        use = Use.NEEDED if command.is_reduce_only else Use.ENTRY
         if not self._ask(Request(f"place {sent.order_id}", "POST", ROOT, msgspec.json.encode(body).decode()), use):
             self._keep_back(sent, RejectReason.RATE)
 

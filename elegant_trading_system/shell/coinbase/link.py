@@ -15,6 +15,7 @@ from ...data.decimals import Grid, parse_levels
 from ...data.tape import ListingSpec
 from ...errors import UserError
 from ..budget import Budget, Use
+from ..command import Command
 from ..line import Line
 from ..link import BannedError, Bar, Link, OpenOrder, afford
 from ..sequencer import Sequencer
@@ -79,7 +80,7 @@ class CoinbaseLink(Link):
         )
         self.gateway.clock = self.clock
 
-    def command(self, command: Any) -> None:
+    def command(self, command: Command) -> None:
         self.gateway.command(command)
 
     def _venue_ns(self) -> int:

@@ -10,6 +10,7 @@ from ...core.kinds import Kind
 from ...data.importers.volatility import CURRENCIES, dvol_spec
 from ...data.tape import ListingSpec
 from ...errors import UserError
+from ..command import Command
 from ..line import Line
 from ..link import Bar, Link, OpenOrder
 from ..sequencer import Sequencer
@@ -78,7 +79,7 @@ class DeribitLink(Link):
     async def balances(self) -> dict[str, Decimal]:
         return {}
 
-    def command(self, command: Any) -> None:
+    def command(self, command: Command) -> None:
         raise AssertionError(f"an index is not traded: {command}")
 
     def beat(self, now_ns: int) -> None:
