@@ -100,7 +100,9 @@ def test_after_a_restart_no_book_is_known_no_order_is_and_nothing_is_decided(tmp
 def test_an_order_that_left_and_was_not_written_down_is_asked_about_and_the_run_replays(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def die(_journal: Journal, _commands: object) -> None:
+    def die(killed: Journal, _commands: object) -> None:
+        killed._chainer.shutdown()
+        killed._commands.close()  # a killed process closes its files, and nothing else
         raise KeyboardInterrupt
 
     monkeypatch.setattr(Journal, "log_commands", die)
