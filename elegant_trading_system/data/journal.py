@@ -13,9 +13,9 @@ import json
 import mmap
 import os
 import threading
+from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -86,13 +86,6 @@ class _Segment:
         """Nothing was written: the room is free again."""
         _remove(self._made)
 
-    def close(self) -> None:
-        """Cut the files to what was used and pack them. Takes a while; safe to be killed in.
-
-        No `mmap.flush`: it keeps the interpreter's lock while the disk writes, so that everybody waits.
-        """
-        pack(self.folder, self.number, int(self.head[PACKETS]), int(self.head[ROWS]))
-
 
 class _Chain:
     """The chain's last seal; one thread alone makes it longer."""
@@ -136,6 +129,7 @@ class Journal:
         self._is_warned = False
         self._chain = _Chain(folder / "chain.jsonl", behind)
         self._packing: threading.Thread | None = None
+        self._to_pack = deque[int]()  # closed segments, by their numbers
         self._chainer.submit(int)
         following = _Segment(folder, self._resume(behind))
         self._open(following, self.seq_begin)
@@ -154,7 +148,7 @@ class Journal:
             for number, part in zip(numbers[behind.segment :], read(self.folder, (behind.segment, 0)), strict=True):
                 self._chain.extend(number, *part, len(part[0]))
                 self.seq_begin = int(part[0]["seq"][-1]) + 1 if len(part[0]) else self.seq_begin
-            self._work_behind(partial(_pack_all, self.folder, numbers))
+            self._chainer.submit(self._pack, *numbers)
         return len(numbers)
 
     def _open(self, segment: _Segment, seq_begin: int) -> None:
@@ -267,21 +261,22 @@ class Journal:
 
     def _finish_segment(self) -> None:
         self._seal_to(self.position)
-        self._work_behind(self._segment.close)
+        self._chainer.submit(self._pack, self._segment.number)  # once sealed; a thread's start is not for the hot path
 
-    def _work_behind(self, work: Callable[[], None]) -> None:
-        """One after the other, each in a thread of its own: what the heap of one that lives on keeps for it only grows."""
-
-        def run(before: threading.Thread | None) -> None:
-            if before is not None:
-                before.join()
-            work()
-
-        def start() -> None:
-            self._packing = threading.Thread(target=run, args=(self._packing,), name="packing")
+    def _pack(self, *numbers: int) -> None:
+        """Behind those that wait already, in a thread that ends with them: the heap of one that lives on only grows."""
+        self._to_pack.extend(numbers)
+        if self._packing is None or not self._packing.is_alive():
+            self._packing = threading.Thread(target=self._pack_waiting, name="packing")
             self._packing.start()
 
-        self._chainer.submit(start)  # a thread's start is not for the hot path
+    def _pack_waiting(self) -> None:
+        """Cut the files to what was used and pack them. Takes a while; safe to be killed in.
+
+        No `mmap.flush`: it keeps the interpreter's lock while the disk writes, so that everybody waits.
+        """
+        while self._to_pack:
+            _pack_closed(self.folder, self._to_pack.popleft())
 
     def close(self) -> str:
         """Everything is on the disk; returns the chain's last digest."""
@@ -289,6 +284,7 @@ class Journal:
         self._chainer.shutdown()
         if self._packing is not None:
             self._packing.join()
+        self._pack_waiting()  # what came while the thread was ending
         if self._next and not self._next.exception():
             self._next.result().discard()
         self._commands.close()
@@ -316,11 +312,10 @@ def _remove(paths: Iterable[Path]) -> None:
             path.unlink()
 
 
-def _pack_all(folder: Path, numbers: list[int]) -> None:
-    """Closed segments that a crash, or a full disk, has left open."""
-    for number in numbers:
-        head = head_of(folder, number)
-        pack(folder, number, int(head["packets"]), int(head["rows"]))
+def _pack_closed(folder: Path, number: int) -> None:
+    """A closed segment, or one that a crash, or a full disk, has left open."""
+    head = head_of(folder, number)
+    pack(folder, number, int(head["packets"]), int(head["rows"]))
 
 
 def _line(seal: Seal) -> str:

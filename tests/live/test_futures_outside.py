@@ -4,12 +4,14 @@ import json
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from elegant_trading_system.core.kinds import BookState, CommandKind, Kind, OperatorCommand, RejectReason, Side
 from elegant_trading_system.emulator.orders import TimeInForce
 from elegant_trading_system.errors import UserError
+from elegant_trading_system.shell.binance import futures_gateway
 from elegant_trading_system.shell.binance import futures_setup as setup
 from elegant_trading_system.shell.binance.futures_gateway import Payments
 
@@ -19,6 +21,7 @@ from .futures_desk import FuturesLine, FuturesOutside, FuturesVenue
 from .test_outside import check_nonsense, events, follow_through_losses, state_of
 
 D = Decimal
+FUNDING_EVERY_MS = 8 * 3_600_000
 
 
 @pytest.fixture
@@ -306,6 +309,40 @@ def test_two_equal_payments_of_one_hour_are_two() -> None:
     assert not payments.is_new("USDT", "-0.5", "99", 10), "listed before it was told"
     assert not payments.missing(rows)
     assert payments.is_new("USDT", "-0.5", "98.5", 28_800_000)
+
+
+@pytest.mark.spec("P1", "X4")
+def test_payments_on_several_pages_count_once_each_and_what_is_long_past_is_forgotten(
+    venue: FuturesVenue, outside: FuturesOutside, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(futures_gateway, "INCOME_ROWS_MAX", 4)
+    asked = list[int]()
+    outside.gateway._request = lambda _name, _method, _path, params: asked.append(params["startTime"])
+    began_ms = venue.clock() // 1_000_000
+    rows: list[dict[str, Any]] = [
+        {"asset": "USDT", "income": f"-0.{n}", "time": began_ms + FUNDING_EVERY_MS * n} for n in range(1, 8)
+    ]
+
+    def listed() -> bytes:
+        return json.dumps([row for row in rows if row["time"] >= asked[-1]][:4]).encode()
+
+    def ask() -> None:
+        outside.gateway.ask_income()
+        for _ in range(20):
+            before = len(asked)
+            outside.gateway.hear_reply("income", 200, listed())
+            if len(asked) == before:
+                return
+
+    venue.clock.pass_ms(FUNDING_EVERY_MS * 8)
+    ask()
+    assert asked == [began_ms, rows[3]["time"], rows[6]["time"]]
+    venue.clock.pass_ms(FUNDING_EVERY_MS * 100)
+    ask()
+    ask()
+    assert asked[-1] == venue.clock() // 1_000_000 - futures_gateway.INCOME_PAST_MS
+    assert [atoms for _, _, _, atoms, _ in events(outside, Kind.FUNDING)] == [-10_000_000 * n for n in range(1, 8)]
+    assert (len(outside.gateway.payments._counted), len(outside.gateway.payments._told)) == (0, 0)
 
 
 @pytest.mark.spec("P1", "X4")

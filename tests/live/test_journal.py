@@ -17,12 +17,14 @@ import pytest
 from elegant_trading_system.core.schema import COMMAND, SCHEMA_VERSION
 from elegant_trading_system.data import journal
 from elegant_trading_system.data.journal import Journal
+from elegant_trading_system.data.segments import pack
 from elegant_trading_system.errors import UserError
 
 WRITER = """
 import itertools, sys
 from pathlib import Path
 from elegant_trading_system.data.journal import Journal
+from elegant_trading_system.data.segments import pack
 from tests.live.test_journal import write
 kept = Journal(Path(sys.argv[1]))
 for n in itertools.count():
@@ -70,6 +72,31 @@ def test_what_was_committed_is_read_back_over_segments(tmp_path: Path, monkeypat
     assert check(tmp_path / "j") == 500
     assert len(list(journal.read(tmp_path / "j"))) > 5
     assert journal.check_chain(tmp_path / "j") == digest
+
+
+@pytest.mark.spec("X1")
+def test_segments_that_fill_faster_than_they_are_packed_wait_as_numbers_and_are_packed_in_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal, "SEGMENT_PACKETS", 20)
+    going_on, most = threading.Event(), 0
+
+    def slowly(folder: Path, number: int, packets: int, rows: int) -> None:
+        going_on.wait(10)
+        pack(folder, number, packets, rows)
+
+    monkeypatch.setattr(journal, "pack", slowly)
+    kept = Journal(tmp_path / "j")
+    for n in range(400):
+        write(kept, n, n % 7)
+        most = max(most, sum(thread.name == "packing" for thread in threading.enumerate()))
+    assert most == 1
+    assert {type(one) for one in kept._to_pack} == {int}
+    going_on.set()
+    kept.close()
+    assert not list((tmp_path / "j").glob("packets-*.bin"))
+    assert len(list((tmp_path / "j").glob("packets-*.bin.gz"))) == 20
+    assert check(tmp_path / "j") == 400
 
 
 @pytest.mark.spec("X1")

@@ -24,6 +24,7 @@ from elegant_trading_system.data import journal
 from elegant_trading_system.emulator.embedded import Door
 from elegant_trading_system.emulator.faults import Faults, parse
 from elegant_trading_system.errors import ExitCode, UserError
+from elegant_trading_system.shell import live as live_module
 from elegant_trading_system.shell import run_folder
 from elegant_trading_system.shell.binance.link import BinanceLink, Place
 from elegant_trading_system.shell.hosts import link_to
@@ -31,7 +32,7 @@ from elegant_trading_system.shell.live import LiveRun, poll, wall_ns
 from elegant_trading_system.sim.replay import verify
 
 from ..builders import LOOSE, loose
-from .trading import PATIENCE_S, SCENE, money, trade_until
+from .trading import PATIENCE_S, SCENE, begun, has_sent, money, trade_until, until
 
 ROOT = Path(__file__).parents[2]
 ETS = [sys.executable, "-m", "elegant_trading_system"]
@@ -90,6 +91,31 @@ def test_what_goes_wrong_on_real_sockets_leaves_the_accounts_equal(tmp_path: Pat
     assert summary["refused_reports"] == 0
     assert link.gateway.counts["repeated_fills"] > 0
     assert verify(folder)["identical"]
+
+
+@pytest.mark.spec("X1", "P1")
+def test_a_run_that_ends_waits_to_hear_what_became_of_its_orders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(live_module, "SETTLE_S", 0.01)
+
+    async def trade() -> tuple[LiveRun, dict[str, Decimal]]:
+        faults = Faults({}, 2)
+        async with embedded(SCENE, ["binance"], 100_000.0).serve(wall_ns, faults) as (door,):
+            live = LiveRun([link_to(door.venue, addresses(door), wall_ns)], loose(), tmp_path / "run")
+            running = begun(live)
+            await until(running, lambda: live.universe and live.sequencer.trader["verdicts"].any())
+            faults.shares = {"late-request": 1.0}  # orders are seconds under way
+            await until(running, lambda: has_sent(live, 1), 0.005)
+            assert int(live.sequencer.trader["order_count"]) > 0
+            live.stop()
+            await running
+            return live, await asyncio.to_thread(balances, door)
+
+    live, held = asyncio.run(trade())
+    assert int(live.sequencer.trader["order_count"]) == 0
+    ours = money(run_folder.finish(live.folder, 1.0))
+    assert {asset: ours[asset] for asset in ("BTC", "USDT")} == {asset: held[asset] for asset in ("BTC", "USDT")}
 
 
 @pytest.mark.spec("X1")

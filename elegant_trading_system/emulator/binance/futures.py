@@ -339,8 +339,8 @@ class BinanceFutures(BinanceVenue):
     def income(self, account: Account, params: dict[str, Any]) -> list[Json]:
         first, symbol = integer(params, "startTime", 0), params.get("symbol")
         rows = [row for row in _perpetual(account).income if row.ts_ms >= first and symbol in (None, row.symbol)]
-        is_wanted = params.get("incomeType", "FUNDING_FEE") == "FUNDING_FEE"
-        return [words.income(row) for row in rows[-integer(params, "limit", 100) :]] if is_wanted else []
+        is_wanted, limit = params.get("incomeType", "FUNDING_FEE") == "FUNDING_FEE", integer(params, "limit", 100)
+        return [words.income(row) for row in (rows[:limit] if first else rows[-limit:])] if is_wanted else []
 
     private = {  # noqa: RUF012 - declared as ClassVar above
         ("POST", "v1/order"): place,

@@ -31,6 +31,7 @@ FUNDING_SLOT_MS = 3_600_000  # payments are hours apart: the same amount twice w
 CLOCKS_MS = 1000  # by which the venue's clock and ours may differ; a payment misjudged shows in the balance
 REMEMBERED_MAX = 10_000
 INCOME_ROWS_MAX = 1000  # of one answer
+INCOME_PAST_MS = 3 * 86_400_000  # nothing is told later than that
 Request = Callable[[str, str, str, Json], None]  # name, method, path, parameters; the answer comes to hear_reply
 Payment = tuple[str, Decimal, int]  # asset, amount, hour
 
@@ -63,9 +64,20 @@ class Payments:
         self._counted |= listed
         return found
 
+    def forget(self, ts_ms: int) -> None:
+        """Of before this nothing will be listed any more."""
+        first = _hour(ts_ms) - 1
+        for counter in (self._counted, self._told):
+            for payment in [payment for payment in counter if payment[2] < first]:
+                del counter[payment]
+
 
 def _payment(asset: str, amount: str, ts_ms: int) -> Payment:
-    return asset, Decimal(amount), (ts_ms + FUNDING_SLOT_MS // 2) // FUNDING_SLOT_MS
+    return asset, Decimal(amount), _hour(ts_ms)
+
+
+def _hour(ts_ms: int) -> int:
+    return (ts_ms + FUNDING_SLOT_MS // 2) // FUNDING_SLOT_MS
 
 
 class BinanceFuturesGateway(BinanceOrders):
@@ -98,7 +110,7 @@ class BinanceFuturesGateway(BinanceOrders):
         self.payments, self.listen_key = Payments(), ListenKey()
         self._request, self._notice = request, notice
         heard_ms = sequencer.ts_ns // NS_PER_MS  # before a crash; what was paid up to there is in the ledger
-        self._began_ms = heard_ms + CLOCKS_MS if heard_ms else now_ms()
+        self._income_from_ms = heard_ms + CLOCKS_MS if heard_ms else now_ms()
         self._is_income_due = False
 
     def _order(self, sent: Sent, command: Command) -> Json:
@@ -138,7 +150,7 @@ class BinanceFuturesGateway(BinanceOrders):
 
     def ask_income(self) -> None:
         """Funding whose event was lost shows in no answer to anything else: ask now and then."""
-        params = {"incomeType": "FUNDING_FEE", "startTime": self._began_ms, "limit": INCOME_ROWS_MAX}
+        params = {"incomeType": "FUNDING_FEE", "startTime": self._income_from_ms, "limit": INCOME_ROWS_MAX}
         self._request("income", "GET", "v1/income", params)
 
     def hear_user_down(self) -> None:
@@ -210,6 +222,21 @@ class BinanceFuturesGateway(BinanceOrders):
             asset_id=universe.assets.index(asset),
         )
 
+    def _apply_income(self, rows: list[Json]) -> None:
+        """A page of what was paid; the next is asked for while they are full. What is long past is asked for no more."""
+        last_ms = max([within(row["time"], STAMP_MAX_MS) for row in rows], default=0)
+        for row in rows:
+            self._atoms(row["asset"], row["income"])
+        for asset, amount, _ in self.payments.missing(rows):
+            self._fund(asset, self._atoms(asset, amount), 0)
+        if len(rows) >= INCOME_ROWS_MAX and last_ms > self._income_from_ms:
+            self._income_from_ms = last_ms
+            self.ask_income()
+        else:
+            self._is_income_due = False
+            self._income_from_ms = max(self._income_from_ms, self._now_ms() - INCOME_PAST_MS)
+            self.payments.forget(self._income_from_ms)
+
     # --- answers over REST ------------------------------------------------------------------------------------
     def hear_reply(self, name: str, status: int, body: bytes) -> None:
         """What came of a request; one that failed is asked again when the core asks."""
@@ -223,10 +250,6 @@ class BinanceFuturesGateway(BinanceOrders):
             elif what == "trades":
                 self._apply_trades(self.orders[int(number)], rows)
             elif what == "income":
-                for row in rows:
-                    self._atoms(row["asset"], row["income"])
-                for asset, amount, _ in self.payments.missing(rows):
-                    self._fund(asset, self._atoms(asset, amount), 0)
-                self._is_income_due = False
+                self._apply_income(rows)
         except UNREADABLE:
             self.counts["refused"] += 1
