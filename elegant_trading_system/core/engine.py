@@ -12,7 +12,7 @@ from . import decider as product
 from .append import PACKETS, count_in
 from .history import History
 from .jit import brief, entry, kernel, part
-from .kinds import PRIVATE_FIRST, SYSTEM_FIRST, Kind, OperatorCommand
+from .kinds import PRIVATE_FIRST, SYSTEM_FIRST, FeeSource, Kind, OperatorCommand
 from .schema import GROUPS, MARK_HORIZONS, MARKS, OUTBOX
 
 decider = globals().get("decider_override", product)
@@ -24,6 +24,7 @@ ACCEPTED, FILL, EXPIRED, REJECTED = (
     Kind.REJECTED.value,
 )
 ADOPTED, OPERATOR = Kind.ADOPTED.value, Kind.OPERATOR.value
+ELSEWHERE = FeeSource.ELSEWHERE.value
 HALT, RESUME = OperatorCommand.HALT.value, OperatorCommand.RESUME.value
 RESTART, RECONCILED = OperatorCommand.RESTART.value, OperatorCommand.RECONCILED.value
 FLATTEN, STOP = OperatorCommand.FLATTEN.value, OperatorCommand.STOP.value
@@ -54,6 +55,8 @@ def hear(universe, market, books, trader, memory, market_params, params, packet,
     elif packet.kind <= REJECTED:
         slot = execution_engine.apply_report(universe, trader, params, packet, levels)
         if slot >= 0:
+            if packet.kind == FILL and packet.code == ELSEWHERE:
+                portfolio_monitor.apply_foreign_fee(universe, market, trader, packet)
             listing_id = np.int64(packet.listing_id)
             decider.on_report(
                 universe, market, books, trader, memory, market_params, params, listing_id, packet, levels

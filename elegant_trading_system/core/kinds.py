@@ -14,7 +14,7 @@ class Kind(IntEnum):
     # code is the bar's length in minutes
     SESSION = 6  # code is the SessionState; atoms is the UTC ns at which an OPEN session ends
     ACCEPTED = 16
-    FILL = 17  # one row on our side; atoms of asset_id is the fee (negative: we pay)
+    FILL = 17  # one row on our side; atoms of asset_id is the fee (negative: we pay), code is its FeeSource
     EXPIRED = 18  # what was left of an IOC is gone
     REJECTED = 19  # code is the RejectReason; nothing of it will ever fill
     FEE = 20  # atoms of asset_id, outside a fill
@@ -75,6 +75,13 @@ class PositionState(IntEnum):
     ENTERING = 1
     OPEN = 2
     EXITING = 3
+
+
+class FeeSource(IntEnum):
+    """What a fill's fee is taken from."""
+
+    BALANCE = 0
+    ELSEWHERE = 1  # an asset without a ledger: what it is worth comes in with the fee, and the balance stays
 
 
 class CommandKind(IntEnum):

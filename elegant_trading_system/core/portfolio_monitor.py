@@ -25,14 +25,26 @@ def apply_cash(universe, market, trader, packet):
     elif packet.kind == FUNDING:
         trader.funding_atoms[venue_id, packet.asset_id] += packet.atoms
     else:
-        trader.transfer_atoms[venue_id, packet.asset_id] += packet.atoms
-        if trader.equity_peak > 0.0:
-            value = packet.atoms * universe.assets[packet.asset_id].atom
-            value *= asset_price(universe, market, np.int64(packet.asset_id))
-            trader.equity_peak += value
-            trader.day_equity += value
-            trader.capital += value
-            trader.deposits += value
+        apply_transfer(universe, market, trader, venue_id, np.int64(packet.asset_id), packet.atoms)
+
+
+@kernel
+def apply_foreign_fee(universe, market, trader, packet):
+    """A fill's fee was paid with what no ledger is kept of: its worth was brought along."""
+    venue_id, asset_id = universe.listings[packet.listing_id].venue_id, np.int64(packet.asset_id)
+    trader.balances[venue_id, asset_id] -= packet.atoms
+    apply_transfer(universe, market, trader, venue_id, asset_id, -packet.atoms)
+
+
+@kernel
+def apply_transfer(universe, market, trader, venue_id, asset_id, atoms):
+    trader.transfer_atoms[venue_id, asset_id] += atoms
+    if trader.equity_peak > 0.0:
+        value = atoms * universe.assets[asset_id].atom * asset_price(universe, market, asset_id)
+        trader.equity_peak += value
+        trader.day_equity += value
+        trader.capital += value
+        trader.deposits += value
 
 
 @kernel

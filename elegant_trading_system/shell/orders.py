@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 
-from ..core.kinds import Kind, RejectReason
+from ..core.kinds import FeeSource, Kind, RejectReason
 from ..core.schema import LEVEL
 from ..data.tape import ListingSpec
 from .command import Command
@@ -111,8 +111,13 @@ class OrdersSent(ABC, Generic[Order]):
         return len(self._restored)
 
     # --- what the core is told --------------------------------------------------------------------------------
-    def _hear_fill(self, sent: Order, ticks: int, lots: int, atoms: int, asset_id: int, ts_ns: int = 0) -> bool:
-        """One execution that was not heard of in this session; False if it was in the one before. `atoms`: of the fee."""
+    def _hear_fill(
+        self, sent: Order, ticks: int, lots: int, atoms: int, asset_id: int, ts_ns: int = 0, worth: int = 0
+    ) -> bool:
+        """One execution that was not heard of in this session; False if it was in the one before. `atoms`: of the fee.
+
+        `worth`: atoms of what we settle in, where the fee was paid with what the run does not keep a ledger of.
+        """
         key = ticks, lots, atoms, asset_id
         if sent.heard.get(key, 0) > 0:
             sent.heard[key] -= 1
@@ -129,22 +134,13 @@ class OrdersSent(ABC, Generic[Order]):
             sells,
             ts_venue_ns=ts_ns,
             order_id=sent.order_id,
-            atoms=atoms,
+            atoms=atoms - worth,
             asset_id=asset_id,
+            code=FeeSource.ELSEWHERE if worth else FeeSource.BALANCE,
         )
+        self.counts["foreign_fees"] += worth > 0
         sent.is_done = sent.filled_lots == sent.lots
         return True
-
-    def _hear_foreign_fee(self, sent: Order, atoms: int) -> None:
-        """A fee that was paid with what the run does not keep a ledger of, worth so much of what it settles in.
-
-        Two events that leave the balance as the venue has it: the worth is paid in, and paid as the fee.
-        """
-        spec = self.specs[sent.listing_id]
-        asset_id = self.sequencer.universe.assets.index(spec.settle)
-        self.counts["foreign_fees"] += 1
-        for kind, signed in ((Kind.TRANSFER, atoms), (Kind.FEE, -atoms)):
-            self.sequencer.hear(kind, sent.listing_id, order_id=sent.order_id, atoms=signed, asset_id=asset_id)
 
     def _accept(self, sent: Order, ts_ns: int = 0) -> None:
         if not sent.is_acknowledged:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..config import Config
-from ..core.kinds import Kind
+from ..core.kinds import FeeSource, Kind
 from ..core.schema import COMMAND, EQUITY, EVALUATION, MARK, TRADER
 from ..data import journal
 from ..data.segments import START, Place
@@ -69,5 +69,6 @@ class Shadow:
 
 
 def fill_key(packet: Any, rows: Array) -> FillKey:
-    row = rows[packet["level_begin"]]
-    return int(row["price_ticks"]), int(row["lots"]), int(packet["atoms"]), int(packet["asset_id"])
+    """What the venue says of it: it does not say what a fee was worth that was paid with something else."""
+    row, is_ours = rows[packet["level_begin"]], packet["code"] == FeeSource.BALANCE
+    return int(row["price_ticks"]), int(row["lots"]), int(packet["atoms"]) * int(is_ours), int(packet["asset_id"])

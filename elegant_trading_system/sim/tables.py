@@ -75,7 +75,6 @@ def fills(universe: Universe, log: Log) -> pl.DataFrame:
     """One row per fill, with its fee in the fee's own asset."""
     replies, rows = log.joined("replies"), log.joined("rows")
     is_fill = np.isin(replies["kind"], (Kind.FILL, Kind.ADOPTED))
-    fee_atoms = _fees_behind(replies, is_fill)
     replies, rows = replies[is_fill], rows[is_fill]
     is_adopted = replies["kind"] == Kind.ADOPTED  # an entry without an order: what was held before the run
     listings, assets = universe.record[0]["listings"], universe.record[0]["assets"]
@@ -100,17 +99,9 @@ def fills(universe: Universe, log: Log) -> pl.DataFrame:
         lots=pl.Series(rows["lots"]),
         quantity=pl.Series(quantity),
         notional=pl.Series(price * quantity),
-        fee=pl.Series(np.where(is_adopted, 0.0, -fee_atoms * assets["atom"][replies["asset_id"]])),
+        fee=pl.Series(np.where(is_adopted, 0.0, -replies["atoms"] * assets["atom"][replies["asset_id"]])),
         fee_asset=pl.Series([universe.assets[asset_id] for asset_id in replies["asset_id"].tolist()], dtype=pl.String),
     )
-
-
-def _fees_behind(replies: Any, is_fill: Any) -> Any:
-    """Each fill's fee in atoms, with what was booked behind it because it was paid with another coin."""
-    atoms = replies["atoms"][is_fill].copy()
-    is_apart = (replies["kind"] == Kind.FEE) & (replies["order_id"] > 0)
-    np.add.at(atoms, (np.cumsum(is_fill) - 1)[is_apart], replies["atoms"][is_apart])
-    return atoms
 
 
 def evaluations(universe: Universe, log: Log) -> pl.DataFrame:

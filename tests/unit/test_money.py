@@ -113,6 +113,25 @@ def test_a_fee_in_the_coin_bought_leaves_dust_and_the_balance_keeps_it() -> None
 
 @pytest.mark.uncompiled
 @pytest.mark.spec("P1")
+def test_a_fee_paid_with_a_coin_without_a_ledger_costs_its_worth_and_leaves_the_balance() -> None:
+    world, market = universe(loose()).record[0], new_market()[0][0]
+    trader, packet = np.zeros(1, TRADER)[0], np.zeros(1, PACKET)[0]
+    alpha, usdt = (int(world["listings"][SPOT][name]) for name in ("venue_id", "quote_id"))
+    unit = int(world["listings"][SPOT]["quote_atoms_per_tick_lot"])
+    trader["equity_peak"] = trader["day_equity"] = trader["capital"] = 1000.0
+    packet["kind"], packet["listing_id"], packet["asset_id"], packet["atoms"] = Kind.FILL, SPOT, usdt, -700
+    portfolio_monitor.apply_fill(world, trader, SPOT, 1, 25_000, 50, -700, usdt)
+    portfolio_monitor.apply_foreign_fee(world, market, trader, packet)
+    assert int(trader["balances"][alpha, usdt]) == -50 * 25_000 * unit
+    assert (int(trader["fee_atoms"][alpha, usdt]), int(trader["transfer_atoms"][alpha, usdt])) == (-700, 700)
+    worth = 700 * float(world["assets"][usdt]["atom"])
+    assert float(trader["deposits"]) == worth > 0
+    assert [float(trader[name]) for name in ("equity_peak", "day_equity", "capital")] == [1000.0 + worth] * 3
+    assert_accounts_close(trader)
+
+
+@pytest.mark.uncompiled
+@pytest.mark.spec("P1")
 def test_every_account_closes_after_random_fills_fees_funding_and_transfers() -> None:
     rng = random.Random(4)
     world, market = universe(loose()).record[0], new_market()[0][0]

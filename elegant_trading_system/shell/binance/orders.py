@@ -289,9 +289,8 @@ class BinanceOrders(OrdersSent[Sent]):
     def _apply_fills(self, sent: Sent, fills: list[Fill]) -> None:
         for fill in fills:
             sent.trades.add(fill.trade_id)
-            is_new = self._hear_fill(sent, fill.ticks, fill.lots, fill.atoms, fill.asset_id, fill.ts_ns)
-            if is_new and fill.coin:
-                self._hear_foreign_fee(sent, self._worth(sent, fill))
+            worth = self._worth(sent, fill) if fill.coin else 0
+            self._hear_fill(sent, fill.ticks, fill.lots, fill.atoms, fill.asset_id, fill.ts_ns, worth)
 
     def _worth(self, sent: Sent, fill: Fill) -> int:
         """Atoms of what we settle in: by the coin's last price, else as much as fees usually are."""
