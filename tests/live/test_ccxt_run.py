@@ -103,6 +103,20 @@ def test_a_position_that_somebody_else_opened_halts_the_run(tmp_path: Path) -> N
     assert [line for line in found["said"] if "HALTED, nothing is entered" in line and "by +0.07" in line]
 
 
+@pytest.mark.spec("X2", "E6", "R2")
+@pytest.mark.parametrize("venue", ["binance", "binanceusdm"])
+def test_what_an_account_held_is_adopted_by_ccxt_and_an_order_of_somebody_s_cancelled(
+    venue: str, tmp_path: Path
+) -> None:
+    found = traded(tmp_path, venue, "adopted")
+    assert [line for line in found["said"] if "is a position of this run" in line], found["said"]
+    assert [line for line in found["said"] if f"{venue}: cancelled BTC/USDT" in line], found["said"]
+    assert found["open"] == [0]
+    assert found["contracts"][0] in ([0], [])
+    assert found["orders"] > 0
+    assert ours(found)["USDT"] == theirs(found)["USDT"]
+
+
 @pytest.mark.spec("X1", "X2", "P1")
 def test_orders_on_paper_by_ccxt_never_reach_the_venues(tmp_path: Path) -> None:
     found = traded(tmp_path, "binance,coinbase,binanceusdm", "paper")

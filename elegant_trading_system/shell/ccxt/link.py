@@ -133,11 +133,6 @@ class CcxtLink(Link):
         """Coins of what the venue counts amounts in."""
         return next(spec.lot_size / one.lot for one in self.instruments if one.spec.symbol == spec.symbol)
 
-    async def check_account(self) -> None:
-        """No positions that a new run knows nothing of."""
-        if held := contracts_of(await self._positions()):
-            raise UserError(f"{self.name}: the account holds {', '.join(held)}", "close these positions there first")
-
     def check_able(self) -> None:
         """Can ccxt do there what orders need? Raises UserError."""
         check_orders(self.exchange)
@@ -168,6 +163,25 @@ class CcxtLink(Link):
         held = contracts_of(await self._positions())
         linear = {n: spec for n, spec in self.specs.items() if spec.kind == "linear"}
         return {n: held.get(spec.symbol, Decimal(0)) * self._contract(spec) for n, spec in linear.items()}
+
+    async def entry_prices(self) -> dict[int, Decimal]:
+        paid = {one["symbol"]: exact(one.get("entryPrice") or 0) for one in await self._positions()}
+        return {listing_id: paid.get(spec.symbol, Decimal(0)) for listing_id, spec in self.specs.items()}
+
+    async def resting_orders(self) -> list[str]:
+        words = ("symbol", "side", "amount", "price", "id")
+        return ["{} {} {} at {} ({})".format(*map(order.get, words)) for order in await self._open_orders()]
+
+    async def cancel_resting(self) -> None:
+        for order in await self._open_orders():
+            await self._asking(self.exchange.cancel_order(order["id"], order["symbol"]))
+
+    async def _open_orders(self) -> list[dict[str, Any]]:
+        if not self.exchange.has.get("fetchOpenOrders"):
+            self._notices.append("ccxt has no fetchOpenOrders there: orders that are open already are not seen")
+            return []
+        symbols = [spec.symbol for spec in self.specs.values()]
+        return [order for symbol in symbols for order in await self._asking(self.exchange.fetch_open_orders(symbol))]
 
     async def _positions(self) -> list[dict[str, Any]]:
         if not self.perpetuals:

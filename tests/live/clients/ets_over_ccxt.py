@@ -1,7 +1,7 @@
 """Trading emulated venues by the road that ccxt offers: `python ets_over_ccxt.py SITE_PACKAGES FOLDER VENUES HOW FAULT...`.
 
-HOW is live, paper, funding (a payment while a position is held), resumed (killed while one is held) or meddled (one that
-somebody else opened). ccxt comes from its own environment, behind everything of ours. Prints what both sides hold as one
+HOW is live, paper, funding (a payment while a position is held), resumed (killed while one is held), meddled (one that
+somebody else opened) or adopted (one of before the run, beside an order of somebody's). ccxt comes from its own environment, behind everything of ours. Prints what both sides hold as one
 JSON line.
 """
 
@@ -19,10 +19,12 @@ from elegant_trading_system.emulator.embedded import Embedded
 from elegant_trading_system.emulator.faults import parse
 from elegant_trading_system.emulator.perpetuals import PerpetualAccount, Perpetuals
 from elegant_trading_system.shell import run_folder
+from elegant_trading_system.shell.accounts import Choice, Choices
 from elegant_trading_system.shell.ccxt import link as ccxt_link
 from elegant_trading_system.shell.hosts import link_to, paper_links
 from elegant_trading_system.shell.live import LiveRun, wall_ns
 from tests.builders import loose
+from tests.live.test_accounts import QUIET, hold, rest
 from tests.live.trading import PATIENCE_S, SCENE, begun, has_sent, trade_until, until
 
 ORDERS = 6
@@ -116,6 +118,15 @@ async def meddled(live: LiveRun, exchange: Perpetuals, account: PerpetualAccount
     await running
 
 
+async def adopted(live: LiveRun) -> None:
+    """Until what was held before the run has been let go by its rules."""
+    running, trader = begun(live), lambda: live.sequencer.trader
+    await until(running, lambda: has_sent(live, 1))
+    await until(running, lambda: not trader()["order_count"] and not trader()["open_count"], 0.01)
+    live.stop()
+    await running
+
+
 async def main(folder: Path, venues: list[str], how: str, faults: list[str]) -> dict[str, Any]:
     going_wrong, place, said = parse(faults, 3), embedded(SCENE, venues, 100_000.0), list[str]()
     ccxt_link.POSITIONS_CHECK_S = 0.3
@@ -128,6 +139,12 @@ async def main(folder: Path, venues: list[str], how: str, faults: list[str]) -> 
             links = list(paper_links(where, loose(), wall_ns))
         if how in ("paper", "live"):
             live = await trade_until(links, folder, ORDERS, going_wrong)
+        elif how == "adopted":
+            hold(place, place.market.exchanges[venues[0]].accounts["trader"], "0.5")
+            rest(place, venues[0], place.market.exchanges[venues[0]].accounts["trader"])
+            choices = Choices(Choice.ADOPT, Choice.CANCEL)
+            live = LiveRun(links, loose(*QUIET), folder, say=said.append, choices=choices)
+            await adopted(live)
         else:
             live = LiveRun(links, loose(), folder, say=said.append)
             at = perpetuals(place)
@@ -156,6 +173,7 @@ async def main(folder: Path, venues: list[str], how: str, faults: list[str]) -> 
             [sum(position.lots for account in perpetual for position in account.positions.values())],
             [round(int(row["held_atoms"]) / 10**4) for row in trader["inventory"][: len(live.known.listings)]],
         ],
+        "open": [len(account.open_orders()) for account in accounts],
         "exits": [order.is_reduce_only for account in perpetual for order in account.orders.values()],
         "hedged": [account.is_hedged for account in perpetual],
         "funding": [
