@@ -26,7 +26,7 @@ from .warmup import is_history
 Array = np.ndarray[Any, Any]
 Progress = Callable[[str, float], None]
 PREFIX = ".recording-"
-SOURCE = "recorded"
+SOURCE = "recorded from"
 
 
 class Facts(BaseModel):
@@ -132,9 +132,9 @@ class _Intake:
     def __init__(self, listing_id: int, spec: ListingSpec, catalog: Path, facts: Facts, stack: ExitStack) -> None:
         self.listing_id, self.spec = listing_id, spec
         self.is_index = spec.kind == "volatility"
-        self.market, self.bars = (stack.enter_context(TapeWriter(catalog, spec, SOURCE)) for _ in range(2))
-        for writer in (self.market, self.bars):
-            writer.facts.source_files = [facts.source]
+        self.market, self.bars = (
+            stack.enter_context(TapeWriter(catalog, spec, f"{SOURCE} {facts.source}")) for _ in range(2)
+        )
         self._history_known_ns = _known_until_ns(catalog, self.market)
 
     def take(self, packets: Array, rows: Array) -> None:

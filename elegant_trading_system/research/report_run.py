@@ -9,10 +9,10 @@ from typing import Any
 import polars as pl
 
 from ..sim.backtest import read_tables
-from ..sim.replay import read_manifest
+from ..sim.replay import LIVE, read_manifest
 
 NS = 1_000_000_000
-EDGE = re.compile(r"\bedge=([\d.e-]+)")
+EDGE = re.compile(r"\bedge[= ]([\d.e-]+)")
 SPAN_NAME = re.compile(r"^(\d+)_(\d+)$")
 
 
@@ -55,8 +55,23 @@ class Run:
 
     @property
     def is_simulated(self) -> bool:
-        """One simulated tape is enough: the result is then no measurement of a real market."""
-        return any(source.startswith("simulated") for source in self.manifest["sources"])
+        """One simulated tape, or a venue of our own, is enough: the result is then no measurement of a real market."""
+        return bool(self._simulated)
+
+    @property
+    def _simulated(self) -> list[str]:
+        return [source for source in self.manifest["sources"] if "simulated" in source.lower()]
+
+    @property
+    def kind(self) -> tuple[str, str]:
+        """What the run was, and on what."""
+        is_live, sources = self.manifest.get("kind") == LIVE, self.manifest["sources"]
+        what = "Live run" if is_live else "Backtest"
+        if self.is_simulated:
+            return what, "SIMULATED market"
+        if not is_live:
+            return what, "recorded market data"
+        return what, "LIVE orders" if sources[0].startswith("LIVE") else "market data in real time, SIMULATED orders"
 
     @property
     def span_ns(self) -> tuple[int, int]:
@@ -72,13 +87,14 @@ class Run:
 
     @property
     def groups(self) -> list[str]:
-        """Base assets, in the order of the listings."""
-        return list(dict.fromkeys(listing["base"] for listing in self.manifest["listings"]))
+        """Base assets, in the order of the listings; what is only looked at is none."""
+        traded = (listing for listing in self.manifest["listings"] if listing["kind"] != "volatility")
+        return list(dict.fromkeys(listing["base"] for listing in traded))
 
     @property
     def planted_edges(self) -> list[float]:
         """What the simulated tapes of the run were made with: correlation of the best forecast with the next minute."""
-        found = [EDGE.search(source) for source in self.manifest["sources"] if source.startswith("simulated")]
+        found = [EDGE.search(source) for source in self._simulated]
         return sorted({float(match[1]) for match in found if match})
 
     @property

@@ -53,9 +53,10 @@ def head(run: Run) -> str:
         ("Digests", ", ".join(f"{name} {digests[key][:DIGEST_SHOWN]}" for name, key in
                               (("code", "source"), ("parameters", "params"), ("data", "data"))))
     ]  # fmt: skip
-    mark = badge("SIMULATED market", "simulated") if run.is_simulated else badge("recorded market data")
+    what, on_what = run.kind
+    mark = badge(on_what, "simulated" if "SIMULATED" in on_what else "")
     return (
-        f"<header><h1>Backtest: {escape(', '.join(run.groups))}</h1>{mark}"
+        f"<header><h1>{what}: {escape(', '.join(run.groups))}</h1>{mark}"
         f'<p class="verdict">{escape(headline(run))}</p>{_warning(run)}{_cold_table(run)}{facts(rows)}</header>'
     )
 

@@ -13,7 +13,7 @@ import numpy as np
 from .. import __version__
 from ..config import Config
 from ..core.jit import SOURCE_DIGEST
-from ..core.kinds import PRIVATE_FIRST, SYSTEM_FIRST
+from ..core.kinds import PRIVATE_FIRST, SYSTEM_FIRST, Kind
 from ..core.schema import EQUITY, EVALUATION, LEVEL, MARK, SCHEMA_VERSION
 from ..data import journal
 from ..data.segments import Seal, end_of
@@ -147,10 +147,18 @@ def finish(folder: Path, wall_s: float) -> dict[str, Any]:
     summary |= rebalancing(session)
     for name, frame in tables.items():
         frame.write_parquet(folder / f"{name}.parquet")
-    first = [int(packets["ts_local_ns"][0]) for packets, _ in journal.read(folder / "journal") if len(packets)]
-    last = int(session.market[0]["ts_ns"])
-    _write(folder, manifest | {"first_ns": first[0], "last_ns": last, "summary": summary})
+    last_ns = int(session.market[0]["ts_ns"])
+    _write(folder, manifest | {"first_ns": _began_ns(folder, last_ns), "last_ns": last_ns, "summary": summary})
     return summary
+
+
+def _began_ns(folder: Path, last_ns: int) -> int:
+    """When the first book was heard: before it there is history, stamped as it happened."""
+    for packets, _ in journal.read(folder / "journal"):
+        books = packets["ts_local_ns"][packets["kind"] == Kind.SNAPSHOT]
+        if len(books):
+            return int(books[0])
+    return last_ns
 
 
 def retell(folder: Path, manifest: dict[str, Any]) -> tuple[Config, Session]:

@@ -177,7 +177,11 @@ def test_the_demonstration_decides_and_sends_within_its_first_minute_on_three_ve
     manifest = json.loads((folder / "manifest.json").read_text())
     assert manifest["sources"] == ["SIMULATED binance, binanceusdm, coinbase: demo scenario, seed 3, planted edge 0.2"]
     assert {spec["venue"] for spec in manifest["listings"]} == {"binance", "binanceusdm", "coinbase", "deribit"}
-    assert Path(summary["report"]).exists()
+    page = Path(summary["report"]).read_text()
+    assert "<h1>Live run: BTC, ETH, SOL</h1>" in page
+    assert ">SIMULATED market</span>" in page
+    assert "made with edge 0.2" in page
+    assert 0 < manifest["last_ns"] - manifest["first_ns"] < 100 * 10**9, "its history is not traded"
     verified = verify(folder)
     assert verified["identical"], verified["first_difference"]
 

@@ -265,6 +265,7 @@ def test_a_recording_over_sockets_misses_nothing_that_another_listener_heard(tmp
     kept = ({k: v for k, v in bids.items() if v}, {k: v for k, v in asks.items() if v})
     assert book_of(tape) == kept, "the book at the end"
     assert any(tape.facts.listing.kind == "volatility" for tape in Catalog(tmp_path).tapes())
+    assert all(tape.facts.source == "recorded from test" for tape in Catalog(tmp_path).tapes())
 
 
 @pytest.mark.spec("M2", "X1")

@@ -1,5 +1,6 @@
 """The report is read by somebody about to decide something: what it says must be what the run says."""
 
+import json
 import re
 from pathlib import Path
 
@@ -78,6 +79,34 @@ def test_a_simulated_market_is_called_one(tmp_path: Path, traded: Path) -> None:
     assert "SIMULATED" not in words(body(traded))
     planted = words(body(run_folder.write(tmp_path / "planted", source="simulated seed=1 edge=0.25 tau_m=90")))
     assert "made with edge 0.25: the best possible forecast" in planted
+
+
+@pytest.mark.spec("X5")
+@pytest.mark.parametrize(
+    "kind, source, title, mark",
+    [
+        (
+            "live",
+            "SIMULATED binance, coinbase: demo scenario, seed 3, planted edge 0.2",
+            "Live run",
+            "SIMULATED market",
+        ),
+        ("live", "PAPER binance", "Live run", "market data in real time, SIMULATED orders"),
+        ("live", "LIVE binance", "Live run", "LIVE orders"),
+        (None, "recorded from binance", "Backtest", "recorded market data"),
+        (None, "recorded from SIMULATED binance: seed 1, planted edge 0.2", "Backtest", "SIMULATED market"),
+    ],
+)
+def test_what_a_run_was_and_on_what_is_said_first(
+    tmp_path: Path, kind: str | None, source: str, title: str, mark: str
+) -> None:
+    folder = run_folder.write(tmp_path / "run", source=source)
+    path = folder / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"kind": kind}))
+    page = body(folder)
+    assert f"<h1>{title}: " in page
+    assert f">{mark}</span>" in page
+    assert ("made with edge 0.2" in words(page)) == ("edge 0.2" in source)
 
 
 @pytest.mark.spec("X5")
