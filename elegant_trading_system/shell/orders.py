@@ -32,9 +32,7 @@ class Sent:
     lots: int
     ts_ms: int
     name: str  # the venue's word for it
-    heard: dict[FillKey, int] = field(
-        default_factory=dict
-    )  # how many fills of before a crash, whose trade ids are forgotten
+    heard: dict[FillKey, int] = field(default_factory=dict)  # fills of before a crash, whose trade ids are forgotten
     filled_lots: int = 0
     is_acknowledged: bool = False
     is_done: bool = False
