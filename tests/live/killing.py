@@ -38,7 +38,7 @@ HASTY = "from elegant_trading_system.shell import snapshots; snapshots.EVERY_NS 
 HASTY_ETS = [sys.executable, "-c", HASTY + "from elegant_trading_system.__main__ import start; start()"]
 SETS = [argument for setting in (*LOOSE, *SETTINGS) for argument in ("--set", setting)]  # nothing may stop it but us
 PATIENCE_S = 300.0  # a first start compiles
-FAULTS = ["lost-answer:0.1", "lost-report:0.1", "unclear-answer:0.1", "duplicate-report:0.2"]
+FAULTS = ["lost-answer:0.1", "lost-report:0.1", "unclear-answer:0.1", "duplicate-report:0.2", "late-request:0.3"]
 
 
 class Outcome(NamedTuple):
@@ -47,7 +47,7 @@ class Outcome(NamedTuple):
     kills: int
     orders: int
     fills: int
-    open_at_kills: int
+    open_at_kills: int  # kills at which orders were under way, or not heard of for good
     from_snapshots: int  # kills after which less than the whole journal was replayed
     problems: list[str]
 
@@ -101,8 +101,8 @@ def kill_often(folder: Path, where: dict[str, Any], kills: int, seed: int) -> Ou
             wait_for_orders(running, run, before)
             time.sleep(chance.choice([0.0, 0.001, 0.003, 0.01, 0.1, 1.0]) * chance.random())
             os.kill(running.pid, signal.SIGKILL)
-        open_at_kills += len(signed(where, "openOrders"))
-        from_snapshots += compare_recoveries(run, problems)
+        found = compare_recoveries(run, problems)
+        open_at_kills, from_snapshots = open_at_kills + found.is_open, from_snapshots + found.is_from_snapshot
     before = size(run)
     with start(folder, run) as running:  # and once to the end
         wait_for_orders(running, run, before)
@@ -115,11 +115,18 @@ def kill_often(folder: Path, where: dict[str, Any], kills: int, seed: int) -> Ou
     return Outcome(kills, orders, fills, open_at_kills, from_snapshots, problems)
 
 
-def compare_recoveries(run: Path, problems: list[str]) -> bool:
-    """From the newest snapshot as from the whole journal, byte for byte; was one used?"""
+class Left(NamedTuple):
+    """What a kill has left."""
+
+    is_open: bool  # orders without their end
+    is_from_snapshot: bool
+
+
+def compare_recoveries(run: Path, problems: list[str]) -> Left:
+    """From the newest snapshot as from the whole journal, byte for byte."""
     kept, hidden = run / snapshots.FOLDER, run / "hidden"
     if not kept.exists():
-        return False  # it had hardly begun
+        return Left(is_open=False, is_from_snapshot=False)  # it had hardly begun
     found = recover(run)
     kept.rename(hidden)
     whole = recover(run)
@@ -130,7 +137,7 @@ def compare_recoveries(run: Path, problems: list[str]) -> bool:
     if (found.ts_ns, found.open_orders) != (whole.ts_ns, whole.open_orders):
         problems.append(f"open orders differ between snapshot and journal, behind {found.behind}")
     problems += found.refused  # a kill leaves half a file, never half a snapshot
-    return found.replayed < whole.replayed
+    return Left(bool(found.open_orders), found.replayed < whole.replayed)
 
 
 def all_of(where: dict[str, Any], what: str) -> Any:
