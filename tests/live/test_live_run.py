@@ -107,7 +107,6 @@ def test_a_run_that_ends_waits_to_hear_what_became_of_its_orders(
             await until(running, lambda: live.universe and live.sequencer.trader["verdicts"].any())
             faults.shares = {"late-request": 1.0}  # orders are seconds under way
             await until(running, lambda: has_sent(live, 1), 0.005)
-            assert int(live.sequencer.trader["order_count"]) > 0
             live.stop()
             await running
             return live, await asyncio.to_thread(balances, door)
