@@ -67,8 +67,8 @@ class LiveRun:
         choices: Choices = CAREFUL,
     ) -> None:
         """With `recovered`, the run in the folder goes on where it ended; `is_rearmed`: halted or not. With
-        `is_flat_at_end` it ends holding nothing; `is_polling` it never sleeps. The `catalog` may hold an index's past that its source does not tell.
-        `choices`: what becomes of what the accounts hold already.
+        `is_flat_at_end` it ends holding nothing; with `is_polling` it never sleeps. The `catalog` may hold an index's past
+        that its source does not tell. `choices`: what becomes of what the accounts hold already.
         """
         self.choices = choices
         self.is_rearmed, self.catalog = is_rearmed, catalog

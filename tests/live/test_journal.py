@@ -24,7 +24,6 @@ WRITER = """
 import itertools, sys
 from pathlib import Path
 from elegant_trading_system.data.journal import Journal
-from elegant_trading_system.data.segments import pack
 from tests.live.test_journal import write
 kept = Journal(Path(sys.argv[1]))
 for n in itertools.count():

@@ -189,9 +189,7 @@ class BinanceOrders(OrdersSent[Sent]):
             self.counts["held_back"] += 1
             return False
         signed = params | {"apiKey": self._api_key, "timestamp": self._now_ms() + self.offset_ms}
-        mac = self._mac.copy()
-        mac.update("&".join([f"{name}={signed[name]}" for name in sorted(signed)]).encode())
-        signed["signature"] = mac.hexdigest()
+        signed["signature"] = sign(self._mac, "&".join([f"{name}={signed[name]}" for name in sorted(signed)]))
         self._send(msgspec.json.encode({"id": request_id, "method": method, "params": signed}).decode())
         return True
 
@@ -325,15 +323,19 @@ def client_id(epoch: str, order_id: int) -> str:
 
 
 def mac_of(secret: str) -> hmac.HMAC:
-    """HMAC-SHA256 that has taken in the secret: a copy of it signs one text."""
+    """HMAC-SHA256 that has taken in the secret."""
     return hmac.new(secret.encode(), digestmod=hashlib.sha256)
 
 
+def sign(mac: hmac.HMAC, payload: str) -> str:
+    """In hexadecimal; what has taken in the secret can sign again."""
+    mine = mac.copy()
+    mine.update(payload.encode())
+    return mine.hexdigest()
+
+
 def signature_of(secret: str, payload: str) -> str:
-    """HMAC-SHA256 in hexadecimal."""
-    mac = mac_of(secret)
-    mac.update(payload.encode())
-    return mac.hexdigest()
+    return sign(mac_of(secret), payload)
 
 
 def symbol_of(spec: ListingSpec) -> str:
